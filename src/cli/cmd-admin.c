@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Commands that change something. */
+#include "cli/cli.h"
+
+#include "util/fd.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- start, stop, restart, mount, umount, destroy ---- */
+
+struct run_args {
+	struct op_start start;
+	struct op_stop stop;
+};
+
+#define RUN(field) offsetof(struct run_args, field)
+#define START_OPTS \
+	{ "force", 0, CLI_FLAG, RUN(start.force), NULL, "start although DISABLED=yes" }, \
+	{ "wait", 0, CLI_FLAG, RUN(start.wait), NULL, "until it has booted" }, \
+	{ "skip_ve_setup", 0, CLI_FLAG, RUN(start.skip_setup), NULL, "write no files inside" }, \
+	{ "skip-remount", 0, CLI_FLAG, RUN(start.skip_remount), NULL, "keep an existing mount" }, \
+	{ "skip-fsck", 0, CLI_MORE, 0, NULL, "" }
+#define STOP_OPTS \
+	{ "fast", 0, CLI_FLAG, RUN(stop.fast), NULL, "kill at once" }, \
+	{ "skip-umount", 0, CLI_FLAG, RUN(stop.skip_umount), NULL, "leave it mounted" }
+
+static const struct cli_opt start_opts[] = { START_OPTS, { 0 } };
+static const struct cli_opt stop_opts[] = { STOP_OPTS, { 0 } };
+static const struct cli_opt restart_opts[] = { START_OPTS, STOP_OPTS, { 0 } };
+
+static const struct cli_cmd *command(const char *name);
+
+static int parse_run(const char *name, int argc, char **argv, struct run_args *a, struct vz_error *err)
+{
+	int words;
+
+	return cli_parse(command(name), argc, argv, a, NULL, NULL, &words, err);
+}
+
+static int cmd_start(struct cli *c, int argc, char **argv, struct vz_error *err)
+{
+	struct run_args a = { 0 };
+	int r = parse_run("start", argc, argv, &a, err);
+
+	return r < 0 ? r : op_start(&c->env, c->ctid, &a.start, err);
+}
+
+static int cmd_stop(struct cli *c, int argc, char **argv, struct vz_error *err)
+{
+	struct run_args a = { 0 };
+	int r = parse_run("stop", argc, argv, &a, err);
+
+	return r < 0 ? r : op_stop(&c->env, c->ctid, &a.stop, err);
+}
+
+static int cmd_restart(struct cli *c, int argc, char **argv, struct vz_error *err)
+{
+	struct run_args a = { 0 };
+	int r = parse_run("restart", argc, argv, &a, err);
+
+	return r < 0 ? r : op_restart(&c->env, c->ctid, &a.start, &a.stop, err);
+}
+
+static int cmd_mount(struct cli *c, int argc, char **argv, struct vz_error *err)
+{
+	struct run_args a;
+	int r = parse_run("mount", argc, argv, &a, err);
+
+	return r < 0 ? r : op_mount(&c->env, c->ctid, err);
+}
+
+static int cmd_umount(struct cli *c, int argc, char **argv, struct vz_error *err)
+{
+	struct run_args a;
+	int r = parse_run("umount", argc, argv, &a, err);
+
+	return r < 0 ? r : op_umount(&c->env, c->ctid, err);
+}
+
+static int cmd_destroy(struct cli *c, int argc, char **argv, struct vz_error *err)
+{
+	struct run_args a;
+	int r = parse_run("destroy", argc, argv, &a, err);
+
+	return r < 0 ? r : op_destroy(&c->env, c->ctid, err);
+}
+
+/* ---- create ---- */
+
+struct create_args {
+	const char *sample;
+};
+
+static const struct cli_opt create_opts[] = {
+	{ "config", 0, CLI_TEXT, offsetof(struct create_args, sample), "NAME", "sample configuration" },
+	{ 0 },
+};
+
+static int cmd_create(struct cli *c, int argc, char **argv, struct vz_error *err)
+{
+	VPS_CONFIG struct vps_config extra = { 0 };
+	VZ_FREE struct op_change *changes = NULL;
+	struct create_args a = { 0 };
+	struct op_create op = { .extra = &extra };
+	size_t n = 0;
+	int words, r = cli_parse(command("create"), argc, argv, &a, &changes, &n, &words, err);
+
+	extra.ctid = c->ctid;
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		enum vps_mode mode = changes[i].mode;
+
+		if (mode == PM_SET && (vps_param(changes[i].id)->type == PT_DNS ||
+				       vps_param(changes[i].id)->type == PT_SEARCH))
+			mode = PM_ADD;
+		if (mode == PM_DEL)
+			r = vz_fail(err, VZ_EXIT_USAGE, 0, "nothing can be removed from a VPS that is created");
+		else
+			r = vps_param_parse(&extra, changes[i].id, mode, changes[i].text, VS_CLI, err);
+	}
+	if (r < 0)
+		return r;
+	op.sample = a.sample;
+	return op_create(&c->env, c->ctid, &op, err);
+}
+
+/* ---- set ---- */
+
+struct set_args {
+	struct op_set op;
+	const char *setmode;
+};
+
+#define SET(field) offsetof(struct set_args, field)
+static const struct cli_opt set_opts[] = {
+	{ "save", 0, CLI_FLAG, SET(op.save), NULL, "keep it in the configuration" },
+	{ "force", 0, CLI_FLAG, SET(op.force), NULL, "save whatever this host can do" },
+	{ "setmode", 0, CLI_TEXT, SET(setmode), "restart|ignore", "for what needs a restart" },
+	{ "reset_ub", 0, CLI_FLAG, SET(op.reset_ub), NULL, "apply the limits of the configuration again" },
+	{ "applyconfig", 0, CLI_TEXT, SET(op.applyconfig), "NAME", "merge a sample" },
+	{ "userpasswd", 0, CLI_TEXT, SET(op.userpasswd), "USER:PASSWORD", "set a password inside" },
+	{ "skip_arpdetect", 0, CLI_MORE, 0, NULL, "" },
+	{ "offline-resize", 0, CLI_MORE, 0, NULL, "" },
+	{ 0 },
+};
+
+static int parse_setmode(struct set_args *a, struct vz_error *err)
+{
+	if (!a->setmode)
+		return 0;
+	if (!strcmp(a->setmode, "restart"))
+		a->op.setmode = OP_SETMODE_RESTART;
+	else if (!strcmp(a->setmode, "ignore"))
+		a->op.setmode = OP_SETMODE_IGNORE;
+	else
+		return vz_fail(err, VZ_EXIT_VALUE, 0, "Bad value for --setmode: \"%s\" (allowed: restart, ignore)",
+			       a->setmode);
+	return 0;
+}
+
+static int cmd_set(struct cli *c, int argc, char **argv, struct vz_error *err)
+{
+	VZ_FREE struct op_change *changes = NULL;
+	struct set_args a = { 0 };
+	int words, r = cli_parse(command("set"), argc, argv, &a, &changes, &a.op.nchanges, &words, err);
+
+	if (r == 0)
+		r = parse_setmode(&a, err);
+	a.op.changes = changes;
+	return r < 0 ? r : op_set(&c->env, c->ctid, &a.op, err);
+}
+
+/* ---- the rest ---- */
+
+static int cmd_runscript(struct cli *c, int argc, char **argv, struct vz_error *err)
+{
+	int r;
+
+	if (argc != 2)
+		return vz_fail(err, VZ_EXIT_USAGE, 0, "runscript needs exactly one file");
+	r = op_seal(c->full_argv);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "sealed copy of vzctl");
+	return op_runscript(&c->env, c->ctid, argv[1], err);
+}
+
+static int cmd_reap(struct cli *c, int argc, char **argv, struct vz_error *err)
+{
+	(void)argc;
+	(void)argv;
+	return op_after_end(c->ctid, false, err);
+}
+
+static int cmd_reboot(struct cli *c, int argc, char **argv, struct vz_error *err)
+{
+	(void)argc;
+	(void)argv;
+	return op_after_end(c->ctid, true, err);
+}
+
+static int cmd_in(struct cli *c, int argc, char **argv, struct vz_error *err)
+{
+	int r;
+
+	if (argc < 2)
+		return vz_fail(err, VZ_EXIT_USAGE, 0, "no command given");
+	r = op_seal(c->full_argv);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "sealed copy of vzctl");
+	return op_on_root(c->ctid, argv + 1, err);
+}
+
+static const struct cli_cmd commands[] = {
+	{ "create", cmd_create, create_opts, "", CLI_CTID | CLI_NEW | CLI_PARAMS | CLI_BAD_OPTION_21,
+	  "make a VPS from a template" },
+	{ "destroy", cmd_destroy, NULL, "", CLI_CTID, "remove a VPS and its files" },
+	{ "delete", cmd_destroy, NULL, "", CLI_CTID, "same as destroy" },
+	{ "mount", cmd_mount, NULL, "", CLI_CTID, "mount its file system" },
+	{ "umount", cmd_umount, NULL, "", CLI_CTID, "unmount it" },
+	{ "start", cmd_start, start_opts, "", CLI_CTID, "mount and boot" },
+	{ "stop", cmd_stop, stop_opts, "", CLI_CTID, "shut down" },
+	{ "restart", cmd_restart, restart_opts, "", CLI_CTID, "stop, then start" },
+	{ "set", cmd_set, set_opts, "[PARAMETERS]", CLI_CTID | CLI_ZERO | CLI_PARAMS | CLI_BAD_OPTION_21,
+	  "change parameters" },
+	{ "runscript", cmd_runscript, NULL, "<file>", CLI_CTID, "run a script of the host inside" },
+	{ "internal-reap", cmd_reap, NULL, "", CLI_CTID | CLI_HIDDEN, "" },
+	{ "internal-reboot", cmd_reboot, NULL, "", CLI_CTID | CLI_HIDDEN, "" },
+	{ "internal-in", cmd_in, NULL, "", CLI_CTID | CLI_RAW | CLI_HIDDEN, "" },
+	{ 0 },
+};
+
+static const struct cli_cmd *command(const char *name)
+{
+	const struct cli_cmd *c = commands;
+
+	while (c->name && strcmp(c->name, name) != 0)
+		c++;
+	return c;
+}
+
+const struct cli_cmd *cli_admin_commands(void)
+{
+	return commands;
+}

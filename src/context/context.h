@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CONTEXT_CONTEXT_H
+#define CONTEXT_CONTEXT_H
+
+#include "context/orders.h"
+#include "util/error.h"
+#include "vps/vps.h"
+
+/**
+ * struct ctx_start - a start under way, on vzctl's side
+ * @sk: protocol socket to the child; @mon: control socket to vzmon; @init_pidfd: init; -1 = none
+ * @netns: init's network namespace
+ */
+struct ctx_start {
+	int sk, mon, init_pidfd, netns;
+	pid_t mon_pid, init_pid;
+	uint32_t next_step;
+};
+
+/* Descriptors that go along with the orders; -1 = absent. Borrowed by ctx_spawn. */
+struct ctx_fds {
+	int root;	 /* detached mount of the VPS's root */
+	int seccomp;	 /* compiled filter, sealed file */
+	int start_script; /* CTID.start, sealed file */
+	int procs[12];	 /* cgroup.procs of payload and of each v1 group */
+	size_t nprocs;
+};
+
+/**
+ * ctx_spawn - start the detached vzmon, which clones init; come back when init waits for its network
+ * Steps BORN, MAPPED, SPAWNED of the protocol in sync.h happen here.
+ * Context: host namespaces, VPS lock held. On failure nothing of the VPS runs any more.
+ * Return: 0; -errno with @err, the child's own error if it told one.
+ */
+int ctx_spawn(const struct ctx_orders *o, const struct ctx_fds *fds, struct ctx_start *ret,
+	      struct vz_error *err) __attribute__((warn_unused_result));
+
+/** ctx_network_ready - tell the child that its links are there; wait for ROOT, CAGED, SCRIPTS, CONSOLE. */
+int ctx_network_ready(struct ctx_start *s, struct vz_error *err) __attribute__((warn_unused_result));
+
+/**
+ * ctx_go - let init run: sends GO, waits for the hang-up of exec, checks that init lives, and tells vzmon that
+ * the VPS is started (from then on vzmon cleans up after it).
+ */
+int ctx_go(struct ctx_start *s, struct vz_error *err) __attribute__((warn_unused_result));
+
+/**
+ * ctx_notify_open - between ctx_spawn and ctx_network_ready: the socket that init tells its readiness to, bound in the
+ * VPS's fresh /run, where nothing of the tenant's runs yet. Return: fd the caller closes; -errno.
+ */
+int ctx_notify_open(const struct ctx_start *s, uint64_t uid_base, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** ctx_notify_wait - until READY=1 comes. 0; -ETIMEDOUT; -ESRCH when init ended. */
+int ctx_notify_wait(int notify, int init_pidfd, int timeout_ms) __attribute__((warn_unused_result));
+
+/** ctx_abort - kill what was started and wait for vzmon's end; everything in @s is closed. */
+void ctx_abort(struct ctx_start *s);
+/** ctx_start_close - close what @s holds; the VPS goes on. */
+void ctx_start_close(struct ctx_start *s);
+
+/**
+ * ctx_seccomp - the filter as a sealed file, compiled once and kept in RUN/seccomp-KEY.bpf
+ * @nesting: with the calls that container engines inside need
+ * Return: fd the caller closes; -errno.
+ */
+int ctx_seccomp(bool nesting, struct vz_error *err) __attribute__((warn_unused_result));
+
+/* ---- joining a running VPS: exec.c ---- */
+
+enum ctx_exec_flags {
+	CTX_EXEC_SHELL = 1 << 0, /* argv joined by blanks, given to bash -c or sh -c */
+	CTX_EXEC_STDIN = 1 << 1, /* shell that reads its commands from standard input */
+	CTX_EXEC_LOGIN = 1 << 2, /* interactive login shell on a pty (enter) */
+};
+
+struct ctx_exec {
+	unsigned int flags;
+	char *const *argv; /* NULL-terminated */
+	const char *type;  /* LOGIN: text typed into the shell first; NULL none */
+};
+
+/**
+ * ctx_exec_run - run a command in the VPS and wait for it; a terminal of ours is never handed in: streams that
+ * are terminals are relayed through a pty of the VPS's own devpts.
+ * Context: sealed copy of the binary (ctx_seal_self), host namespaces, root.
+ * Return: wait status of the command as from waitpid; -errno with @err (31 not running, 47 no shell, 3).
+ */
+int ctx_exec_run(const struct vps_state *st, uint32_t ctid, const struct ctx_exec *x,
+		 struct vz_error *err) __attribute__((warn_unused_result));
+
+/**
+ * ctx_seal_self - make sure that /proc/self/exe is a sealed copy: the VPS must never reach the binary on the
+ * host's disk (CVE-2019-5736). Executes the copy with the same argv when it is not.
+ * Return: 0 when already sealed; -errno.
+ */
+int ctx_seal_self(char *const argv[]) __attribute__((warn_unused_result));
+
+/** ctx_set_hostname - the host name of a running VPS. 0 or -errno. */
+int ctx_set_hostname(const struct vps_state *st, const char *name) __attribute__((warn_unused_result));
+
+/** ctx_console - attach the terminal to the console of a running VPS until ESC . or end of file. 0 or -errno. */
+int ctx_console(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Joining a running VPS: exec, enter. */
+#include "context/context.h"
+
+#include "context/priv.h"
+#include "context/relay.h"
+#include "util/fd.h"
+#include "util/proc.h"
+#include "util/userns.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+enum {
+	JOIN_FLAGS = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
+		     CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWTIME,
+	EXIT_NO_SHELL = 126,
+};
+
+/* One record from the process inside to us: the error, or none, and perhaps a pty master. */
+struct join_msg {
+	struct vz_error err;
+	pid_t pid; /* as the host sees it */
+};
+
+int ctx_seal_self(char *const argv[])
+{
+	VZ_FD int self = vz_openat(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0);
+	VZ_FD int copy = -EBADF;
+	struct stat st;
+	off_t at = 0;
+
+	if (self < 0)
+		return self;
+	if (fcntl(self, F_GET_SEALS) > 0)
+		return 0;
+	copy = memfd_create("vzctl", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (copy < 0 || fstat(self, &st) < 0)
+		return -errno;
+	while (at < st.st_size) {
+		char buf[65536];
+		ssize_t n = pread(self, buf, sizeof(buf), at);
+		int r;
+
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		r = vz_write_all(copy, buf, (size_t)n);
+		if (r < 0)
+			return r;
+		at += n;
+	}
+	if (fcntl(copy, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+		return -errno;
+	(void)fexecve(copy, argv, environ);
+	return -errno;
+}
+
+/* ---- inside ---- */
+
+static int join_cgroups(const struct vps_state *st)
+{
+	for (size_t i = 0; i < st->cgroups.n; i++) {
+		const char *dir = strchr(st->cgroups.v[i], '=') + 1;
+		bool v2 = !strncmp(st->cgroups.v[i], "v2=", 3);
+		char path[PATH_MAX];
+		int r = vz_write_value(AT_FDCWD,
+				       vps_path(path, "%s%s/cgroup.procs", dir, v2 ? "/host" : ""), "0");
+
+		if (r < 0 && r != -ENOENT)
+			return r;
+	}
+	return 0;
+}
+
+static char *join_words(char *const *argv)
+{
+	struct vz_buf b = { 0 };
+
+	vz_buf_str(&b, "");
+	for (; *argv; argv++) {
+		vz_buf_str(&b, *argv);
+		if (argv[1])
+			vz_buf_str(&b, " ");
+	}
+	return b.s;
+}
+
+/* Environment of exec as vzctl gives it; of enter as its login shell gets it. */
+static void run_program(const struct ctx_exec *x)
+{
+	static const char *const shells[] = { "/bin/bash", "/bin/sh" };
+	static const char *const env[] = { "HOME=/", "TERM=linux", "PATH=" VZ_PLAIN_PATH, NULL };
+	char term[128];
+	const char *login_env[] = { "HISTFILE=/dev/null", "HOME=/root", "USER=root", "LOGNAME=root", term,
+				    "PATH=" VZ_PLAIN_PATH, NULL };
+	const char *have = getenv("TERM");
+
+	(void)snprintf(term, sizeof(term), "TERM=%s", have ? have : "linux");
+	if (!(x->flags & (CTX_EXEC_SHELL | CTX_EXEC_STDIN | CTX_EXEC_LOGIN))) {
+		(void)clearenv();
+		(void)setenv("PATH", VZ_PLAIN_PATH, 1);
+		(void)execvpe(x->argv[0], x->argv, (char *const *)env);
+		_exit(errno == ENOENT ? 127 : 126);
+	}
+	for (size_t i = 0; i < sizeof(shells) / sizeof(*shells); i++) {
+		const char *base = strrchr(shells[i], '/') + 1;
+		char dash[16];
+		const char *login[] = { dash, NULL };
+		const char *plain[] = { base, NULL, NULL, NULL };
+
+		(void)snprintf(dash, sizeof(dash), "-%s", base);
+		if (x->flags & CTX_EXEC_SHELL) {
+			plain[1] = "-c";
+			plain[2] = join_words(x->argv);
+		}
+		if (x->flags & CTX_EXEC_LOGIN)
+			(void)execve(shells[i], (char *const *)login, (char *const *)login_env);
+		else
+			(void)execve(shells[i], (char *const *)plain, (char *const *)env);
+	}
+}
+
+/* In all namespaces of the VPS, child of its process namespace; @sk leads to the parent outside. */
+static void inside(int sk, const struct vps_state *st, int seccomp, const struct ctx_exec *x,
+		   unsigned int ttys) __attribute__((noreturn));
+
+static void inside(int sk, const struct vps_state *st, int seccomp, const struct ctx_exec *x,
+		   unsigned int ttys)
+{
+	struct join_msg m = { .err = { 0 } };
+	VZ_FD int master = -EBADF, slave = -EBADF;
+	int r = 0;
+
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+		r = -errno;
+	if (r == 0)
+		(void)setsid();
+	if (r == 0 && ttys) {
+		r = pty_open(AT_FDCWD, "/dev/pts/ptmx", &master, &slave);
+		for (int i = 0; r == 0 && i < 3; i++)
+			if (ttys >> i & 1 && dup2(slave, i) < 0)
+				r = -errno;
+		if (r == 0)
+			(void)ioctl(slave, TIOCSCTTY, 0);
+	}
+	if (r == 0 && chdir(x->flags & CTX_EXEC_LOGIN ? "/root" : "/") < 0 && chdir("/") < 0)
+		r = -errno;
+	if (r == 0 && seccomp >= 0)
+		r = cage_seccomp(seccomp);
+	if (r == 0)
+		r = cage_caps(st->caps);
+	if (r < 0)
+		(void)vz_fail(&m.err, VZ_EXIT_SYSTEM, -r, "join the VPS");
+	if (vz_send_fds(sk, &m, sizeof(m), &master, r == 0 && master >= 0) < 0 || r < 0)
+		_exit(1);
+	vz_closep(&master);
+	cage_reset_signals();
+	(void)umask(022);
+	(void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+	run_program(x);
+	(void)vz_fail(&m.err, VZ_EXIT_BAD_TEMPLATE, 0, "No shell in the VPS (/bin/bash, /bin/sh)");
+	(void)!vz_send_fds(sk, &m, sizeof(m), NULL, 0);
+	_exit(EXIT_NO_SHELL);
+}
+
+/* ---- outside ---- */
+
+/* Child of ours: enters the groups and namespaces, then forks once more into the process namespace. */
+static void joiner(int sk, const struct vps_state *st, int pidfd, int seccomp,
+		   const struct ctx_exec *x, unsigned int ttys) __attribute__((noreturn));
+
+static void joiner(int sk, const struct vps_state *st, int pidfd, int seccomp,
+		   const struct ctx_exec *x, unsigned int ttys)
+{
+	struct join_msg m = { .err = { 0 } };
+	int r = join_cgroups(st), status;
+	pid_t pid;
+
+	if (r == 0)
+		(void)prctl(PR_SET_DUMPABLE, 0);
+	if (r == 0 && setns(pidfd, JOIN_FLAGS) < 0)
+		r = errno == ESRCH ? -ESRCH : -errno;
+	if (r < 0) {
+		(void)vz_fail(&m.err, r == -ESRCH ? VZ_EXIT_NOT_RUNNING : VZ_EXIT_SYSTEM, -r,
+			      "join the namespaces of the VPS");
+		(void)!vz_send_fds(sk, &m, sizeof(m), NULL, 0);
+		_exit(1);
+	}
+	pid = fork();
+	if (pid == 0)
+		inside(sk, st, seccomp, x, ttys);
+	if (pid < 0) {
+		(void)vz_fail(&m.err, VZ_EXIT_SYSTEM, errno, "fork in the VPS");
+		(void)!vz_send_fds(sk, &m, sizeof(m), NULL, 0);
+		_exit(1);
+	}
+	vz_closep(&sk);
+	for (int i = 0; i < 3; i++)
+		(void)close(i); /* else we would hold the caller's pipes open beside the command */
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (WIFSIGNALED(status)) { /* hand the signal on as our own death, without a core file */
+		(void)prctl(PR_SET_DUMPABLE, 0);
+		(void)kill(getpid(), WTERMSIG(status));
+		_exit(128 + WTERMSIG(status));
+	}
+	_exit(WEXITSTATUS(status));
+}
+
+static unsigned int tty_streams(void)
+{
+	unsigned int mask = 0;
+
+	for (int i = 0; i < 3; i++)
+		if (isatty(i))
+			mask |= 1U << i;
+	return mask;
+}
+
+/* After the first record: a hang-up is exec, a second record is the reason why there was none. */
+static int watch_exec(int sk, struct vz_error *err)
+{
+	struct join_msg m;
+	size_t none = 0;
+	ssize_t n = vz_recv_fds(sk, &m, sizeof(m), NULL, &none);
+
+	if (n != (ssize_t)sizeof(m))
+		return 0;
+	*err = m.err;
+	err->msg[sizeof(err->msg) - 1] = '\0';
+	return -EPROTO;
+}
+
+static int converse(int sk, pid_t pid, const struct ctx_exec *x, unsigned int ttys,
+		    struct vz_error *err)
+{
+	VZ_FD int master = -EBADF;
+	struct join_msg m;
+	size_t nfds = 1;
+	ssize_t n = vz_recv_fds(sk, &m, sizeof(m), &master, &nfds);
+	int r = 0, status;
+
+	if (nfds == 0)
+		master = -EBADF;
+	if (n != (ssize_t)sizeof(m))
+		r = vz_fail(err, VZ_EXIT_SYSTEM, n < 0 ? (int)-n : ECONNRESET,
+			    "the process in the VPS vanished");
+	else if (m.err.msg[0]) {
+		*err = m.err;
+		err->msg[sizeof(err->msg) - 1] = '\0';
+		r = m.err.sys > 0 ? -m.err.sys : -EPROTO;
+	} else {
+		r = watch_exec(sk, err);
+	}
+	if (r == 0 && master >= 0)
+		relay_pty(master, pid, ttys, x->type);
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return vz_fail(err, VZ_EXIT_SYSTEM, errno, "wait for the command");
+	return r < 0 ? r : status;
+}
+
+int ctx_exec_run(const struct vps_state *st, uint32_t ctid, const struct ctx_exec *x,
+		 struct vz_error *err)
+{
+	VZ_FD int pidfd = vps_state_pidfd(st);
+	VZ_FD int seccomp = -EBADF;
+	unsigned int ttys = tty_streams();
+	char path[PATH_MAX];
+	int sk[2], r;
+	pid_t pid;
+
+	if (pidfd < 0)
+		return vz_fail(err, VZ_EXIT_NOT_RUNNING, 0, "Container is not running");
+	if (st->seccomp) {
+		seccomp = vz_openat(AT_FDCWD,
+				    vps_path(path, "%s/%u/seccomp.bpf", vps_paths()->run, ctid), O_RDONLY, 0);
+		if (seccomp < 0)
+			return vz_fail(err, VZ_EXIT_SYSTEM, -seccomp, "open %s", path);
+	}
+	r = vz_seqpacket(sk);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "socketpair");
+	(void)fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		vz_closep(&sk[0]);
+		joiner(sk[1], st, pidfd, seccomp, x, ttys);
+	}
+	vz_closep(&sk[1]);
+	r = pid < 0 ? vz_fail(err, VZ_EXIT_SYSTEM, errno, "fork") : converse(sk[0], pid, x, ttys, err);
+	vz_closep(&sk[0]);
+	return r;
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "context/mon.h"
+
+#include "context/console.h"
+#include "context/priv.h"
+#include "util/fd.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+
+struct mon {
+	struct ctx_orders o;
+	struct mon_fds f;
+	struct console con;
+	int ep, pidfd;
+	pid_t init;
+	bool started; /* vzctl said so; before that we only clean up after its death */
+};
+
+/* ---- orders ---- */
+
+static int take_orders(struct mon *m)
+{
+	int fds[16];
+	size_t n = 16, i = 0;
+	ssize_t len = vz_recv_fds(m->f.control, &m->o, sizeof(m->o), fds, &n);
+
+	if (len != sizeof(m->o) || m->o.version != CTX_ORDERS_VERSION)
+		return -EPROTO;
+	if (n != 2U + m->o.has_seccomp + m->o.has_script + m->o.nprocs || m->o.nprocs > 12 ||
+	    m->o.ndevs > CTX_DEVS)
+		return -EPROTO;
+	m->f.protocol = fds[i++];
+	m->f.root = fds[i++];
+	m->f.seccomp = m->o.has_seccomp ? fds[i++] : -1;
+	m->f.script = m->o.has_script ? fds[i++] : -1;
+	for (int p = 0; p < m->o.nprocs; p++)
+		m->f.procs[p] = fds[i++];
+	return 0;
+}
+
+static void close_start_fds(struct mon *m)
+{
+	int *const fds[] = { &m->f.protocol, &m->f.root, &m->f.seccomp, &m->f.script, &m->f.console };
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
+		vz_closep(fds[i]);
+	for (int p = 0; p < m->o.nprocs; p++)
+		vz_closep(&m->f.procs[p]);
+}
+
+/* ---- the VPS's init ---- */
+
+/* Builder and init are our children; the builder tells us who init is, then exits. */
+static int start_init(struct mon *m)
+{
+	struct vz_error err;
+	int sk[2], r, st;
+	pid_t builder;
+
+	r = vz_seqpacket(sk);
+	if (r < 0)
+		return r;
+	builder = fork();
+	if (builder < 0)
+		return -errno;
+	if (builder == 0) {
+		vz_closep(&sk[0]);
+		vz_closep(&m->f.control);
+		m->f.mon = sk[1];
+		child_builder(&m->o, &m->f);
+	}
+	vz_closep(&sk[1]);
+	r = sync_expect(sk[0], STEP_SPAWNED, &m->init, &m->pidfd, &err);
+	vz_closep(&sk[0]);
+	while (waitpid(builder, &st, 0) < 0 && errno == EINTR)
+		;
+	return r;
+}
+
+static void log_end(const struct mon *m, const siginfo_t *si)
+{
+	char line[256], stamp[40];
+	struct tm tm;
+	time_t now = time(NULL);
+	VZ_FD int fd = -EBADF;
+	int n;
+
+	if (!m->o.log[0])
+		return;
+	fd = vz_openat(AT_FDCWD, m->o.log, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return;
+	(void)localtime_r(&now, &tm);
+	(void)strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S%z", &tm);
+	n = snprintf(line, sizeof(line), "%s vzmon : CT %u : init ended: %s %d%s\n", stamp, m->o.ctid,
+		     si->si_code == CLD_EXITED ? "status" : "signal", si->si_status,
+		     si->si_code != CLD_EXITED && si->si_status == SIGHUP ? " (reboot)" : "");
+	if (vz_write_all(fd, line, (size_t)n) < 0)
+		return;
+}
+
+/* reboot(2) in a process namespace ends its init by SIGHUP for a restart and SIGINT for a halt. */
+static int after_init(struct mon *m)
+{
+	char ctid[16];
+	const char *argv[] = { m->o.vzctl, "--quiet", "internal-reap", ctid, NULL };
+	siginfo_t si = { 0 };
+	sigset_t none;
+
+	while (waitid(P_PIDFD, (id_t)m->pidfd, &si, WEXITED) < 0 && errno == EINTR)
+		;
+	log_end(m, &si);
+	console_close(&m->con, m->o.rundir);
+	if (!m->started)
+		return 0;
+	if (si.si_code != CLD_EXITED && si.si_status == SIGHUP)
+		argv[2] = "internal-reboot";
+	(void)snprintf(ctid, sizeof(ctid), "%u", m->o.ctid);
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)execv(argv[0], (char *const *)argv);
+	return 1;
+}
+
+/* vzctl spoke or died. Before "started" its death means that nobody wants this VPS. */
+static void on_control(struct mon *m)
+{
+	char word[16] = "";
+	ssize_t n = read(m->f.control, word, sizeof(word) - 1);
+
+	if (n > 0 && !strcmp(word, "started")) {
+		m->started = true;
+		close_start_fds(m);
+	} else if (!m->started && m->pidfd >= 0) {
+		(void)kill(m->init, SIGKILL); /* our child, not reaped: the number is still its */
+	}
+	if (n <= 0 || m->started) {
+		(void)epoll_ctl(m->ep, EPOLL_CTL_DEL, m->f.control, NULL);
+		vz_closep(&m->f.control);
+	}
+}
+
+static int watch(int ep, int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
+
+	return epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+static int loop(struct mon *m)
+{
+	for (;;) {
+		struct epoll_event ev[8];
+		int n = epoll_wait(m->ep, ev, 8, -1);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		for (int i = 0; i < n; i++) {
+			if (ev[i].data.fd == m->pidfd)
+				return 0;
+			if (ev[i].data.fd == m->f.control)
+				on_control(m);
+			else
+				console_event(&m->con, ev[i].data.fd, ev[i].events);
+		}
+	}
+}
+
+int mon_main(int control)
+{
+	struct mon m = { .pidfd = -1, .f = { .control = control, .console = -1 } };
+	struct sigaction ign = { .sa_handler = SIG_IGN };
+	int r;
+
+	(void)sigaction(SIGPIPE, &ign, NULL);
+	(void)sigaction(SIGHUP, &ign, NULL);
+	(void)sigaction(SIGTERM, &ign, NULL); /* a node shutdown stops VPSes by vzctl, not by killing us */
+	(void)sigaction(SIGINT, &ign, NULL);
+	r = take_orders(&m);
+	if (r < 0)
+		return 1;
+	m.ep = epoll_create1(EPOLL_CLOEXEC);
+	if (m.ep < 0)
+		return 1;
+	r = console_open(&m.con, m.ep, m.o.rundir, &m.f.console);
+	if (r < 0) {
+		struct vz_error err;
+
+		(void)vz_fail(&err, VZ_EXIT_ENVCREATE, -r, "vzmon: make the console");
+		sync_fail(m.f.protocol, &err);
+		return 1;
+	}
+	r = start_init(&m);
+	if (r < 0)
+		return 1;
+	vz_closep(&m.f.protocol); /* only init holds it now: its exec or death is seen by vzctl */
+	if (watch(m.ep, m.pidfd) < 0 || watch(m.ep, m.f.control) < 0 || loop(&m) < 0)
+		(void)kill(m.init, SIGKILL);
+	return after_init(&m);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Small things done to a VPS from outside: its readiness socket, its host name. */
+#include "context/context.h"
+
+#include "util/fd.h"
+#include "util/proc.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+int ctx_notify_open(const struct ctx_start *s, uint64_t uid_base, struct vz_error *err)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	VZ_FD int fd = vz_socket(AF_UNIX, SOCK_DGRAM, 0);
+
+	if (fd < 0)
+		return vz_fail(err, VZ_EXIT_WAIT, -fd, "socket");
+	(void)snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/%d/root" CTX_NOTIFY_PATH,
+		       (int)s->init_pid);
+	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
+	    fchownat(AT_FDCWD, sa.sun_path, (uid_t)uid_base, (gid_t)uid_base, AT_SYMLINK_NOFOLLOW) < 0)
+		return vz_fail(err, VZ_EXIT_WAIT, errno, "bind %s", sa.sun_path);
+	return vz_take_fd(&fd);
+}
+
+int ctx_notify_wait(int notify, int init_pidfd, int timeout_ms)
+{
+	uint64_t until = vz_now_ms() + (uint64_t)timeout_ms;
+
+	for (;;) {
+		struct pollfd p[] = { { .fd = notify, .events = POLLIN },
+				      { .fd = init_pidfd, .events = POLLIN } };
+		uint64_t now = vz_now_ms();
+		char text[4097];
+		ssize_t n;
+
+		if (now >= until)
+			return -ETIMEDOUT;
+		if (poll(p, 2, (int)(until - now)) < 0)
+			return -errno;
+		if (p[1].revents)
+			return -ESRCH;
+		if (!p[0].revents)
+			continue;
+		n = recv(notify, text, sizeof(text) - 1, MSG_DONTWAIT);
+		if (n <= 0)
+			continue;
+		text[n] = '\0';
+		if (!strncmp(text, "READY=1", 7) || strstr(text, "\nREADY=1"))
+			return 0;
+	}
+}
+
+int ctx_set_hostname(const struct vps_state *st, const char *name)
+{
+	VZ_FD int pidfd = vps_state_pidfd(st);
+	pid_t pid;
+	int r;
+
+	if (pidfd < 0)
+		return pidfd;
+	pid = fork();
+	if (pid == 0)
+		_exit(setns(pidfd, CLONE_NEWUTS) < 0 || sethostname(name, strlen(name)) < 0 ? errno : 0);
+	r = pid < 0 ? -errno : vz_wait(pid);
+	return r > 0 ? -r : r;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CONTEXT_ORDERS_H
+#define CONTEXT_ORDERS_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { CTX_ORDERS_VERSION = 1, CTX_DEVS = 32, CTX_RING = 64 * 1024 };
+
+#define CTX_NOTIFY_PATH "/run/host/notify" /* inside the VPS, as systemd's container interface names it */
+
+/** struct ctx_dev - a device node under /dev of the VPS */
+struct ctx_dev {
+	char name[64]; /* relative to /dev */
+	uint32_t mode; /* type and permissions */
+	uint32_t major, minor;
+};
+
+/**
+ * struct ctx_orders - all that vzmon and init need to know, sent by vzctl as one record, so that neither
+ * reads a configuration. Plain data, no pointers.
+ * @flags_fds: which descriptors follow, in this order: protocol socket, root mount, then as the bits say
+ */
+struct ctx_orders {
+	uint32_t version, ctid, generation;
+	uint64_t uid_base, uid_count;
+	uint64_t caps;		/* bounding set, bit n = capability n */
+	uint64_t run_bytes, run_inodes; /* limits of the tmpfs on /run, /tmp and /dev/shm, each */
+	uint8_t nesting, notify, bare, has_seccomp, has_script, nprocs;
+	uint32_t ndevs;
+	struct ctx_dev devs[CTX_DEVS];
+	char hostname[65];
+	char init[64];
+	char rundir[256];   /* /run/vz/CTID */
+	char vzctl[256];    /* run when init ends */
+	char log[256];	    /* vzmon's log file, "" = none */
+};
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CONTEXT_PRIV_H
+#define CONTEXT_PRIV_H
+
+#include "context/orders.h"
+#include "context/sync.h"
+#include "util/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* The parts that vzmon and init run: libc only, no malloc-heavy code, no log. */
+
+/** struct mon_fds - descriptors vzmon received with its orders; -1 = absent */
+struct mon_fds {
+	int control;	/* vzctl, until the VPS is started */
+	int protocol;	/* to vzctl, used by builder and init */
+	int root, seccomp, script;
+	int procs[12];
+	int console;	/* slave of the console pty */
+	int console_mnt; /* detached mount of its device file */
+	int mon;	/* builder: tells vzmon init's pid and pidfd */
+};
+
+/** child_builder - body of the builder; never returns. Host namespaces, root. See child.c. */
+void child_builder(const struct ctx_orders *o, struct mon_fds *f) __attribute__((noreturn));
+
+/* rootfs.c */
+
+/**
+ * rootfs_console - in the builder, still in the host's mount namespace, where the pty's file is: a detached mount of
+ * it, owned by the VPS's root. Return: fd or -errno.
+ */
+int rootfs_console(int console, uint64_t base);
+
+/**
+ * rootfs_build - in the builder, host user namespace, private mount namespace of its own: attach the root at
+ * RUNDIR/root and put /dev, /run, /tmp on it. File-system ids are those of the VPS's root.
+ */
+int rootfs_build(const struct ctx_orders *o, const struct mon_fds *f, struct vz_error *err);
+
+/** rootfs_enter - in init, working directory the builder's root: proc, sysfs, cgroup2, devpts, masks, then pivot_root; the old root is gone. */
+int rootfs_enter(const struct ctx_orders *o, struct vz_error *err);
+
+/* cage.c */
+
+/** cage_caps - drop everything outside @mask from the bounding set, and the rest of the sets with it. */
+int cage_caps(uint64_t mask);
+/** cage_seccomp - load the compiled filter in @fd (array of struct sock_filter). */
+int cage_seccomp(int fd);
+/** cage_reset_signals - default dispositions, nothing blocked. */
+void cage_reset_signals(void);
+
+/** pty_open - a pty of the devpts at @ptmx; the slave is opened through the master. 0 or -errno. */
+int pty_open(int dirfd, const char *ptmx, int *ret_master, int *ret_slave);
+
+#endif

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The VPS's view of the file system. The builder, still root of the host, attaches what only it may attach; the
+ * clone into the VPS's user namespace then locks these mounts and their flags. Every name below the root is the
+ * tenant's, so it is opened without following any symlink.
+ */
+#include "context/priv.h"
+
+#include "util/fd.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+#ifndef OPEN_TREE_CLONE
+#define OPEN_TREE_CLONE 1
+#endif
+
+/* Directory @name below @root, made when it is missing. */
+static int open_dir(int root, const char *name)
+{
+	int fd = vz_open_nolink(root, name, O_PATH | O_DIRECTORY, 0);
+
+	if (fd != -ENOENT)
+		return fd;
+	if (mkdirat(root, name, 0755) < 0)
+		return -errno;
+	return vz_open_nolink(root, name, O_PATH | O_DIRECTORY, 0);
+}
+
+static int attach(int mnt, int dir)
+{
+	return move_mount(mnt, "", dir, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0
+		       ? -errno
+		       : 0;
+}
+
+struct option {
+	const char *key, *value;
+};
+
+/* A new file system, not attached yet. Return: mount fd or -errno. */
+static int new_fs(const char *type, const struct option *opts, unsigned int attrs)
+{
+	VZ_FD int fs = fsopen(type, FSOPEN_CLOEXEC);
+	int fd;
+
+	if (fs < 0)
+		return -errno;
+	for (; opts && opts->key; opts++) {
+		int r = opts->value ? fsconfig(fs, FSCONFIG_SET_STRING, opts->key, opts->value, 0)
+				    : fsconfig(fs, FSCONFIG_SET_FLAG, opts->key, NULL, 0);
+
+		if (r < 0)
+			return -errno;
+	}
+	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -errno;
+	fd = fsmount(fs, FSMOUNT_CLOEXEC, attrs);
+	return fd < 0 ? -errno : fd;
+}
+
+/* A tmpfs owned by the VPS's root, limited in bytes and inodes by us. Attached at @root/@name. */
+static int put_tmpfs(int root, const char *name, const struct ctx_orders *o, const char *mode,
+		     uint64_t bytes, uint64_t inodes, unsigned int attrs)
+{
+	char id[24], size[24], nr[24];
+	const struct option opts[] = {
+		{ "uid", id }, { "gid", id }, { "mode", mode }, { "size", size }, { "nr_inodes", nr }, { 0 },
+	};
+	VZ_FD int dir = open_dir(root, name);
+	VZ_FD int mnt = -EBADF;
+
+	if (dir < 0)
+		return dir;
+	(void)snprintf(id, sizeof(id), "%llu", (unsigned long long)o->uid_base);
+	(void)snprintf(size, sizeof(size), "%llu", (unsigned long long)bytes);
+	(void)snprintf(nr, sizeof(nr), "%llu", (unsigned long long)inodes);
+	mnt = new_fs("tmpfs", opts, attrs);
+	if (mnt < 0)
+		return mnt;
+	return attach(mnt, dir);
+}
+
+/* ---- /dev ---- */
+
+static int make_dev_node(int dev, const struct ctx_dev *d)
+{
+	char dir[sizeof(d->name)];
+	char *slash;
+
+	(void)snprintf(dir, sizeof(dir), "%s", d->name);
+	for (slash = strchr(dir, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdirat(dev, dir, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		*slash = '/';
+	}
+	if (mknodat(dev, d->name, d->mode, makedev(d->major, d->minor)) < 0 && errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+static int make_dev_names(int dev)
+{
+	static const struct {
+		const char *name, *target;
+	} links[] = {
+		{ "fd", "/proc/self/fd" },	 { "stdin", "/proc/self/fd/0" },
+		{ "stdout", "/proc/self/fd/1" }, { "stderr", "/proc/self/fd/2" },
+		{ "ptmx", "pts/ptmx" },		 { "core", "/proc/kcore" },
+	};
+	static const char *const dirs[] = { "pts", "shm", "mqueue" };
+
+	for (size_t i = 0; i < sizeof(links) / sizeof(*links); i++)
+		if (symlinkat(links[i].target, dev, links[i].name) < 0 && errno != EEXIST)
+			return -errno;
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++)
+		if (mkdirat(dev, dirs[i], 0755) < 0 && errno != EEXIST)
+			return -errno;
+	return 0;
+}
+
+int rootfs_console(int console, uint64_t base)
+{
+	char path[40];
+	int mnt;
+
+	if (fchown(console, (uid_t)base, (gid_t)(base + 5)) < 0 || fchmod(console, 0620) < 0)
+		return -errno;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", console);
+	mnt = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	return mnt < 0 ? -errno : mnt;
+}
+
+/* The console is the slave of vzmon's pty, bound over a plain file. */
+static int put_console(int dev, int mnt)
+{
+	VZ_FD int spot = vz_openat(dev, "console", O_WRONLY | O_CREAT | O_EXCL, 0600);
+
+	return spot < 0 ? spot : attach(mnt, spot);
+}
+
+static int put_dev(int root, const struct ctx_orders *o, const struct mon_fds *f)
+{
+	VZ_FD int dev = -EBADF;
+	int r = put_tmpfs(root, "dev", o, "0755", 1 << 20, 4096, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+
+	if (r < 0)
+		return r;
+	dev = vz_open_nolink(root, "dev", O_RDONLY | O_DIRECTORY, 0);
+	if (dev < 0)
+		return dev;
+	for (uint32_t i = 0; r == 0 && i < o->ndevs; i++)
+		r = make_dev_node(dev, &o->devs[i]);
+	if (r == 0)
+		r = make_dev_names(dev);
+	if (r == 0)
+		r = put_console(dev, f->console_mnt);
+	if (r == 0)
+		r = put_tmpfs(dev, "shm", o, "1777", o->run_bytes, o->run_inodes,
+			      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+	return r;
+}
+
+/* Facts for software inside, as the systemd container interface describes /run/host. */
+static int put_host_facts(int root, const struct ctx_orders *o)
+{
+	static const char manager[] = "croft\n";
+	VZ_FD int dir = -EBADF, fd = -EBADF;
+	int run = vz_open_nolink(root, "run", O_RDONLY | O_DIRECTORY, 0), r;
+
+	(void)o;
+	if (run < 0)
+		return run;
+	r = mkdirat(run, "host", 0755) < 0 ? -errno : 0;
+	if (r == 0)
+		dir = vz_openat(run, "host", O_RDONLY | O_DIRECTORY, 0);
+	(void)close(run);
+	if (r < 0 || dir < 0)
+		return r < 0 ? r : dir;
+	fd = vz_openat(dir, "container-manager", O_WRONLY | O_CREAT | O_EXCL, 0444);
+	return fd < 0 ? fd : vz_write_all(fd, manager, sizeof(manager) - 1);
+}
+
+int rootfs_build(const struct ctx_orders *o, const struct mon_fds *f, struct vz_error *err)
+{
+	char stage[300];
+	VZ_FD int root = -EBADF, spot = -EBADF;
+	int r;
+
+	(void)umask(0);
+	(void)snprintf(stage, sizeof(stage), "%s/root", o->rundir);
+	if (mkdir(stage, 0700) < 0 && errno != EEXIST)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, errno, "mkdir %s", stage);
+	spot = vz_openat(AT_FDCWD, stage, O_PATH | O_DIRECTORY, 0);
+	if (spot < 0)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, -spot, "open %s", stage);
+	r = attach(f->root, spot);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "attach the root at %s", stage);
+	root = vz_openat(AT_FDCWD, stage, O_RDONLY | O_DIRECTORY, 0);
+	if (root < 0)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, -root, "open %s", stage);
+	r = put_dev(root, o, f);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "make /dev of the VPS");
+	r = put_tmpfs(root, "run", o, "0755", o->run_bytes, o->run_inodes,
+		      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+	if (r == 0)
+		r = put_host_facts(root, o);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "make /run of the VPS");
+	r = put_tmpfs(root, "tmp", o, "1777", o->run_bytes, o->run_inodes,
+		      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "make /tmp of the VPS");
+	if (fchdir(root) < 0) /* for rootfs_enter: the copy of the mounts takes the working directory along */
+		return vz_fail(err, VZ_EXIT_ENVCREATE, errno, "enter the root");
+	return 0;
+}
+
+/* ---- inside the VPS's namespaces ---- */
+
+static int put_fs(int root, const char *name, const char *type, const struct option *opts,
+		  unsigned int attrs, struct vz_error *err)
+{
+	VZ_FD int dir = open_dir(root, name);
+	VZ_FD int mnt = -EBADF;
+	int r;
+
+	if (dir < 0)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, -dir, "open /%s of the VPS", name);
+	mnt = new_fs(type, opts, attrs);
+	if (mnt < 0)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, -mnt, "mount %s for the VPS", type);
+	r = attach(mnt, dir);
+	return r < 0 ? vz_fail(err, VZ_EXIT_ENVCREATE, -r, "mount %s at /%s of the VPS", type, name) : 0;
+}
+
+static int put_kernel_fs(int root, struct vz_error *err)
+{
+	static const struct option pts[] = {
+		{ "mode", "0620" }, { "ptmxmode", "0666" }, { "gid", "5" }, { 0 },
+	};
+	const unsigned int plain = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+	int r = put_fs(root, "proc", "proc", NULL, plain, err);
+
+	if (r == 0)
+		r = put_fs(root, "sys", "sysfs", NULL, plain | MOUNT_ATTR_RDONLY, err);
+	if (r == 0)
+		r = put_fs(root, "sys/fs/cgroup", "cgroup2", NULL, plain, err);
+	if (r == 0)
+		r = put_fs(root, "dev/pts", "devpts", pts, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, err);
+	if (r == 0)
+		r = put_fs(root, "dev/mqueue", "mqueue", NULL, plain, err);
+	return r;
+}
+
+/* Bind @from over @to (both below @root); with @readonly the copy alone. Missing files are no error. */
+static int bind_over(int root, const char *from, const char *to, bool readonly)
+{
+	struct mount_attr ro = { .attr_set = MOUNT_ATTR_RDONLY };
+	VZ_FD int spot = vz_open_nolink(root, to, O_PATH, 0);
+	VZ_FD int mnt = -EBADF;
+
+	if (spot < 0)
+		return spot == -ENOENT ? 0 : spot;
+	mnt = open_tree(root, from, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (mnt < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (readonly && mount_setattr(mnt, "", AT_EMPTY_PATH, &ro, sizeof(ro)) < 0)
+		return -errno;
+	return attach(mnt, spot);
+}
+
+/* Cosmetic: the wall is the user namespace (root inside can undo these and gains nothing by it). */
+static int put_masks(int root)
+{
+	static const char *const hidden[] = { "proc/kcore", "proc/keys",	 "proc/latency_stats",
+					      "proc/timer_list", "proc/sched_debug", "proc/sysrq-trigger" };
+	static const char *const readonly[] = { "proc/sys", "proc/bus", "proc/fs", "proc/irq" };
+	VZ_FD int net = open_tree(root, "proc/sys/net", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sizeof(hidden) / sizeof(*hidden); i++)
+		r = bind_over(root, "dev/null", hidden[i], false);
+	for (size_t i = 0; r == 0 && i < sizeof(readonly) / sizeof(*readonly); i++)
+		r = bind_over(root, readonly[i], readonly[i], true);
+	if (r == 0 && net >= 0) { /* the network namespace is the VPS's own: its settings stay writable */
+		VZ_FD int spot = vz_open_nolink(root, "proc/sys/net", O_PATH | O_DIRECTORY, 0);
+
+		r = spot < 0 ? spot : attach(net, spot);
+	}
+	return r;
+}
+
+static int change_root(int root)
+{
+	if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+		return -errno;
+	/* the old root lies over the new one at "."; off with it */
+	if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+		return -errno;
+	return 0;
+}
+
+int rootfs_enter(const struct ctx_orders *o, struct vz_error *err)
+{
+	VZ_FD int root = open_tree(AT_FDCWD, ".",
+				   OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	int r;
+
+	(void)o;
+	(void)umask(022);
+	/*
+	 * Our copy of the builder's mount is locked in place; a clone of it may be pivoted to and its flags stay
+	 * locked. The way to it leads through directories closed to us: the working directory is the handle.
+	 */
+	if (root < 0 || move_mount(root, "", AT_FDCWD, ".", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, errno, "bind the root");
+	r = put_kernel_fs(root, err);
+	if (r < 0)
+		return r;
+	r = put_masks(root);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "mask entries of /proc");
+	r = change_root(root);
+	return r < 0 ? vz_fail(err, VZ_EXIT_ENVCREATE, -r, "change the root") : 0;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* vzctl's side of a start. */
+#include "context/context.h"
+
+#include "context/sync.h"
+#include "util/fd.h"
+#include "util/proc.h"
+#include "util/userns.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { CONTROL_FD = 3 };
+
+/* The child that becomes vzmon: a session of its own, no descriptor but the control socket. */
+static void become_vzmon(int control) __attribute__((noreturn));
+
+static void become_vzmon(int control)
+{
+	char path[PATH_MAX];
+	const char *argv[] = { "vzmon", NULL };
+	const char *own_env[4] = { "PATH=" VZ_PLAIN_PATH };
+	const char *root = secure_getenv("CROFT_ROOT"), *lib = secure_getenv("CROFT_LIBEXEC");
+	char root_env[PATH_MAX + 16], lib_env[PATH_MAX + 16];
+	size_t n = 1;
+	int null = vz_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
+
+	if (root) {
+		(void)snprintf(root_env, sizeof(root_env), "CROFT_ROOT=%s", root);
+		own_env[n++] = root_env;
+	}
+	if (lib) {
+		(void)snprintf(lib_env, sizeof(lib_env), "CROFT_LIBEXEC=%s", lib);
+		own_env[n++] = lib_env;
+	}
+	(void)setsid();
+	if (null < 0 || chdir("/") < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
+		_exit(127);
+	if (control == CONTROL_FD) {
+		if (fcntl(control, F_SETFD, 0) < 0)
+			_exit(127);
+	} else if (dup2(control, CONTROL_FD) < 0) {
+		_exit(127);
+	}
+	(void)close_range(CONTROL_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+	(void)execve(vps_path(path, "%s/vzmon", vps_paths()->libexec), (char *const *)argv,
+		     (char *const *)own_env);
+	_exit(127);
+}
+
+static int start_vzmon(struct ctx_start *s, struct vz_error *err)
+{
+	int sk[2], r = vz_seqpacket(sk);
+
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "socketpair");
+	(void)fflush(NULL);
+	s->mon_pid = fork();
+	if (s->mon_pid < 0) {
+		r = -errno;
+		vz_closep(&sk[0]);
+		vz_closep(&sk[1]);
+		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "fork");
+	}
+	if (s->mon_pid == 0)
+		become_vzmon(sk[1]);
+	vz_closep(&sk[1]);
+	s->mon = sk[0];
+	return 0;
+}
+
+static int send_orders(struct ctx_start *s, const struct ctx_orders *o, const struct ctx_fds *f,
+		       struct vz_error *err)
+{
+	int sk[2], fds[16], r = vz_seqpacket(sk);
+	size_t n = 0;
+
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "socketpair");
+	s->sk = sk[0];
+	fds[n++] = sk[1];
+	fds[n++] = f->root;
+	if (o->has_seccomp)
+		fds[n++] = f->seccomp;
+	if (o->has_script)
+		fds[n++] = f->start_script;
+	for (int i = 0; i < o->nprocs; i++)
+		fds[n++] = f->procs[i];
+	r = vz_send_fds(s->mon, o, sizeof(*o), fds, n);
+	vz_closep(&sk[1]);
+	return r < 0 ? vz_fail(err, VZ_EXIT_ENVCREATE, -r, "send orders to vzmon") : 0;
+}
+
+static int spawn_steps(const struct ctx_orders *o, struct ctx_start *s, struct vz_error *err)
+{
+	char path[64];
+	pid_t builder;
+	int r = sync_expect(s->sk, STEP_BORN, &builder, NULL, err);
+
+	if (r < 0)
+		return r;
+	r = vz_userns_write_maps(builder, o->uid_base, o->uid_count);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "write the id maps of the VPS");
+	r = sync_tell(s->sk, STEP_MAPPED, 0, -1);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "tell the builder");
+	r = sync_expect(s->sk, STEP_SPAWNED, &s->init_pid, &s->init_pidfd, err);
+	if (r < 0)
+		return r;
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)s->init_pid);
+	s->netns = vz_openat(AT_FDCWD, path, O_RDONLY, 0);
+	if (s->netns < 0)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, -s->netns, "open the network namespace of init");
+	return sync_expect(s->sk, STEP_ROOT, NULL, NULL, err);
+}
+
+int ctx_spawn(const struct ctx_orders *o, const struct ctx_fds *fds, struct ctx_start *ret,
+	      struct vz_error *err)
+{
+	int r;
+
+	*ret = (struct ctx_start){ .sk = -1, .mon = -1, .init_pidfd = -1, .netns = -1 };
+	r = start_vzmon(ret, err);
+	if (r == 0)
+		r = send_orders(ret, o, fds, err);
+	if (r == 0)
+		r = spawn_steps(o, ret, err);
+	if (r < 0)
+		ctx_abort(ret);
+	return r;
+}
+
+int ctx_network_ready(struct ctx_start *s, struct vz_error *err)
+{
+	int r = sync_tell(s->sk, STEP_NET, 0, -1);
+
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "tell init about its network");
+	for (enum start_step step = STEP_CAGED; r == 0 && step <= STEP_CONSOLE; step++)
+		r = sync_expect(s->sk, step, NULL, NULL, err);
+	return r;
+}
+
+int ctx_go(struct ctx_start *s, struct vz_error *err)
+{
+	int r = sync_tell(s->sk, STEP_GO, 0, -1);
+	struct start_msg m;
+	ssize_t n;
+
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "tell init to go");
+	n = recv(s->sk, &m, sizeof(m), 0); /* exec closes it: 0. A record is an error of exec. */
+	if (n == (ssize_t)sizeof(m) && m.failed) {
+		*err = m.err;
+		err->msg[sizeof(err->msg) - 1] = '\0';
+		return m.err.sys > 0 ? -m.err.sys : -EPROTO;
+	}
+	if (n != 0)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, n < 0 ? errno : EPROTO, "init gave no answer");
+	if (vz_pidfd_poll(s->init_pidfd, 0) == 0)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, 0, "init of the VPS ended at once");
+	r = vz_send_fds(s->mon, "started", sizeof("started"), NULL, 0);
+	return r < 0 ? vz_fail(err, VZ_EXIT_ENVCREATE, -r, "vzmon is gone") : 0;
+}
+
+void ctx_start_close(struct ctx_start *s)
+{
+	vz_closep(&s->sk);
+	vz_closep(&s->mon);
+	vz_closep(&s->init_pidfd);
+	vz_closep(&s->netns);
+}
+
+void ctx_abort(struct ctx_start *s)
+{
+	if (s->init_pidfd >= 0) {
+		(void)vz_pidfd_signal(s->init_pidfd, SIGKILL);
+		(void)!vz_pidfd_poll(s->init_pidfd, 5000);
+	}
+	ctx_start_close(s);
+	if (s->mon_pid > 0)
+		(void)vz_wait(s->mon_pid); /* it sees the hang-up and ends by itself */
+	s->mon_pid = 0;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef NET_PRIV_H
+#define NET_PRIV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct nl_sock;
+
+/**
+ * struct net_addr - one address
+ * @bits: prefix length; @len: bytes used in @raw; @text: without the prefix length
+ */
+struct net_addr {
+	int family;
+	unsigned int bits, full;
+	size_t len;
+	unsigned char raw[16];
+	char text[48];
+};
+
+/** struct net_found - the route that serves an address: @type is RTN_*, @oif 0 when it has no device */
+struct net_found {
+	unsigned int bits, type;
+	int oif;
+};
+
+enum net_route_op { NET_ROUTE_ADD, NET_ROUTE_REPLACE, NET_ROUTE_DEL };
+
+/* nl.c: one rtnetlink request each; all return 0 or the kernel's -errno. */
+
+/** net_nl_open - a socket of the current network namespace; it stays there. */
+int net_nl_open(struct nl_sock **ret) __attribute__((warn_unused_result));
+void net_nl_closep(struct nl_sock **sk);
+#define NET_NL __attribute__((cleanup(net_nl_closep)))
+
+/** net_nl_veth - a pair, both ends @mac and NOARP, both down, @peer born in the namespace @peer_ns. */
+int net_nl_veth(struct nl_sock *sk, const char *name, const char *peer, int peer_ns,
+		const unsigned char mac[6]) __attribute__((warn_unused_result));
+int net_nl_up(struct nl_sock *sk, int ifindex) __attribute__((warn_unused_result));
+/** net_nl_link_del - -ENODEV when there is none. */
+int net_nl_link_del(struct nl_sock *sk, const char *name) __attribute__((warn_unused_result));
+
+/** net_nl_addr_add - -EEXIST when it is there; net_nl_addr_del - -EADDRNOTAVAIL when it is not. */
+int net_nl_addr_add(struct nl_sock *sk, int ifindex, const struct net_addr *a)
+	__attribute__((warn_unused_result));
+int net_nl_addr_del(struct nl_sock *sk, int ifindex, const struct net_addr *a)
+	__attribute__((warn_unused_result));
+
+/**
+ * net_nl_route - the route to exactly @a->text (@a->bits 0: the default route) through @ifindex
+ * Return: 0; -EEXIST (add) when the destination has a route already; -ESRCH (del) when it has none.
+ */
+int net_nl_route(struct nl_sock *sk, enum net_route_op op, int ifindex, const struct net_addr *a)
+	__attribute__((warn_unused_result));
+
+/** net_nl_lookup - the table entry the kernel would use for @a. -ENETUNREACH and the like: none. */
+int net_nl_lookup(struct nl_sock *sk, const struct net_addr *a, struct net_found *ret)
+	__attribute__((warn_unused_result));
+
+/** net_nl_watch - subscribe to link messages. Return: descriptor to poll (owned by @sk) or -errno. */
+int net_nl_watch(struct nl_sock *sk) __attribute__((warn_unused_result));
+
+/* net.c */
+
+/** net_forward_all6 - IPv6 forwarding for the whole host; uplinks go on accepting router advertisements. */
+int net_forward_all6(void) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ops/priv.h"
+
+#include "template/template.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+static int take_lock(struct op *o, const char *word, struct vz_error *err)
+{
+	o->lock.fd = -1;
+	if (o->env->skiplock)
+		return 0;
+	return vps_lock_take(&o->cfg, o->ctid, word, o->env->lock_wait_ms, &o->lock, err);
+}
+
+int op_open_new(struct op *o, const struct op_env *env, uint32_t ctid, const char *word,
+		struct vz_error *err)
+{
+	int r;
+
+	*o = (struct op){ .env = env, .ctid = ctid, .lock = { .fd = -1 } };
+	vz_log_ctid(ctid);
+	r = vps_load_global(&o->cfg, err);
+	if (r < 0)
+		return r;
+	o->cfg.ctid = ctid;
+	return take_lock(o, word, err);
+}
+
+int op_open(struct op *o, const struct op_env *env, uint32_t ctid, const char *word,
+	    struct vz_error *err)
+{
+	int r = op_open_new(o, env, ctid, word, err);
+
+	return r < 0 ? r : vps_load(ctid, &o->cfg, &o->bad, err); /* read again, under the lock */
+}
+
+void op_close(struct op *o)
+{
+	vps_config_clear(&o->cfg);
+	vps_lock_drop(&o->lock);
+}
+
+int op_save_row(struct op *o, enum vps_param_id id, struct vz_error *err)
+{
+	bool which[VP_MAX] = { false };
+
+	which[id] = true;
+	return vps_save(&o->cfg, which, err);
+}
+
+int op_ids(struct op *o, struct vz_error *err)
+{
+	bool save;
+	int r;
+
+	if (o->count)
+		return 0;
+	r = vps_idbase(&o->cfg, &o->base, &o->count, &save, err);
+	if (r < 0)
+		return r;
+	return save ? op_save_row(o, VP_LOCAL_UID, err) : 0;
+}
+
+int op_place(struct op *o, struct sto_place *ret, struct vz_error *err)
+{
+	int r = op_ids(o, err);
+
+	if (r < 0)
+		return r;
+	if (!o->cfg.ve_root || !*o->cfg.ve_root)
+		return vz_fail(err, VZ_EXIT_ROOT_NOTSET, 0, "VE_ROOT is not set");
+	if (!o->cfg.ve_private || !*o->cfg.ve_private)
+		return vz_fail(err, VZ_EXIT_PRIVATE_NOTSET, 0, "VE_PRIVATE is not set");
+	o->layout = sto_layout(o->cfg.ve_layout);
+	if (!o->layout)
+		return vz_fail(err, VZ_EXIT_UNKNOWN_LAYOUT, 0,
+			       "VE_LAYOUT=\"%s\" is not known here (allowed: simfs, overlay)",
+			       o->cfg.ve_layout);
+	if (o->layout->needs_template && !o->lower[0]) {
+		if (!o->cfg.ostemplate || !o->cfg.ostemplate_hash)
+			return vz_fail(err, VZ_EXIT_NO_TEMPLATE, 0,
+				       "OSTEMPLATE and OSTEMPLATE_HASH are needed for the overlay layout");
+		r = tpl_unpacked(&o->cfg, o->cfg.ostemplate, o->cfg.ostemplate_hash, o->lower, err);
+		if (r < 0)
+			return r;
+	}
+	*ret = (struct sto_place){ .root = o->cfg.ve_root,
+				   .private_dir = o->cfg.ve_private,
+				   .lower = o->lower[0] ? o->lower : NULL,
+				   .base = o->base,
+				   .count = o->count };
+	return 0;
+}
+
+void op_warn_all(const struct vz_list *lines)
+{
+	for (size_t i = 0; i < lines->n; i++)
+		vz_warn("WARNING: %s", lines->v[i]);
+}
+
+char *op_host_resolv(void)
+{
+	char *text = NULL;
+
+	return vz_read_file(AT_FDCWD, "/etc/resolv.conf", 65536, &text) < 0 ? NULL : text;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ops/priv.h"
+
+#include "util/fd.h"
+#include "util/log.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#define TRASH ".vzctl-rm-me."
+
+/* Everything in @parent that an earlier destroy moved aside, this one's too. */
+static void empty_trash(const char *parent)
+{
+	VZ_DIR DIR *d = vz_opendirat(AT_FDCWD, parent);
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (!strncmp(e->d_name, TRASH, strlen(TRASH)))
+			(void)!vz_rm_rf(dirfd(d), e->d_name);
+}
+
+/* Deleting files takes minutes for a large VPS: a background child does it, one at a time on a node. */
+static void empty_trash_in_background(const char *parent)
+{
+	char path[PATH_MAX];
+	int null, lock;
+
+	(void)fflush(NULL);
+	if (fork() != 0)
+		return; /* the parent; without a child the next destroy deletes it */
+	(void)setsid();
+	null = vz_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
+	(void)dup2(null, 0);
+	(void)dup2(null, 1);
+	(void)dup2(null, 2);
+	(void)close_range(3, ~0U, 0);
+	lock = vz_openat(AT_FDCWD, vps_path(path, "%s/rm.lck", vps_paths()->run), O_RDWR | O_CREAT, 0600);
+	if (lock >= 0)
+		(void)flock(lock, LOCK_EX);
+	empty_trash(parent);
+	_exit(0);
+}
+
+static int move_private(const struct op *o, char parent[PATH_MAX], struct vz_error *err)
+{
+	const char *p = o->cfg.ve_private;
+	char aside[PATH_MAX];
+	struct stat st;
+	char *slash;
+
+	(void)vps_path(parent, "%s", p);
+	slash = strrchr(parent, '/');
+	*(slash == parent ? slash + 1 : slash) = '\0';
+	if (lstat(p, &st) < 0)
+		return errno == ENOENT ? 0 : vz_fail(err, VZ_EXIT_DEL_PRIVATE, errno, "%s", p);
+	if (S_ISLNK(st.st_mode))
+		return unlink(p) < 0 ? vz_fail(err, VZ_EXIT_DEL_PRIVATE, errno, "unlink %s", p) : 0;
+	(void)vps_path(aside, "%s/" TRASH "%u.%d", parent, o->ctid, (int)getpid());
+	if (rename(p, aside) < 0)
+		return vz_fail(err, VZ_EXIT_DEL_PRIVATE, errno, "Unable to move %s aside", p);
+	return 0;
+}
+
+static void rename_config(uint32_t ctid)
+{
+	static const char *const what[] = { "conf",  "mount",	"umount",     "premount",
+					    "start", "stop",	"postumount" };
+
+	for (size_t i = 0; i < sizeof(what) / sizeof(*what); i++) {
+		char from[PATH_MAX], to[PATH_MAX];
+
+		(void)vps_path(from, "%s/%u.%s", vps_paths()->conf, ctid, what[i]);
+		(void)vps_path(to, "%s/%u.%s.destroyed", vps_paths()->conf, ctid, what[i]);
+		(void)rename(from, to);
+	}
+}
+
+int op_destroy(const struct op_env *env, uint32_t ctid, struct vz_error *err)
+{
+	OP struct op o;
+	char path[PATH_MAX], parent[PATH_MAX];
+	struct vz_error ignored;
+	int r = op_open(&o, env, ctid, "destroying", err);
+
+	if (r < 0)
+		return r;
+	if (vps_running(ctid, NULL))
+		return vz_fail(err, VZ_EXIT_RUNNING, 0, "VPS is currently running. Stop it first.");
+	r = op_cleanup_dead(&o, err);
+	if (r < 0)
+		return r;
+	if (sto_mounted(o.cfg.ve_root))
+		return vz_fail(err, VZ_EXIT_MOUNTED, 0, "VPS is currently mounted (umount first)");
+	vz_say("Destroying VPS private area: %s", o.cfg.ve_private);
+	if (o.cfg.name && vps_name_assign(ctid, o.cfg.name, "", &ignored) < 0)
+		vz_warn("WARNING: %s", ignored.msg);
+	r = move_private(&o, parent, err);
+	if (r < 0)
+		return r;
+	rename_config(ctid);
+	(void)vps_path(path, "%s.tmp", o.cfg.ve_private);
+	(void)!vz_rm_rf(AT_FDCWD, path);
+	(void)rmdir(o.cfg.ve_root);
+	(void)unlink(vps_path(path, "%s/Dump.%u", o.cfg.dumpdir, ctid));
+	(void)vps_path(path, "%s/%u", vps_paths()->run, ctid);
+	(void)!vz_rm_rf(AT_FDCWD, path);
+	empty_trash_in_background(parent);
+	vz_say("VPS private area was destroyed");
+	return 0;
+}

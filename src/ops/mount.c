@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ops/priv.h"
+
+#include "util/fd.h"
+#include "util/log.h"
+#include "util/userns.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static int private_there(const struct op *o, struct vz_error *err)
+{
+	struct stat st;
+
+	if (stat(o->cfg.ve_private, &st) < 0 || !S_ISDIR(st.st_mode))
+		return vz_fail(err, VZ_EXIT_NO_PRIVATE, ENOENT, "VPS private area %s does not exist",
+			       o->cfg.ve_private);
+	return 0;
+}
+
+/* What a mount was made from, so that a later start knows whether it still fits. */
+static char *mount_facts(const struct op *o)
+{
+	return vz_fmt("%s %s %s %llu\n", o->layout->name, o->cfg.ve_private,
+		      o->cfg.ostemplate_hash && o->layout->needs_template ? o->cfg.ostemplate_hash : "-",
+		      (unsigned long long)o->base);
+}
+
+static bool mount_fits(const struct op *o)
+{
+	VZ_FREE char *want = mount_facts(o);
+	VZ_FREE char *have = NULL;
+	char path[PATH_MAX];
+
+	(void)vps_path(path, "%s/%u/mount", vps_paths()->run, o->ctid);
+	return want && vz_read_file(AT_FDCWD, path, 8192, &have) >= 0 && !strcmp(want, have);
+}
+
+static int remember_mount(const struct op *o, struct vz_error *err)
+{
+	VZ_FREE char *facts = mount_facts(o);
+	char path[PATH_MAX];
+	int r = vps_run_dir(o->ctid);
+
+	(void)vps_path(path, "%s/%u/mount", vps_paths()->run, o->ctid);
+	if (r == 0)
+		r = facts ? vz_write_atomic(path, facts, strlen(facts), 0600) : -ENOMEM;
+	return r < 0 ? vz_fail(err, VZ_EXIT_MOUNT, -r, "write %s", path) : 0;
+}
+
+static int mount_now(struct op *o, const struct sto_place *p, struct vz_error *err)
+{
+	VZ_FD int userns = -EBADF;
+	int r = vz_mkdir_p(p->root, 0755);
+
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_MPOINT, -r, "Unable to make mount point %s", p->root);
+	userns = vz_userns_open(o->base, o->count);
+	if (userns < 0)
+		return vz_fail(err, VZ_EXIT_MOUNT, -userns, "user namespace for the mount");
+	r = op_scripts(o, "premount", false, err);
+	if (r == 0)
+		r = o->layout->mount(p, userns, err);
+	if (r == 0)
+		r = remember_mount(o, err);
+	return r;
+}
+
+int op_do_mount(struct op *o, bool remount, bool *ret_was, struct vz_error *err)
+{
+	struct sto_place p;
+	struct vz_error ignored;
+	int r = op_place(o, &p, err);
+
+	if (r == 0)
+		r = private_there(o, err);
+	if (r < 0)
+		return r;
+	*ret_was = sto_mounted(p.root);
+	if (*ret_was && (!remount || mount_fits(o)))
+		return 0;
+	if (*ret_was) {
+		r = sto_umount(p.root, err);
+		*ret_was = false;
+	}
+	if (r == 0)
+		r = mount_now(o, &p, err);
+	if (r < 0)
+		return r;
+	r = op_scripts(o, "mount", false, err);
+	if (r < 0 && sto_umount(p.root, &ignored) < 0)
+		vz_warn("WARNING: %s", ignored.msg);
+	return r;
+}
+
+int op_do_umount(struct op *o, struct vz_error *err)
+{
+	char path[PATH_MAX];
+	int r = op_scripts(o, "umount", true, err);
+
+	if (r == 0)
+		r = sto_umount(o->cfg.ve_root, err);
+	if (r < 0)
+		return r;
+	(void)unlink(vps_path(path, "%s/%u/mount", vps_paths()->run, o->ctid));
+	return op_scripts(o, "postumount", true, err);
+}
+
+int op_root_fd(struct op *o, int *ret_root, int *ret_userns, struct vz_error *err)
+{
+	VZ_LIST struct vz_list warnings = { 0 };
+	VZ_FD int userns = -EBADF;
+	struct sto_place p;
+	int root, r = op_place(o, &p, err);
+
+	if (r < 0)
+		return r;
+	userns = vz_userns_open(o->base, o->count);
+	if (userns < 0)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, -userns, "user namespace of VPS %u", o->ctid);
+	root = sto_clone_root(o->layout, &p, userns, &warnings, err);
+	op_warn_all(&warnings);
+	if (root < 0)
+		return root;
+	*ret_root = root;
+	*ret_userns = vz_take_fd(&userns);
+	return 0;
+}
+
+int op_mount(const struct op_env *env, uint32_t ctid, struct vz_error *err)
+{
+	OP struct op o;
+	bool was;
+	int r = op_open(&o, env, ctid, "mounting", err);
+
+	if (r < 0)
+		return r;
+	if (o.bad)
+		return vz_fail(err, VZ_EXIT_INVALID_CONFIG, 0, "%u bad lines in the configuration of VPS %u",
+			       o.bad, ctid);
+	r = op_do_mount(&o, false, &was, err);
+	if (r == 0)
+		vz_say(was ? "VPS is already mounted" : "VPS is mounted");
+	return r;
+}
+
+int op_umount(const struct op_env *env, uint32_t ctid, struct vz_error *err)
+{
+	OP struct op o;
+	int r = op_open(&o, env, ctid, "unmounting", err);
+
+	if (r < 0)
+		return r;
+	if (vps_running(ctid, NULL))
+		return vz_fail(err, VZ_EXIT_RUNNING, 0, "VPS is running: stop it first");
+	r = op_cleanup_dead(&o, err);
+	if (r < 0)
+		return r;
+	if (!sto_mounted(o.cfg.ve_root))
+		return vz_fail(err, VZ_EXIT_NOT_MOUNTED, 0, "VPS is not mounted");
+	r = op_do_umount(&o, err);
+	if (r == 0)
+		vz_say("VPS is unmounted");
+	return r;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef OPS_OPS_H
+#define OPS_OPS_H
+
+#include "util/error.h"
+#include "vps/vps.h"
+
+/*
+ * Use cases: the only orchestrators. Each takes the lock, calls the rooms in order, undoes on failure. They say
+ * (vz_say) what vzctl says; errors come back in @err and are told once, by the command line.
+ */
+
+/** struct op_env - the global flags of the command line */
+struct op_env {
+	bool skiplock;
+	int lock_wait_ms; /* 0: a held lock is an error at once */
+};
+
+struct op_create {
+	const char *ostemplate, *sample, *layout, *root, *private_dir;
+	const struct vps_config *extra; /* rows given on the command line, source VS_CLI; NULL none */
+};
+
+struct op_start {
+	bool force, wait, skip_setup, skip_remount;
+	bool bare; /* no init: a process 1 of ours that waits; no network, nothing said */
+};
+
+struct op_stop {
+	bool fast, skip_umount;
+};
+
+enum op_setmode { OP_SETMODE_NONE, OP_SETMODE_RESTART, OP_SETMODE_IGNORE };
+
+/** struct op_set - what `set` was asked; @changed rows of @want were given on the command line */
+struct op_set {
+	bool save, force, reset_ub;
+	enum op_setmode setmode;
+	const char *applyconfig;  /* sample to merge, NULL none */
+	const char *userpasswd;	  /* user:password, NULL none */
+	/* options in the order given: row, how, text */
+	struct op_change {
+		enum vps_param_id id;
+		enum vps_mode mode;
+		const char *text;
+	} *changes;
+	size_t nchanges;
+};
+
+int op_create(const struct op_env *env, uint32_t ctid, const struct op_create *a, struct vz_error *err)
+	__attribute__((warn_unused_result));
+int op_destroy(const struct op_env *env, uint32_t ctid, struct vz_error *err)
+	__attribute__((warn_unused_result));
+int op_mount(const struct op_env *env, uint32_t ctid, struct vz_error *err)
+	__attribute__((warn_unused_result));
+int op_umount(const struct op_env *env, uint32_t ctid, struct vz_error *err)
+	__attribute__((warn_unused_result));
+int op_start(const struct op_env *env, uint32_t ctid, const struct op_start *a, struct vz_error *err)
+	__attribute__((warn_unused_result));
+int op_stop(const struct op_env *env, uint32_t ctid, const struct op_stop *a, struct vz_error *err)
+	__attribute__((warn_unused_result));
+int op_restart(const struct op_env *env, uint32_t ctid, const struct op_start *start,
+	       const struct op_stop *stop, struct vz_error *err) __attribute__((warn_unused_result));
+int op_set(const struct op_env *env, uint32_t ctid, const struct op_set *a, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+/** op_after_end - init ended by itself: clean up, and start again when it asked for a reboot. Called by vzmon. */
+int op_after_end(uint32_t ctid, bool reboot, struct vz_error *err) __attribute__((warn_unused_result));
+
+/** struct op_status_words - the words of the status line */
+struct op_status_words {
+	bool exists, mounted, running, suspended;
+};
+/** op_status - takes no lock, never fails: what cannot be read counts as not there. */
+struct op_status_words op_status(uint32_t ctid);
+
+/* exec, enter, console: take no lock; linked without network and archive libraries */
+
+enum op_exec_kind { OP_EXEC_SHELL, OP_EXEC_PLAIN, OP_EXEC_STDIN };
+/**
+ * op_exec - run a command in the VPS
+ * Return: exit status of the command 0-255; -EPROTO etc. with @err when it could not run or died by a signal.
+ */
+int op_exec(uint32_t ctid, enum op_exec_kind kind, char *const *argv, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** op_enter - login shell on a pty; @type: text typed into it first, NULL none. */
+int op_enter(uint32_t ctid, const char *type, struct vz_error *err) __attribute__((warn_unused_result));
+int op_console(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
+/** op_seal - see ctx_seal_self. */
+int op_seal(char *const argv[]) __attribute__((warn_unused_result));
+/** op_runscript - feed a host script to a shell in the VPS, which is started bare for it when it does not run. */
+int op_runscript(const struct op_env *env, uint32_t ctid, const char *file, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** op_on_root - run argv on the mounted root of a VPS with its ids (for action scripts: $VZIN). */
+int op_on_root(uint32_t ctid, char *const *argv, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef OPS_PRIV_H
+#define OPS_PRIV_H
+
+#include "ops/ops.h"
+#include "resources/resources.h"
+#include "storage/storage.h"
+
+/** struct op - one VPS under an operation: its configuration, the lock, where its files are */
+struct op {
+	const struct op_env *env;
+	uint32_t ctid;
+	struct vps_config cfg;
+	unsigned int bad; /* lines of CTID.conf with a bad value */
+	struct vps_lock lock;
+	uint64_t base, count; /* ids, after op_ids() */
+	char lower[PATH_MAX]; /* template generation under an overlay, "" = none */
+	const struct sto_layout *layout;
+};
+
+/** op_open - lock (unless --skiplock) and load. @word: what the lock file says. Close with op_close. */
+int op_open(struct op *o, const struct op_env *env, uint32_t ctid, const char *word,
+	    struct vz_error *err) __attribute__((warn_unused_result));
+/** op_open_new - as op_open for a VPS without a configuration: the global one. */
+int op_open_new(struct op *o, const struct op_env *env, uint32_t ctid, const char *word,
+		struct vz_error *err) __attribute__((warn_unused_result));
+void op_close(struct op *o);
+#define OP __attribute__((cleanup(op_close)))
+
+/** op_ids - base and count; a newly allocated LOCAL_UID is saved. */
+int op_ids(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
+
+/** op_place - what storage needs; looks up the layout and the template generation. */
+int op_place(struct op *o, struct sto_place *ret, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+/** op_save_row - write one row of o->cfg to CTID.conf. */
+int op_save_row(struct op *o, enum vps_param_id id, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+/* scripts.c: action scripts of /etc/vz/conf, vzctl(8) */
+
+/** op_script - run conf/NAME on the host if it is a regular, executable file. 0; -errno with exit 79. */
+int op_script(const struct op *o, const char *name, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** op_scripts - op_script for "vps.WHAT" and "CTID.WHAT", the own one first when @own_first. */
+int op_scripts(const struct op *o, const char *what, bool own_first, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** op_script_inside - text of conf/CTID.WHAT as a sealed file for a shell in the VPS; -ENOENT when there is none. */
+int op_script_inside(const struct op *o, const char *what) __attribute__((warn_unused_result));
+
+/* mount.c */
+
+/** op_do_mount - premount scripts, mount, mount scripts; an existing mount is used. *@ret_was: it was there. */
+int op_do_mount(struct op *o, bool remount, bool *ret_was, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** op_do_umount - umount scripts, umount, postumount scripts. */
+int op_do_umount(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
+/** op_root_fd - detached clone of the mounted root with the ids of the VPS, and its user namespace. */
+int op_root_fd(struct op *o, int *ret_root, int *ret_userns, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+/* start.c, stop.c */
+int op_do_start(struct op *o, const struct op_start *a, struct vz_error *err)
+	__attribute__((warn_unused_result));
+int op_do_stop(struct op *o, const struct op_stop *a, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** op_cleanup_dead - groups, state and links of a VPS whose init is gone. */
+int op_cleanup_dead(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
+
+/* apply.c */
+
+/**
+ * op_apply_running - bring a running VPS from @old to o->cfg for the rows in @changed: distinct groups once
+ * each, in table order; on failure the old values are applied again.
+ */
+int op_apply_running(struct op *o, const struct vps_state *st, const struct vps_config *old,
+		     const bool changed[VP_MAX], struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** op_addr_add_all - every address of the configuration to the link. */
+int op_addr_add_all(const struct op *o, const char *ifname, int netns, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** op_warn_all - each line as a warning. */
+void op_warn_all(const struct vz_list *lines);
+/** op_host_resolv - text of the host's resolv.conf, NULL when unreadable; the caller frees. */
+char *op_host_resolv(void);
+
+#endif

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* start: one table of host steps, each with its undo. */
+#include "ops/priv.h"
+
+#include "context/context.h"
+#include "dist/dist.h"
+#include "net/net.h"
+#include "ops/steps.h"
+#include "util/fd.h"
+#include "util/log.h"
+#include "util/proc.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+struct starting {
+	struct op *o;
+	const struct op_start *a;
+	bool was_mounted;
+	int root, userns, notify;
+	struct ctx_fds fds;
+	struct ctx_orders orders;
+	struct ctx_start ctx;
+	struct cg *cg;
+	struct vps_state st;
+	char init_path[64];
+};
+
+/* ---- the steps ---- */
+
+static int step_mount(void *arg, struct vz_error *err)
+{
+	struct starting *s = arg;
+	int r = op_do_mount(s->o, !s->a->skip_remount, &s->was_mounted, err);
+
+	if (r == 0 && !s->a->bare)
+		vz_say("VPS is mounted");
+	return r;
+}
+
+static void undo_mount(void *arg)
+{
+	struct starting *s = arg;
+	struct vz_error err;
+
+	if (!s->was_mounted && sto_mounted(s->o->cfg.ve_root) && op_do_umount(s->o, &err) < 0)
+		vz_warn("WARNING: %s", err.msg);
+}
+
+static int step_root(void *arg, struct vz_error *err)
+{
+	struct starting *s = arg;
+	int r = op_root_fd(s->o, &s->root, &s->userns, err);
+
+	if (r == 0)
+		r = dist_init_kind(s->root, s->userns, s->st.init_kind, s->init_path, err);
+	if (r == 0 && !s->init_path[0] && !s->a->bare)
+		r = vz_fail(err, VZ_EXIT_BAD_TEMPLATE, ENOENT,
+			    "no init in the VPS (/sbin/init, /etc/init, /bin/init)");
+	return r;
+}
+
+static int step_resources(void *arg, struct vz_error *err)
+{
+	struct starting *s = arg;
+	VZ_LIST struct vz_list missing = { 0 };
+	const unsigned int all = 1 << AG_CPU | 1 << AG_CPUSET | 1 << AG_MEM | 1 << AG_PIDS | 1 << AG_DEV;
+	int r = res_create(s->o->ctid, (uid_t)s->o->base, &s->st.cgroups, &s->cg, err);
+
+	if (r == 0)
+		r = res_apply(s->cg, &s->o->cfg, all, &missing, err);
+	for (size_t i = 0; i < missing.n; i++)
+		vz_info("%s", missing.v[i]); /* `set` said it; stderr of start stays empty */
+	if (r == 0) {
+		r = res_procs_fds(s->cg, true, s->fds.procs, 12, err);
+		s->fds.nprocs = r > 0 ? (size_t)r : 0;
+		r = r < 0 ? r : 0;
+	}
+	return r;
+}
+
+static void undo_resources(void *arg)
+{
+	struct starting *s = arg;
+	struct vz_error err;
+
+	if (s->cg && (res_kill_all(s->cg, 10000, &err) < 0 || res_remove(s->cg, &err) < 0))
+		vz_warn("WARNING: %s", err.msg);
+}
+
+static int step_dist(void *arg, struct vz_error *err)
+{
+	struct starting *s = arg;
+	VZ_FREE char *resolv = NULL;
+
+	if (s->a->skip_setup)
+		return 0;
+	resolv = op_host_resolv();
+	return dist_apply(s->root, s->userns, &s->o->cfg,
+			  DIST_HOSTNAME | DIST_DNS | DIST_NETWORK | DIST_BOOT, resolv, err);
+}
+
+/* Nodes that every VPS has, then those of --devnodes as they are on the host. */
+static int fill_devs(struct starting *s, struct vz_error *err)
+{
+	static const struct ctx_dev plain[] = {
+		{ "null", S_IFCHR | 0666, 1, 3 },  { "zero", S_IFCHR | 0666, 1, 5 },
+		{ "full", S_IFCHR | 0666, 1, 7 },  { "random", S_IFCHR | 0666, 1, 8 },
+		{ "urandom", S_IFCHR | 0666, 1, 9 }, { "tty", S_IFCHR | 0666, 5, 0 },
+	};
+	struct ctx_orders *o = &s->orders;
+	const struct vz_list *l = &s->o->cfg.devnodes;
+
+	memcpy(o->devs, plain, sizeof(plain));
+	o->ndevs = sizeof(plain) / sizeof(*plain);
+	for (size_t i = 0; i < l->n; i++) {
+		struct ctx_dev *d = &o->devs[o->ndevs];
+		char path[PATH_MAX];
+		struct stat st;
+		size_t n = (size_t)(strrchr(l->v[i], ':') - l->v[i]);
+
+		if (o->ndevs == CTX_DEVS || n >= sizeof(d->name))
+			return vz_fail(err, VZ_EXIT_DEVICES, E2BIG, "too many device nodes");
+		memcpy(d->name, l->v[i], n);
+		d->name[n] = '\0';
+		if (stat(vps_path(path, "/dev/%s", d->name), &st) < 0 ||
+		    (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode)))
+			return vz_fail(err, VZ_EXIT_DEVICES, ENODEV, "%s of --devnodes", path);
+		d->mode = (st.st_mode & S_IFMT) | 0666;
+		d->major = major(st.st_rdev);
+		d->minor = minor(st.st_rdev);
+		o->ndevs++;
+	}
+	return 0;
+}
+
+static int fill_orders(struct starting *s, struct vz_error *err)
+{
+	struct ctx_orders *o = &s->orders;
+	const struct vps_config *c = &s->o->cfg;
+	uint64_t ram = vps_ram_bytes(c);
+	char path[PATH_MAX];
+	int r = fill_devs(s, err);
+
+	if (r < 0)
+		return r;
+	o->version = CTX_ORDERS_VERSION;
+	o->ctid = s->o->ctid;
+	o->generation = s->st.generation;
+	o->uid_base = s->o->base;
+	o->uid_count = s->o->count;
+	o->caps = s->st.caps = vps_caps_mask(c);
+	/* half of the VPS's memory, as the kernel's own default does for a host */
+	o->run_bytes = ram == UINT64_MAX ? UINT64_C(512) << 20 : ram / 2;
+	if (o->run_bytes < 1 << 20)
+		o->run_bytes = 1 << 20;
+	o->run_inodes = 100000;
+	o->bare = s->a->bare;
+	o->notify = s->a->wait && !strcmp(s->st.init_kind, "systemd");
+	o->nesting = vps_onoff(&c->features, "nesting", false);
+	o->has_seccomp = s->fds.seccomp >= 0;
+	o->has_script = s->fds.start_script >= 0;
+	o->nprocs = (uint8_t)s->fds.nprocs;
+	r = vz_copy(o->hostname, sizeof(o->hostname), c->hostname ? c->hostname : "localhost");
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_BAD_HOSTNAME, 0,
+			       "host name %s is longer than 64 characters, which Linux cannot set",
+			       c->hostname);
+	if (r == 0)
+		r = vz_copy(o->init, sizeof(o->init), s->init_path);
+	if (r == 0)
+		r = vz_copy(o->rundir, sizeof(o->rundir),
+			    vps_path(path, "%s/%u", vps_paths()->run, s->o->ctid));
+	if (r == 0)
+		r = vz_copy(o->vzctl, sizeof(o->vzctl),
+			    vps_path(path, "%s/vzctl-admin", vps_paths()->libexec));
+	if (r == 0 && c->logging && c->logfile)
+		r = vz_copy(o->log, sizeof(o->log), c->logfile);
+	return r < 0 ? vz_fail(err, VZ_EXIT_ENVCREATE, -r, "orders for vzmon") : 0;
+}
+
+/* The filter is kept beside the state, for commands that enter later. */
+static int prepare_seccomp(struct starting *s, struct vz_error *err)
+{
+	bool nesting = vps_onoff(&s->o->cfg.features, "nesting", false);
+	VZ_FREE char *bytes = NULL;
+	char path[PATH_MAX];
+	ssize_t n;
+	int r;
+
+	s->fds.seccomp = ctx_seccomp(nesting, err);
+	if (s->fds.seccomp < 0)
+		return s->fds.seccomp;
+	n = vz_read_all(s->fds.seccomp, 65536, &bytes);
+	(void)vps_path(path, "%s/%u/seccomp.bpf", vps_paths()->run, s->o->ctid);
+	r = n < 0 ? (int)n : vz_write_atomic(path, bytes, (size_t)n, 0600);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "write %s", path);
+	s->st.seccomp = true;
+	return 0;
+}
+
+static int step_spawn(void *arg, struct vz_error *err)
+{
+	struct starting *s = arg;
+	struct vz_error ignored;
+	int r = prepare_seccomp(s, err);
+
+	if (r < 0)
+		return r;
+	s->fds.root = s->root;
+	s->fds.start_script = s->a->bare ? -ENOENT : op_script_inside(s->o, "start");
+	if (s->fds.start_script < 0 && s->fds.start_script != -ENOENT)
+		return vz_fail(err, VZ_EXIT_SCRIPT, -s->fds.start_script, "read the start script");
+	r = fill_orders(s, err);
+	if (r == 0)
+		r = ctx_spawn(&s->orders, &s->fds, &s->ctx, err);
+	if (r < 0)
+		return r;
+	if (res_attach_monitor(s->ctx.mon_pid, &ignored) < 0)
+		vz_info("%s", ignored.msg);
+	return 0;
+}
+
+static void undo_spawn(void *arg)
+{
+	struct starting *s = arg;
+
+	ctx_abort(&s->ctx);
+}
+
+static int step_network(void *arg, struct vz_error *err)
+{
+	struct starting *s = arg;
+	const struct vz_list *ips = &s->o->cfg.ip_address;
+	bool v6 = false;
+	int r;
+
+	if (s->a->bare)
+		return 0;
+	for (size_t i = 0; i < ips->n; i++)
+		v6 = v6 || strchr(ips->v[i], ':');
+	net_ifname(s->o->ctid, s->st.generation, s->st.ifname);
+	r = net_link_create(s->st.ifname, s->ctx.netns, v6 && s->o->cfg.ipv6, err);
+	if (r == 0)
+		r = op_addr_add_all(s->o, s->st.ifname, s->ctx.netns, err);
+	return r;
+}
+
+static void undo_network(void *arg)
+{
+	struct starting *s = arg;
+	struct vz_error err;
+
+	if (s->st.ifname[0] && net_link_delete(s->st.ifname, &err) < 0)
+		vz_warn("WARNING: %s", err.msg);
+}
+
+static int step_ready(void *arg, struct vz_error *err)
+{
+	struct starting *s = arg;
+
+	if (s->orders.notify) {
+		s->notify = ctx_notify_open(&s->ctx, s->o->base, err);
+		if (s->notify < 0)
+			return s->notify;
+	}
+	return ctx_network_ready(&s->ctx, err);
+}
+
+static int step_state(void *arg, struct vz_error *err)
+{
+	struct starting *s = arg;
+	struct vps_state *st = &s->st;
+	int r = vz_boot_id(st->boot_id);
+
+	st->init_pid = s->ctx.init_pid;
+	st->mon_pid = s->ctx.mon_pid;
+	st->started_ms = vz_now_ms();
+	st->uid_base = s->o->base;
+	st->uid_count = s->o->count;
+	if (r == 0)
+		r = vz_proc_starttime(st->init_pid, &st->init_start);
+	if (r == 0)
+		r = vz_proc_starttime(st->mon_pid, &st->mon_start);
+	if (r == 0)
+		r = vz_copy(st->layout, sizeof(st->layout), s->o->layout->name);
+	if (r == 0)
+		r = vps_state_save(s->o->ctid, st);
+	return r < 0 ? vz_fail(err, VZ_EXIT_ENVCREATE, -r, "save the state of VPS %u", s->o->ctid) : 0;
+}
+
+static void undo_state(void *arg)
+{
+	struct starting *s = arg;
+
+	vps_state_forget(s->o->ctid);
+}
+
+static int step_go(void *arg, struct vz_error *err)
+{
+	struct starting *s = arg;
+
+	return ctx_go(&s->ctx, err);
+}
+
+static const struct op_step start_steps[] = {
+	{ "mount", step_mount, undo_mount },
+	{ "root", step_root, NULL },
+	{ "resources", step_resources, undo_resources },
+	{ "dist", step_dist, NULL },
+	{ "spawn", step_spawn, undo_spawn },
+	{ "network", step_network, undo_network },
+	{ "ready", step_ready, NULL },
+	{ "state", step_state, undo_state },
+	{ "go", step_go, NULL },
+};
+
+/* ---- around them ---- */
+
+/* A counter of starts, part of link names: a link of this start never meets a dying one of the last. */
+static uint32_t next_generation(uint32_t ctid)
+{
+	char path[PATH_MAX], text[24];
+	uint64_t n = 0;
+
+	(void)vps_path(path, "%s/%u/generation", vps_paths()->run, ctid);
+	if (vz_read_u64(AT_FDCWD, path, &n) < 0)
+		n = 0;
+	n = (n + 1) & 0xfffff;
+	(void)snprintf(text, sizeof(text), "%" PRIu64 "\n", n);
+	if (vz_write_atomic(path, text, strlen(text), 0600) < 0)
+		n = (uint64_t)(unsigned int)getpid() & 0xfffff;
+	return (uint32_t)n;
+}
+
+static void say_settings(const struct op *o)
+{
+	const struct vps_config *c = &o->cfg;
+
+	if (c->ip_address.n) {
+		VZ_FREE char *all = vz_list_join(&c->ip_address, " ");
+
+		vz_say("Adding IP address(es): %s", all ? all : "");
+	}
+	if (c->source[VP_CPULIMIT] >= VS_GLOBAL && c->cpulimit)
+		vz_say("Setting CPU limit: %" PRIu64, c->cpulimit);
+	if (c->source[VP_CPUUNITS] >= VS_GLOBAL)
+		vz_say("Setting CPU units: %" PRIu64, c->cpuunits);
+	if (c->source[VP_CPUS] >= VS_GLOBAL && c->cpus)
+		vz_say("Setting CPUs: %" PRIu64, c->cpus);
+}
+
+/* systemd tells READY=1; any other init is taken at its word when it runs. An hour as in vzctl. */
+static int wait_booted(struct starting *s, struct vz_error *err)
+{
+	int r = s->notify >= 0 ? ctx_notify_wait(s->notify, s->ctx.init_pidfd, 3600 * 1000) : 0;
+
+	if (r == 0) {
+		vz_say("VPS started successfully");
+		return 0;
+	}
+	return vz_fail(err, VZ_EXIT_WAIT, 0, "VPS wait failed%s",
+		       r == -ETIMEDOUT ? " - timeout expired" : "");
+}
+
+static void release(struct starting *s)
+{
+	vz_closep(&s->root);
+	vz_closep(&s->notify);
+	vz_closep(&s->userns);
+	vz_closep(&s->fds.seccomp);
+	vz_closep(&s->fds.start_script);
+	for (size_t i = 0; i < s->fds.nprocs; i++)
+		vz_closep(&s->fds.procs[i]);
+	ctx_start_close(&s->ctx);
+	res_closep(&s->cg);
+	vps_state_clear(&s->st);
+}
+
+static int preconditions(struct op *o, const struct op_start *a, struct vz_error *err)
+{
+	int r;
+
+	if (o->bad)
+		return vz_fail(err, VZ_EXIT_INVALID_CONFIG, 0,
+			       "%u bad line(s) in the configuration of VPS %u: mend them first", o->bad,
+			       o->ctid);
+	if (o->cfg.disabled && !a->force)
+		return vz_fail(err, VZ_EXIT_DISABLED, 0, "VPS start disabled (--force overrides)");
+	if (vps_running(o->ctid, NULL))
+		return vz_fail(err, VZ_EXIT_RUNNING, 0, "Container is already running");
+	r = vps_run_dir(o->ctid);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "make %s/%u", vps_paths()->run, o->ctid);
+	return op_cleanup_dead(o, err);
+}
+
+int op_do_start(struct op *o, const struct op_start *a, struct vz_error *err)
+{
+	struct starting s = { .o = o, .a = a, .root = -1, .userns = -1, .notify = -1,
+			      .fds = { .seccomp = -1, .start_script = -1 },
+			      .ctx = { .sk = -1, .mon = -1, .init_pidfd = -1, .netns = -1 } };
+	int r = preconditions(o, a, err);
+
+	if (r < 0)
+		return r;
+	if (!a->bare)
+		vz_say("Starting VPS ...");
+	s.st.generation = next_generation(o->ctid);
+	r = op_steps_run(start_steps, sizeof(start_steps) / sizeof(*start_steps), &s, err);
+	if (r == 0 && !a->bare) {
+		say_settings(o);
+		vz_say(a->wait ? "Container start in progress, waiting ..."
+			       : "Container start in progress...");
+		if (a->wait)
+			r = wait_booted(&s, err);
+	}
+	release(&s);
+	return r;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef OPS_STEPS_H
+#define OPS_STEPS_H
+
+#include "util/error.h"
+
+#include <stddef.h>
+
+/** struct op_step - one host step and how it is taken back; @undo NULL: nothing to take back */
+struct op_step {
+	const char *name;
+	int (*run)(void *arg, struct vz_error *err);
+	void (*undo)(void *arg);
+};
+
+/**
+ * op_steps_run - run the table in order; when a step fails, the undo of it and of all before it run backwards and the
+ * first error is the one told. Undo functions accept a step that came half way.
+ */
+int op_steps_run(const struct op_step *steps, size_t n, void *arg, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+#endif

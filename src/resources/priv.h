@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef RESOURCES_PRIV_H
+#define RESOURCES_PRIV_H
+
+#include "resources/cgroup.h"
+#include "util/str.h"
+#include "vps/vps.h"
+
+#include <limits.h>
+
+enum {
+	RES_EXIT_CPU = 2,	   /* vzctl 4: "unable to set CPU parameters" */
+	CG_PERIOD_US = 100000,	   /* of the CPU quota */
+	CG_PIDS_CEILING = 4194304, /* PID_MAX_LIMIT: pids.max refuses more */
+	CG_TREE_DEPTH = 64,	   /* how deep a tenant may nest groups (cgroup.max.depth) */
+	CG_TREE_GROUPS = 16384,	   /* and how many there may be */
+};
+
+/* Hierarchies that a VPS has a group in. */
+enum cg_ctl {
+	CTL_V2,
+	CTL_SYSTEMD, /* v1's name=systemd: out of the session that ran vzctl, or it ends with it */
+	CTL_CPU,
+	CTL_CPUACCT,
+	CTL_CPUSET,
+	CTL_MEMORY,
+	CTL_DEVICES,
+	CTL_PIDS,
+	CTL_BLKIO,
+	CTL_MAX
+};
+
+/** struct cg_dirs - a directory in each hierarchy, owned; NULL = not there */
+struct cg_dirs {
+	char *v[CTL_MAX];
+};
+
+void cg_dirs_clear(struct cg_dirs *d);
+#define CG_DIRS __attribute__((cleanup(cg_dirs_clear)))
+
+/** cg_ctl_name - "v2", "systemd", "memory"...: the word in the state file */
+const char *cg_ctl_name(enum cg_ctl c);
+/** cg_dirs_add - take "NAME=/dir". Return: 0; -EINVAL (unknown names too); -ENOMEM. */
+int cg_dirs_add(struct cg_dirs *d, const char *line) __attribute__((warn_unused_result));
+/** cg_dirs_known_before - a lower v1 row has the same directory (controllers mounted together). */
+bool cg_dirs_known_before(const struct cg_dirs *d, enum cg_ctl c);
+
+/* ---- files.c: knob files; @dir is an absolute directory ---- */
+
+/** cg_join - @dir/@file in @dst. Return: @dst. */
+const char *cg_join(char dst[PATH_MAX], const char *dir, const char *file);
+/** cg_write - Return: 0; -EOPNOTSUPP the group has no such file; -ENOENT no such group; -errno. */
+int cg_write(const char *dir, const char *file, const char *value)
+	__attribute__((warn_unused_result));
+/** cg_read - whole file, malloc'ed. Return: as cg_write. */
+int cg_read(const char *dir, const char *file, char **ret) __attribute__((warn_unused_result));
+/** cg_read_u64 - a number; "max" and negative ones are UINT64_MAX. Return: as cg_write; -EINVAL. */
+int cg_read_u64(const char *dir, const char *file, uint64_t *ret)
+	__attribute__((warn_unused_result));
+/** cg_key - number after @key in lines of "key number". Return: 0 or -EOPNOTSUPP. */
+int cg_key(const char *text, const char *key, uint64_t *ret) __attribute__((warn_unused_result));
+/** cg_read_key - cg_key on a file. */
+int cg_read_key(const char *dir, const char *file, const char *key, uint64_t *ret)
+	__attribute__((warn_unused_result));
+/**
+ * cg_wait_event - wait until @key in cgroup.events of v2 group @dir is @want.
+ * @timeout_ms: -1 = for ever. Return: 0; -ETIMEDOUT; -EINTR; -errno.
+ */
+int cg_wait_event(const char *dir, const char *key, uint64_t want, int timeout_ms)
+	__attribute__((warn_unused_result));
+/**
+ * cg_rmdir_tree - remove @dir and every group below it, however deep. 0 also when there is none.
+ */
+int cg_rmdir_tree(const char *dir) __attribute__((warn_unused_result));
+/** cg_populated - v2: a process is in @dir or below. */
+bool cg_populated(const char *dir);
+/** cg_mkdir_fresh - make @dir; an old one without processes is removed first. 0, -EBUSY, -errno. */
+int cg_mkdir_fresh(const char *dir) __attribute__((warn_unused_result));
+/** cg_knob_fail - "cannot write VALUE to FILE" with the exit status of the knob. Return: @r. */
+int cg_knob_fail(struct vz_error *err, int r, enum cg_knob knob, const char *dir, const char *file,
+		 const char *value) __attribute__((cold));
+
+/* ---- find.c ---- */
+
+/** struct cg_mountinfo - what find.c reads from a mountinfo file */
+struct cg_mountinfo {
+	uint64_t key;	    /* of the cgroup mounts, independent of the mount namespace */
+	bool have_v1;	    /* some v1 controller is mounted */
+	char *v2, *systemd; /* mount points; NULL = none */
+};
+
+void cg_mountinfo_clear(struct cg_mountinfo *m);
+/** cg_mountinfo_parse - Return: 0 or -ENOMEM. */
+int cg_mountinfo_parse(const char *text, struct cg_mountinfo *ret)
+	__attribute__((warn_unused_result));
+/**
+ * cg_find - mount point of each hierarchy, from the cache if it is right
+ * @may_mount: mount cgroup2 at RUN/cgroup2 when it is nowhere; else v[CTL_V2] may stay NULL
+ * Return: 0; -EOPNOTSUPP (exit 5) cgroup2 cannot be mounted; -errno.
+ */
+int cg_find(bool may_mount, struct cg_dirs *ret, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+/* ---- drivers ---- */
+
+int cg_v2_open(const char *dir, struct cg **ret) __attribute__((warn_unused_result));
+/** cg_v2_slice - make SLICE below @mount, enabling controllers. @ret_dir: SLICE/@sub, not made. */
+int cg_v2_slice(const char *mount, const char *sub, char ret_dir[PATH_MAX])
+	__attribute__((warn_unused_result));
+/** cg_v2_create - make CTID, CTID/host and CTID/payload (owned by @base). Undone on failure. */
+int cg_v2_create(const char *mount, uint32_t ctid, uid_t base, char **ret_dir, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+/** cg_v1_open - @groups: directory of the VPS's group per controller; copied. */
+int cg_v1_open(const struct cg_dirs *groups, struct cg **ret) __attribute__((warn_unused_result));
+/** cg_v1_create - one group a hierarchy in @mounts; @ret has what was made, also on failure. */
+int cg_v1_create(const struct cg_dirs *mounts, uint32_t ctid, struct cg_dirs *ret,
+		 struct vz_error *err) __attribute__((warn_unused_result));
+/** cg_v1_slice - make SLICE below @mount. @ret_dir: SLICE/@sub, not made. 0 or -errno. */
+int cg_v1_slice(const char *mount, const char *sub, char ret_dir[PATH_MAX])
+	__attribute__((warn_unused_result));
+
+/** cg_composite_open - driver that asks v1 first, then v2, knob by knob. */
+int cg_composite_open(const struct cg_dirs *groups, struct cg **ret)
+	__attribute__((warn_unused_result));
+/** cg_composite_dirs - its groups, borrowed; NULL when @cg is of another driver. */
+const struct cg_dirs *cg_composite_dirs(const struct cg *cg);
+/** cg_composite_v1 - the v1 part, NULL if there is none. */
+struct cg *cg_composite_v1(struct cg *cg);
+
+/**
+ * struct cg_fake - for unit tests. @fail: errno per knob; @calls: "set 2 1048576", "freeze 1"...
+ */
+struct cg_fake {
+	struct cg cg;
+	struct vz_list calls;
+	uint64_t knob[CG_KNOB_MAX], stat[CG_STAT_MAX];
+	int fail[CG_KNOB_MAX];
+	int fail_cpuset, fail_devices;
+};
+
+/** cg_fake_new - NULL without memory; freed by its close. */
+struct cg_fake *cg_fake_new(void);
+
+/* ---- device-v1.c, device-bpf.c ---- */
+
+/**
+ * cg_v1_devices - allow exactly @rules in the v1 devices group @dir: with processes inside, what
+ * is wanted is allowed first and the rest denied after it. Return: 0 or -errno.
+ */
+int cg_v1_devices(const char *dir, const struct cg_dev_rule *rules, size_t n)
+	__attribute__((warn_unused_result));
+
+/** struct cg_bpf - instructions of a device program; owned */
+struct cg_bpf {
+	struct bpf_insn *insns;
+	size_t n;
+};
+
+void cg_bpf_clear(struct cg_bpf *p);
+/** cg_bpf_build - program that allows exactly @rules. Return: 0 or -ENOMEM. */
+int cg_bpf_build(const struct cg_dev_rule *rules, size_t n, struct cg_bpf *ret)
+	__attribute__((warn_unused_result));
+/**
+ * cg_bpf_attach - load and attach to the v2 group @dir in place of the one attached earlier,
+ * atomically.
+ * Return: 0; -EOPNOTSUPP kernel without device programs; -errno.
+ */
+int cg_bpf_attach(const char *dir, const struct cg_dev_rule *rules, size_t n, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+/* ---- devices.c ---- */
+
+/** struct cg_dev_rules - growing list; one rule a (type, major, minor) */
+struct cg_dev_rules {
+	struct cg_dev_rule *v;
+	size_t n;
+};
+
+void cg_dev_rules_clear(struct cg_dev_rules *r);
+/**
+ * cg_dev_rules_make - defaults, --devices and --devnodes of @cfg. @devfd: the host's /dev. exit
+ * 86.
+ */
+int cg_dev_rules_make(const struct vps_config *cfg, int devfd, struct cg_dev_rules *ret,
+		      struct vz_error *err) __attribute__((warn_unused_result));
+
+/* ---- apply.c ---- */
+
+/**
+ * cg_node_cpus - CPU list of the nodes in @nodes; @nodedir: /sys/devices/system/node. malloc'ed.
+ */
+int cg_node_cpus(const char *nodedir, const char *nodes, char **ret)
+	__attribute__((warn_unused_result));
+
+/* open.c */
+
+/** cg_open_groups - the composite driver over @groups; @ret_paths (may be NULL): the list for the state file */
+int cg_open_groups(const struct cg_dirs *groups, struct vz_list *ret_paths, struct cg **ret,
+		   struct vz_error *err) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef STORAGE_PRIV_H
+#define STORAGE_PRIV_H
+
+#include "storage/storage.h"
+
+#ifndef OPEN_TREE_CLONE
+#define OPEN_TREE_CLONE 1
+#endif
+
+const struct sto_layout *sto_layout_dir(void);
+const struct sto_layout *sto_layout_overlay(void);
+
+/** sto_attach - put a detached mount at @path, privately (no propagation to other namespaces). Exit 50. */
+int sto_attach(int mnt, const char *path, struct vz_error *err);
+
+/** sto_idmapped_clone - detached clone of directory @path with ids of @userns_fd. Return: fd or -errno. */
+int sto_idmapped_clone(const char *path, int userns_fd);
+
+#endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "util/proc.h"
+
+#include "util/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+int vz_proc_starttime(pid_t pid, uint64_t *ret)
+{
+	char path[64];
+	VZ_FREE char *text = NULL;
+	char *p, *save = NULL;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	n = vz_read_file(AT_FDCWD, path, 8192, &text);
+	if (n < 0)
+		return (int)n;
+	p = strrchr(text, ')'); /* the name may hold blanks and parentheses */
+	if (!p)
+		return -EINVAL;
+	p = strtok_r(p + 1, " ", &save);
+	for (int field = 3; p && field < 22; field++)
+		p = strtok_r(NULL, " ", &save);
+	if (!p)
+		return -EINVAL;
+	*ret = strtoull(p, NULL, 10);
+	return 0;
+}
+
+int vz_proc_pidfd(pid_t pid, uint64_t start)
+{
+	VZ_FD int fd = -EBADF;
+	uint64_t now;
+
+	if (pid <= 0)
+		return -ESRCH;
+	fd = pidfd_open(pid, 0);
+	if (fd < 0)
+		return -errno;
+	if (start && (vz_proc_starttime(pid, &now) < 0 || now != start))
+		return -ESRCH;
+	return vz_take_fd(&fd);
+}
+
+int vz_pidfd_signal(int pidfd, int sig)
+{
+	return pidfd_send_signal(pidfd, sig, NULL, 0) < 0 ? -errno : 0;
+}
+
+int vz_pidfd_poll(int pidfd, int timeout_ms)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	int r = poll(&p, 1, timeout_ms);
+
+	if (r < 0)
+		return -errno;
+	return r ? 0 : -ETIMEDOUT;
+}
+
+int vz_wait(pid_t pid)
+{
+	int st;
+
+	while (waitpid(pid, &st, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFEXITED(st) ? WEXITSTATUS(st) : 128 + WTERMSIG(st);
+}
+
+int vz_boot_id(char ret[37])
+{
+	VZ_FREE char *text = NULL;
+	ssize_t n = vz_read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &text);
+
+	if (n < 36)
+		return n < 0 ? (int)n : -EINVAL;
+	memcpy(ret, text, 36);
+	ret[36] = '\0';
+	return 0;
+}
+
+static void run_child(const char *const argv[], const struct vz_run *how)
+{
+	static const char *const plain[] = { "HOME=/", "TERM=linux", "PATH=" VZ_PLAIN_PATH, NULL };
+	const char *const *env = how->env ? how->env : plain;
+	sigset_t none;
+	int in = how->stdin_fd;
+
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	if (in == 0)
+		in = vz_openat(AT_FDCWD, "/dev/null", O_RDONLY, 0);
+	if (in < 0 || dup2(in, 0) < 0)
+		_exit(127);
+	if (how->stdout_fd > 0 && dup2(how->stdout_fd, 1) < 0)
+		_exit(127);
+	if (how->pass_fd > 0)
+		(void)fcntl(how->pass_fd, F_SETFD, 0);
+	(void)execve(argv[0], (char *const *)argv, (char *const *)env);
+	_exit(127);
+}
+
+int vz_run(const char *const argv[], const struct vz_run *how)
+{
+	static const struct vz_run plain;
+	VZ_FD int pidfd = -EBADF;
+	pid_t pid;
+
+	if (!how)
+		how = &plain;
+	(void)fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid == 0)
+		run_child(argv, how);
+	if (how->timeout_ms > 0) {
+		pidfd = pidfd_open(pid, 0);
+		if (pidfd >= 0 && vz_pidfd_poll(pidfd, how->timeout_ms) == -ETIMEDOUT) {
+			(void)kill(pid, SIGKILL);
+			(void)vz_wait(pid);
+			return -ETIMEDOUT;
+		}
+	}
+	return vz_wait(pid);
+}
+
+uint64_t vz_now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}

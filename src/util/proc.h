@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef UTIL_PROC_H
+#define UTIL_PROC_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/** vz_proc_starttime - field 22 of /proc/PID/stat, in clock ticks since boot. 0 or -errno. */
+int vz_proc_starttime(pid_t pid, uint64_t *ret) __attribute__((warn_unused_result));
+
+/**
+ * vz_proc_pidfd - pidfd of @pid, provided that its start time is @start (0: do not compare).
+ * Return: fd the caller closes; -ESRCH when the process is gone or the number was used again.
+ */
+int vz_proc_pidfd(pid_t pid, uint64_t start) __attribute__((warn_unused_result));
+
+/** vz_pidfd_signal - pidfd_send_signal. Return: 0 or -errno (-ESRCH: dead). */
+int vz_pidfd_signal(int pidfd, int sig);
+
+/** vz_pidfd_poll - wait until the process is dead. @timeout_ms -1 = for ever. 0, -ETIMEDOUT, -EINTR. */
+int vz_pidfd_poll(int pidfd, int timeout_ms) __attribute__((warn_unused_result));
+
+/** vz_wait - wait for our child @pid. Return: exit status 0-255; 128 + signal; -errno. */
+int vz_wait(pid_t pid);
+
+/** vz_boot_id - this boot's id, 36 characters and NUL. Return: 0 or -errno. */
+int vz_boot_id(char ret[37]) __attribute__((warn_unused_result));
+
+/** struct vz_run - how vz_run starts a program; all zero: everything inherited */
+struct vz_run {
+	const char *const *env; /* NULL: the environment HOME=/ TERM=linux PATH=standard only */
+	int stdin_fd;		/* 0: /dev/null */
+	int stdout_fd;		/* 0: inherited */
+	int pass_fd;		/* > 0: stays open in the program under this same number */
+	int timeout_ms;		/* 0: none; then the program is killed and -ETIMEDOUT returned */
+};
+
+/**
+ * vz_run - run argv[0] (a path; no shell, no PATH search) and wait.
+ * Return: exit status 0-255; 128 + signal; -errno when it could not be started.
+ */
+int vz_run(const char *const argv[], const struct vz_run *how);
+
+/** vz_now_ms - CLOCK_MONOTONIC in milliseconds. */
+uint64_t vz_now_ms(void);
+
+#define VZ_PLAIN_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "vps/vps.h"
+
+#include "util/fd.h"
+#include "util/parse.h"
+#include "util/proc.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+
+/* Who is named in an existing file. Return: 1 a living process, 0 nobody. */
+static int holder_lives(const char *path, pid_t *ret_pid)
+{
+	VZ_FREE char *text = NULL;
+	char *save = NULL, *line;
+	uint64_t pid, start = 0, now;
+
+	if (vz_read_file(AT_FDCWD, path, 4096, &text) < 0)
+		return 0;
+	line = strtok_r(text, "\n", &save);
+	if (!line || vz_parse_u64(line, 1, INT32_MAX, &pid) < 0)
+		return 0;
+	*ret_pid = (pid_t)pid;
+	(void)strtok_r(NULL, "\n", &save); /* the word */
+	line = strtok_r(NULL, "\n", &save);
+	if (line && vz_parse_u64(line, 0, UINT64_MAX, &start) < 0)
+		start = 0;
+	if (vz_proc_starttime((pid_t)pid, &now) < 0)
+		return 0;
+	return !start || start == now;
+}
+
+/* 0 taken; -EBUSY with *@ret_pid; -EAGAIN: the file changed under us, try again. */
+static int try_take(const char *path, const char *word, int *ret_fd, pid_t *ret_pid)
+{
+	VZ_FD int fd = -EBADF;
+	struct stat mine, there;
+	uint64_t start = 0;
+	char text[128];
+	int n;
+
+	fd = vz_openat(AT_FDCWD, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return fd;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		(void)holder_lives(path, ret_pid);
+		return -EBUSY;
+	}
+	if (fstat(fd, &mine) < 0 || stat(path, &there) < 0 || mine.st_ino != there.st_ino)
+		return -EAGAIN; /* its holder removed it between our open and our flock */
+	if (mine.st_size > 0 && holder_lives(path, ret_pid) && *ret_pid != getpid())
+		return -EBUSY; /* a script's lock of two lines, without flock */
+	if (vz_proc_starttime(getpid(), &start) < 0)
+		start = 0;
+	n = snprintf(text, sizeof(text), "%d\n%s\n%llu\n", (int)getpid(), word,
+		     (unsigned long long)start);
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) != n)
+		return -errno;
+	*ret_fd = vz_take_fd(&fd);
+	return 0;
+}
+
+/* Wait for a change in the lock directory, at most @ms. */
+static void wait_change(const char *dir, int ms)
+{
+	VZ_FD int in = inotify_init1(IN_CLOEXEC);
+	struct pollfd p;
+
+	if (in < 0 || inotify_add_watch(in, dir, IN_DELETE | IN_CLOSE_WRITE) < 0)
+		return;
+	p = (struct pollfd){ .fd = in, .events = POLLIN };
+	(void)poll(&p, 1, ms);
+}
+
+int vps_lock_take(const struct vps_config *global, uint32_t ctid, const char *word, int wait_ms,
+		  struct vps_lock *ret, struct vz_error *err)
+{
+	const char *dir = global->lockdir;
+	uint64_t until = vz_now_ms() + (uint64_t)wait_ms;
+	pid_t pid = 0;
+	int r, tries = 0;
+
+	ret->fd = -1;
+	if (!dir || !*dir)
+		return vz_fail(err, VZ_EXIT_LOCKDIR_NOTSET, EINVAL, "LOCKDIR is not set");
+	r = vz_mkdir_p(dir, 0755);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_LOCKDIR_NOTSET, -r, "Unable to make lock directory %s", dir);
+	(void)vps_path(ret->path, "%s/%u.lck", dir, ctid);
+	for (;;) {
+		uint64_t now;
+
+		r = try_take(ret->path, word, &ret->fd, &pid);
+		if (r != -EAGAIN && r != -EBUSY)
+			break;
+		now = vz_now_ms();
+		if (r == -EBUSY && now >= until)
+			break;
+		if (r == -EBUSY)
+			wait_change(dir, until - now > 200 ? 200 : (int)(until - now));
+		else if (++tries > 100)
+			break;
+	}
+	if (r == -EBUSY || r == -EAGAIN)
+		return vz_fail(err, VZ_EXIT_LOCKED, EBUSY, "Container already locked (by pid %d)",
+			       (int)pid);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, -r,
+			       "Unable to make lock file %s (--skiplock works without)", ret->path);
+	return 0;
+}
+
+void vps_lock_drop(struct vps_lock *l)
+{
+	if (l->fd < 0)
+		return;
+	(void)unlink(l->path); /* before the flock goes, so that nobody locks a removed file for long */
+	vz_closep(&l->fd);
+	l->fd = -1;
+}
