@@ -1,1 +1,41 @@
-TESTS =
+# Unit tests: TAP programs; tests/run runs them and counts.
+TESTS = $(check_PROGRAMS)
+TEST_EXTENSIONS =
+LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+AM_TESTS_ENVIRONMENT = srcdir=$(srcdir) CROFT_LIBEXEC=$(abs_builddir); export srcdir CROFT_LIBEXEC;
+TEST_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+
+check_PROGRAMS += tests/unit/test-util tests/unit/test-vps tests/unit/test-cgroup tests/unit/test-net \
+	tests/unit/test-dist tests/unit/test-untar tests/unit/test-out
+
+tests_unit_test_util_SOURCES = tests/unit/util/test-util.c tests/lib/tap.h
+tests_unit_test_util_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_util_LDADD = libutil.a $(JANSSON_LIBS)
+
+tests_unit_test_vps_SOURCES = tests/unit/vps/test-vps.c tests/lib/tap.h
+tests_unit_test_vps_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_vps_LDADD = libvps.a libutil.a $(JANSSON_LIBS)
+
+tests_unit_test_cgroup_SOURCES = tests/unit/resources/test-cgroup.c
+tests_unit_test_cgroup_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_cgroup_LDADD = libresources.a libvps.a libutil.a $(CGROUP_LIBS) $(JANSSON_LIBS)
+
+tests_unit_test_net_SOURCES = tests/unit/net/test-net.c
+tests_unit_test_net_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_net_LDADD = libnet.a libutil.a $(NL_LIBS) $(JANSSON_LIBS)
+
+tests_unit_test_dist_SOURCES = tests/unit/dist/test-dist.c
+tests_unit_test_dist_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_dist_LDADD = libdist.a libvps.a libutil.a $(CRYPT_LIBS) $(JANSSON_LIBS)
+
+tests_unit_test_untar_SOURCES = tests/unit/template/test-untar.c
+tests_unit_test_untar_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_untar_LDADD = libtemplate.a libvps.a libutil.a $(JANSSON_LIBS)
+
+tests_unit_test_out_SOURCES = tests/unit/cli/test-out.c src/cli/out.c src/cli/vzlist-fields.c
+tests_unit_test_out_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_out_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_test_out_LDADD = libvps.a libutil.a $(JANSSON_LIBS)
+
+check-programs: $(check_PROGRAMS) $(croftlibexec_PROGRAMS)
+.PHONY: check-programs

@@ -114,9 +114,9 @@ static int keep_only(int sk)
 }
 
 /*
- * Child: init of a new pid namespace, so that whatever it starts dies with it. On entry all else is the
- * host's; on success: user namespace of the VPS, uid and gid 0 there, all capabilities of that namespace
- * and none outside, own mount, network and IPC namespace, "/" is the VPS's root.
+ * Child: init of a new pid namespace, so that whatever it starts dies with it. On entry all else is
+ * the host's; on success: user namespace of the VPS, uid and gid 0 there, all capabilities of that
+ * namespace and none outside, own mount, network and IPC namespace, "/" is the VPS's root.
  */
 static int enter(const struct cage *c, int sk, struct vz_error *err)
 {
@@ -133,7 +133,8 @@ static int enter(const struct cage *c, int sk, struct vz_error *err)
 		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "descriptors of the cage");
 	if (chroot(".") < 0)
 		return vz_fail(err, VZ_EXIT_SYSTEM, errno, "root directory of the VPS");
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	/* Not dumpable: what the tenant's ssh-keygen could trace has more capabilities than it. */
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return vz_fail(err, VZ_EXIT_SYSTEM, errno, "no_new_privs");
 	r = set_limits();
 	if (r < 0)
@@ -148,7 +149,8 @@ static void child(const struct cage *c, int sk)
 
 	memset(&res, 0, sizeof(res));
 	if (enter(c, sk, &res.err) < 0) {
-		if (send(sk, &res, sizeof(res), MSG_NOSIGNAL) < 0) /* its number before keep_only() */
+		/* Its number before keep_only(), then the other. */
+		if (send(sk, &res, sizeof(res), MSG_NOSIGNAL) < 0)
 			(void)send(RESULT_FD, &res, sizeof(res), MSG_NOSIGNAL);
 		_exit(1);
 	}
@@ -197,6 +199,7 @@ static int cage_run(const struct cage *c, struct dist_result *ret, struct vz_err
 		(void)close(sk[0]);
 		return vz_fail(err, VZ_EXIT_SYSTEM, r, "start the cage");
 	}
+	memset(&res, 0, sizeof(res));
 	n = record(sk[0], &res);
 	(void)kill(pid, SIGKILL); /* ours and not waited for yet: the number is still its */
 	(void)vz_wait(pid);

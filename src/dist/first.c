@@ -77,8 +77,8 @@ static int remove_keys(void)
 }
 
 /*
- * ssh-keygen opens /dev/null before anything else. A root that is not running has no devices (or ones
- * that nodev forbids): an empty file serves. What was there is put back.
+ * ssh-keygen opens /dev/null before anything else. A root that is not running has no devices (or
+ * ones that nodev forbids): an empty file serves. What was there is put back.
  */
 struct null_file {
 	int dev;
@@ -116,7 +116,7 @@ static void null_end(struct null_file *n)
 	vz_closep(&n->dev);
 }
 
-/* The tenant's program: no capability, or it could leave the chroot; few processes, no descriptors. */
+/* The tenant's program: no capability, or it could leave the chroot; few processes, no fds. */
 static void exec_keygen(void)
 {
 	static const char *const argv[] = { KEYGEN, "-A", NULL };

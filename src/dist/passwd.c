@@ -124,7 +124,10 @@ static int append(const struct dist_file *f, const char *line, mode_t mode)
 /* What the VPS's own passwd would use: login.defs, then PAM; SHA-512 is what every libc knows. */
 static bool pam_says_yescrypt(void)
 {
-	static const char *const paths[] = { "/etc/pam.d/common-password", "/etc/pam.d/system-auth" };
+	static const char *const paths[] = {
+		"/etc/pam.d/common-password",
+		"/etc/pam.d/system-auth",
+	};
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
 		DIST_FILE struct dist_file f = { .dirfd = -EBADF };
@@ -419,7 +422,7 @@ static int users_load(struct users *u, struct vz_error *err)
 		int r = dist_load(all[i].path, all[i].f);
 
 		if (r == 0 && all[i].f->exists && !all[i].f->there)
-			r = -ELOOP; /* a link or worse: replaced by a copy it would lose its meaning */
+			r = -ELOOP; /* a link or worse: a copy in its place is not meant */
 		if (r < 0)
 			return failed(err, r, all[i].path);
 	}

@@ -36,8 +36,8 @@ typedef int (*dist_fn)(const struct dist_job *job, struct dist_result *ret);
 /* ---- all below: caged child only ---- */
 
 /**
- * struct dist_file - a file as it was, held by its directory so that the new one goes to the same place
- * @there: it is a regular file, @text (@len bytes and NUL, may hold NULs) is its content; else @text is ""
+ * struct dist_file - a file as it was, held by its directory so that the new one goes to that place
+ * @there: it is a regular file, @text (@len bytes and NUL, may hold NULs) is its content; else ""
  * @exists: something has that name
  */
 struct dist_file {
@@ -50,14 +50,15 @@ struct dist_file {
 };
 
 /**
- * dist_load - read @path; a symlink, FIFO or device in the last place is not opened and counts as empty
- * Return: 0, also when the file is missing; -ENOENT when its directory is; -EFBIG above 1 MiB; -errno.
+ * dist_load - read @path; a symlink, FIFO or device in the last place is not opened: empty
+ * Return: 0, also when the file is missing; -ENOENT when its directory is; -EFBIG above 1 MiB;
+ * -errno.
  */
 int dist_load(const char *path, struct dist_file *ret) __attribute__((warn_unused_result));
 
 /**
- * dist_store - put a new file in its place by rename: owner and mode of the old regular file, else root
- * and @mode. Nothing is written when the content is the same.
+ * dist_store - put a new file in its place by rename: owner and mode of the old regular file, else
+ * root and @mode. Nothing is written when the content is the same.
  * @sync: fsync before the rename
  */
 int dist_store(const struct dist_file *f, const char *text, size_t len, mode_t mode, bool sync)

@@ -21,8 +21,9 @@
 enum { LOOPBACK_INDEX = 1 };
 
 /*
- * The host end. The tenant can send what he likes through it: nothing may configure the host, so no
- * advertisements, no redirects, no link-local address. IPv6 is off until the VPS has such an address.
+ * The host end. The tenant can send what he likes through it: nothing may configure the host, so
+ * no advertisements, no redirects, no link-local address. IPv6 is off until the VPS has such an
+ * address.
  */
 static const struct {
 	const char *family, *key, *value;
@@ -206,8 +207,10 @@ static int inside_addr(struct nl_sock *sk, const struct inside *in, struct vz_er
 	}
 	if (!in->add) {
 		r = inside_addr_del(sk, ifindex, in->addr);
-		return r < 0 ? vz_fail(err, VZ_EXIT_CANT_ADDIP, -r, "remove %s inside", in->addr.text)
-			     : 0;
+		if (r < 0)
+			return vz_fail(err, VZ_EXIT_CANT_ADDIP, -r, "remove %s inside",
+				       in->addr.text);
+		return 0;
 	}
 	if (in->addr.family == AF_INET6) {
 		r = inside_ipv6(sk, ifindex, VZ_EXIT_CANT_ADDIP, err);
@@ -239,7 +242,7 @@ int net_forward_all6(void)
 	r = sysctl_get("ipv6", "all", "forwarding", &v);
 	if (r < 0 || v)
 		return r;
-	/* A forwarding host ignores advertisements on accept_ra=1: its uplink would lose its route. */
+	/* A forwarding host ignores advertisements on accept_ra=1: uplinks would lose routes. */
 	while ((e = readdir(d)))
 		if (e->d_name[0] != '.' && !vz_streq(e->d_name, "all") &&
 		    sysctl_get("ipv6", e->d_name, "accept_ra", &v) == 0 && v == 1)
@@ -252,7 +255,8 @@ static int host_ipv6(const char *ifname, int exit, struct vz_error *err)
 	int r;
 
 	if (!ipv6_there())
-		return vz_fail(err, VZ_EXIT_CANT_ADDIP, EAFNOSUPPORT, "IPv6 is disabled on this host");
+		return vz_fail(err, VZ_EXIT_CANT_ADDIP, EAFNOSUPPORT,
+			       "IPv6 is disabled on this host");
 	r = sysctl_put("ipv6", ifname, "disable_ipv6", "0");
 	if (r == 0) {
 		r = sysctl_put("ipv6", ifname, "force_forwarding", "1"); /* Linux 6.17 */
@@ -342,8 +346,9 @@ static int addr_parse(const char *text, struct net_addr *ret, struct vz_error *e
 }
 
 /*
- * Who has this address now? A dying link of an earlier start of the same VPS may keep its route for some
- * milliseconds: that one is taken over, and goes without ours when the kernel removes the device.
+ * Who has this address now? A dying link of an earlier start of the same VPS may keep its route for
+ * some milliseconds: that one is taken over, and goes without ours when the kernel removes the
+ * device.
  */
 static int host_route_add(struct nl_sock *sk, const char *ifname, int ifindex,
 			  const struct net_addr *a, bool *ret_added, struct vz_error *err)
@@ -371,7 +376,8 @@ static int host_route_add(struct nl_sock *sk, const char *ifname, int ifindex,
 	if (r == -EEXIST)
 		return vz_fail(err, VZ_EXIT_IP_INUSE, EEXIST, "%s has a route already", a->text);
 	if (r < 0)
-		return vz_fail(err, VZ_EXIT_CANT_ADDIP, -r, "route to %s through %s", a->text, ifname);
+		return vz_fail(err, VZ_EXIT_CANT_ADDIP, -r, "route to %s through %s", a->text,
+			       ifname);
 	*ret_added = true;
 	return 0;
 }

@@ -20,7 +20,7 @@ struct net_addr {
 	char text[48];
 };
 
-/** struct net_found - the route that serves an address: @type is RTN_*, @oif 0 when it has no device */
+/** struct net_found - the route that serves an address: @type is RTN_*, @oif 0 when no device */
 struct net_found {
 	unsigned int bits, type;
 	int oif;
@@ -35,7 +35,7 @@ int net_nl_open(struct nl_sock **ret) __attribute__((warn_unused_result));
 void net_nl_closep(struct nl_sock **sk);
 #define NET_NL __attribute__((cleanup(net_nl_closep)))
 
-/** net_nl_veth - a pair, both ends @mac and NOARP, both down, @peer born in the namespace @peer_ns. */
+/** net_nl_veth - a pair, both ends @mac, NOARP and down, @peer born in the namespace @peer_ns. */
 int net_nl_veth(struct nl_sock *sk, const char *name, const char *peer, int peer_ns,
 		const unsigned char mac[6]) __attribute__((warn_unused_result));
 int net_nl_up(struct nl_sock *sk, int ifindex) __attribute__((warn_unused_result));
@@ -59,12 +59,12 @@ int net_nl_route(struct nl_sock *sk, enum net_route_op op, int ifindex, const st
 int net_nl_lookup(struct nl_sock *sk, const struct net_addr *a, struct net_found *ret)
 	__attribute__((warn_unused_result));
 
-/** net_nl_watch - subscribe to link messages. Return: descriptor to poll (owned by @sk) or -errno. */
+/** net_nl_watch - subscribe to link messages. Return: fd to poll (owned by @sk) or -errno. */
 int net_nl_watch(struct nl_sock *sk) __attribute__((warn_unused_result));
 
 /* net.c */
 
-/** net_forward_all6 - IPv6 forwarding for the whole host; uplinks go on accepting router advertisements. */
+/** net_forward_all6 - IPv6 forwarding for the whole host; uplinks still accept advertisements. */
 int net_forward_all6(void) __attribute__((warn_unused_result));
 
 #endif

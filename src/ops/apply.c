@@ -180,21 +180,21 @@ static bool group_changed(enum vps_group group, const bool changed[VP_MAX])
 }
 
 /* The old values again, for the groups up to and with @last; its own failures are only said. */
-static void roll_back(struct applying *a, size_t last)
+static void roll_back(const struct applying *a, size_t last)
 {
 	VPS_CONFIG struct vps_config wanted = { 0 };
-	const struct vps_config *old = a->old;
+	struct applying back = { .o = a->o, .st = a->st, .old = &wanted, .changed = a->changed };
 	struct vz_error err;
 
 	if (vps_config_copy(&wanted, &a->o->cfg) < 0)
 		return;
-	a->old = &wanted;
 	for (int id = 0; id < VP_MAX; id++)
-		if (a->changed[id] && vps_param_copy(&a->o->cfg, old, id) < 0)
+		if (a->changed[id] && vps_param_copy(&a->o->cfg, a->old, id) < 0)
 			return;
 	for (size_t i = 0; i <= last; i++)
-		if (group_changed(appliers[i].group, a->changed) && appliers[i].run(a, &err) < 0)
+		if (group_changed(appliers[i].group, a->changed) && appliers[i].run(&back, &err) < 0)
 			vz_warn("WARNING: going back: %s", err.msg);
+	vz_list_clear(&back.missing);
 }
 
 int op_apply_running(struct op *o, const struct vps_state *st, const struct vps_config *old,

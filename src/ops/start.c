@@ -99,8 +99,11 @@ static int step_dist(void *arg, struct vz_error *err)
 	if (s->a->skip_setup)
 		return 0;
 	resolv = op_host_resolv();
-	return dist_apply(s->root, s->userns, &s->o->cfg,
-			  DIST_HOSTNAME | DIST_DNS | DIST_NETWORK | DIST_BOOT, resolv, err);
+	/* a tenant's broken /etc must not keep the VPS from starting: it is reachable without these files */
+	if (dist_apply(s->root, s->userns, &s->o->cfg,
+		       DIST_HOSTNAME | DIST_DNS | DIST_NETWORK | DIST_BOOT, resolv, err) < 0)
+		vz_warn("WARNING: %s", err->msg);
+	return 0;
 }
 
 /* Nodes that every VPS has, then those of --devnodes as they are on the host. */

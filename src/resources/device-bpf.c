@@ -150,7 +150,7 @@ static bool prog_is_ours(int fd)
  */
 static int prog_attached(int group)
 {
-	uint32_t ids[PROGS_MAX];
+	uint32_t ids[PROGS_MAX] = { 0 };
 	union bpf_attr a = { 0 };
 	int r;
 

@@ -171,17 +171,38 @@ int vz_copy(char *dst, size_t size, const char *src)
 	return 0;
 }
 
+/* Length of the UTF-8 sequence at @s that shows something harmless; 0 for anything else. */
+static size_t utf8_len(const unsigned char *s)
+{
+	size_t n = *s >= 0xf0 && *s < 0xf5 ? 4 : (*s >= 0xe0 ? 3 : (*s >= 0xc2 ? 2 : 0));
+
+	if (*s >= 0xf5)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	if (n == 2 && s[0] == 0xc2 && s[1] < 0xa0)
+		return 0; /* C1 controls: some terminals obey them */
+	if (n == 3 && s[0] == 0xe2 && (s[1] == 0x80 || s[1] == 0x81) && s[2] >= 0xa6 && s[2] <= 0xaf)
+		return 0; /* marks that turn the direction of writing */
+	return n;
+}
+
 const char *vz_quote(char *dst, size_t size, const char *s)
 {
-	size_t o = 0;
+	size_t o = 0, n;
 
-	for (; *s && o + 5 < size; s++) {
+	for (; *s && o + 5 < size; s += n ? n : 1) {
 		unsigned char c = (unsigned char)*s;
 
-		if (c < 0x20 || c == 0x7f || (c >= 0x80 && c < 0xa0))
+		n = c < 0x80 ? 1 : utf8_len((const unsigned char *)s);
+		if (n == 0 || c < 0x20 || c == 0x7f) {
 			o += (size_t)snprintf(dst + o, size - o, "\\x%02x", c);
-		else
-			dst[o++] = (char)c;
+			n = 1;
+		} else {
+			memcpy(dst + o, s, n);
+			o += n;
+		}
 	}
 	dst[o] = '\0';
 	return dst;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The dist room on throw-away trees, hostile ones too. Root: ids 200000 and up; else one id of our own. */
+/* The dist room on throw-away trees, hostile too. Root: ids from 200000; else one id of our own. */
 #include "dist/dist.h"
 #include "util/fd.h"
 #include "util/proc.h"
@@ -158,10 +158,12 @@ static void test_hostname(void)
 
 	fresh_root();
 	config("vps7.example.org", "10.0.0.7/24 10.0.0.8", NULL, NULL);
-	ok(apply(DIST_HOSTNAME, NULL) == 0 && is(root, "etc/hostname", "vps7\n"), "short host name");
+	ok(apply(DIST_HOSTNAME, NULL) == 0 && is(root, "etc/hostname", "vps7\n"),
+	   "short host name");
 	ok(is(root, "etc/hosts",
 	      "127.0.0.1 localhost localhost.localdomain\n"
-	      "::1 localhost ip6-localhost ip6-loopback\n" BLOCK "10.0.0.7 vps7.example.org vps7\n"),
+	      "::1 localhost ip6-localhost ip6-loopback\n" BLOCK
+	      "10.0.0.7 vps7.example.org vps7\n"),
 	   "hosts is made");
 	put("etc/hosts", "1.2.3.4 x\n" BLOCK "10.0.0.7 old\n# mine\n5.6.7.8 y");
 	(void)fchmodat(root, "etc/hosts", 0640, 0);
@@ -181,7 +183,8 @@ static void test_hostname(void)
 	ok(apply(DIST_HOSTNAME, NULL) == 0 && is(root, "etc/hostname", "plain\n"),
 	   "no name configured: left alone");
 	config("evil\nname", NULL, NULL, NULL);
-	ok(apply(DIST_HOSTNAME, NULL) == -EINVAL && err.exit == VZ_EXIT_BAD_HOSTNAME, "no second line");
+	ok(apply(DIST_HOSTNAME, NULL) == -EINVAL && err.exit == VZ_EXIT_BAD_HOSTNAME,
+	   "no second line");
 	ok(no_litter("etc"), "no temporary files");
 }
 
@@ -202,7 +205,8 @@ static void test_links(void)
 	ok(apply(DIST_HOSTNAME, NULL) == 0 && is(root, "inside", "inside\n") && there("etc/hosts"),
 	   "hosts linked absolutely: replaced");
 	link_to("etc/hosts", "/proc/self/root/outside");
-	ok(apply(DIST_HOSTNAME, NULL) == 0 && is(top, "outside", "secret\n"), "hosts linked by magic");
+	ok(apply(DIST_HOSTNAME, NULL) == 0 && is(top, "outside", "secret\n"),
+	   "hosts linked by magic");
 	(void)unlinkat(root, "etc/hosts", 0);
 	(void)mkdirat(root, "etc/hosts", 0755);
 	ok(apply(DIST_HOSTNAME, NULL) < 0 && err.exit == VZ_EXIT_SYSTEM && no_litter("etc"),
@@ -259,10 +263,10 @@ static void test_dns(void)
 	config(NULL, NULL, "inherit", "inherit");
 	ok(apply(DIST_DNS, NULL) == 0, "nothing to inherit");
 	link_to("etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf");
-	ok(apply(DIST_DNS, host) == 0 &&
-		   is(root, "etc/systemd/resolved.conf.d/50-vps.conf",
-		      "# Written by vzctl at each start; remove this line and it is yours.\n[Resolve]\n"
-		      "DNS=9.9.9.9\nDNS=2001:db8::53\nDomains=h.example\n"),
+	ok(apply(DIST_DNS, host) == 0 && is(root, "etc/systemd/resolved.conf.d/50-vps.conf",
+					    "# Written by vzctl at each start; remove this line "
+					    "and it is yours.\n[Resolve]\n"
+					    "DNS=9.9.9.9\nDNS=2001:db8::53\nDomains=h.example\n"),
 	   "systemd-resolved gets a drop-in");
 	put("etc/systemd/resolved.conf.d/50-vps.conf", "mine\n");
 	ok(apply(DIST_DNS, host) == 0 &&
@@ -328,7 +332,8 @@ static void test_first(void)
 	put_bytes(root, "usr/bin/ssh-keygen", "no program", 10, 0755);
 	put("dev/null", "");
 	(void)fchmodat(root, "dev/null", 0, 0);
-	ok(apply(DIST_FIRST, NULL) < 0 && strstr(err.msg, "ssh-keygen"), "an ssh-keygen that fails");
+	ok(apply(DIST_FIRST, NULL) < 0 && strstr(err.msg, "ssh-keygen"),
+	   "an ssh-keygen that fails");
 	ok(there("dev/null") && no_litter("dev"), "what /dev/null was is back");
 	fresh_root();
 	ok(apply(DIST_FIRST, NULL) == 0 && !there("etc/machine-id") && !there("etc/shadow"),
@@ -367,14 +372,15 @@ static int set(const char *user_pw)
 static void test_bad_users(void)
 {
 	static const char *const bad[] = {
-		"",	     ":pw",	   "root",     "root:",	    "Root:pw", "ro ot:pw",
-		"../etc:pw", "root\n:pw",  "0root:pw", "-root:pw",  "a:b\nroot::0:0",
-		"aaaaaaaaaabbbbbbbbbbccccccccccddd:pw",
+		"",	    ":pw",	"root",		  "root:",
+		"Root:pw",  "ro ot:pw", "../etc:pw",	  "root\n:pw",
+		"0root:pw", "-root:pw", "a:b\nroot::0:0", "aaaaaaaaaabbbbbbbbbbccccccccccddd:pw",
 	};
 	bool good = true;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
-		if (set(bad[i]) != -EINVAL || err.exit != VZ_EXIT_PASSWORD || strchr(err.msg, '\n')) {
+		if (set(bad[i]) != -EINVAL || err.exit != VZ_EXIT_PASSWORD ||
+		    strchr(err.msg, '\n')) {
 			printf("# taken: '%s'\n", bad[i]);
 			good = false;
 		}
@@ -383,8 +389,9 @@ static void test_bad_users(void)
 
 static void test_passwd(void)
 {
-	static const char garbage[] = "::::::::\nroot\nrootx:x:5:\n\0bin\0:x\nroot:old:0:0:r:/root:/bin/sh\n"
-				      ":\nroot:second:0:0::/:\nno newline";
+	static const char garbage[] =
+		"::::::::\nroot\nrootx:x:5:\n\0bin\0:x\nroot:old:0:0:r:/root:/bin/sh\n"
+		":\nroot:second:0:0::/:\nno newline";
 	VZ_FREE char *text = NULL, *huge = NULL;
 	ssize_t n;
 
@@ -395,14 +402,16 @@ static void test_passwd(void)
 	ok(set("root:se:cr et") == 0 && verifies("etc/shadow", "root", "se:cr et", "$6$"),
 	   "root's password, colon and blank in it, SHA-512 by default");
 	n = vz_read_file(root, "etc/passwd", 4096, &text);
-	ok(n == (ssize_t)sizeof(garbage) - 1 - 2 && !memcmp(text, garbage, 30) &&
-		   !memcmp(text + n - 10, "no newline", 10) && memmem(text, (size_t)n, "root:x:0:0:r", 12) &&
+	ok(text && n == (ssize_t)sizeof(garbage) - 1 - 2 && !memcmp(text, garbage, 30) &&
+		   !memcmp(text + n - 10, "no newline", 10) &&
+		   memmem(text, (size_t)n, "root:x:0:0:r", 12) &&
 		   memmem(text, (size_t)n, "root:second:", 12),
 	   "lines that are no entries stay byte by byte");
 	put("etc/login.defs", "#ENCRYPT_METHOD DES\nENCRYPT_METHOD YESCRYPT\n");
 	ok(set("root:two") == 0 && verifies("etc/shadow", "root", "two", "$y$"), "yescrypt");
 	put("etc/login.defs", "ENCRYPT_METHOD\tSHA256\n");
-	ok(set("last:three") == 0 || base_id == 0, "a user with no line in passwd but one in shadow");
+	ok(set("last:three") == 0 || base_id == 0,
+	   "a user with no line in passwd but one in shadow");
 	ok(no_litter("etc") && there("etc/.pwd.lock"), "no temporary files");
 	link_to("etc/shadow", "/etc/passwd");
 	ok(set("root:x") == -ELOOP && err.exit == VZ_EXIT_PASSWORD, "shadow a link: refused");
@@ -466,9 +475,11 @@ static void test_init(void)
 	static const struct {
 		const char *link, *target, *file, *also, *kind, *path;
 	} cases[] = {
-		{ "sbin/init", "../lib/systemd/systemd", "lib/systemd/systemd", NULL, "systemd", "/sbin/init" },
+		{ "sbin/init", "../lib/systemd/systemd", "lib/systemd/systemd", NULL, "systemd",
+		  "/sbin/init" },
 		{ "sbin/init", "/bin/busybox", "bin/busybox", NULL, "busybox", "/sbin/init" },
-		{ "sbin/init", "/bin/busybox", "bin/busybox", "sbin/openrc", "openrc", "/sbin/init" },
+		{ "sbin/init", "/bin/busybox", "bin/busybox", "sbin/openrc", "openrc",
+		  "/sbin/init" },
 		{ "sbin/init", "openrc-init", "sbin/openrc-init", NULL, "openrc", "/sbin/init" },
 		{ NULL, NULL, "sbin/init", "etc/inittab", "sysvinit", "/sbin/init" },
 		{ NULL, NULL, "sbin/init", NULL, "other", "/sbin/init" },

@@ -199,13 +199,16 @@ static void test_links(const char *ia, const char *ib, struct guest *a, struct g
 	ok((f1 & IFF_NOARP) && (f2 & IFF_NOARP), "both ends are NOARP");
 	ok(!memcmp(m1, m2, 6) && (m1[0] & 3) == 2, "same locally administered MAC");
 	ok(flags_of(a->ns, "lo", m1) & IFF_UP, "lo is up inside");
-	ok(host_sysctl("ipv4", ia, "forwarding") == 1 && host_sysctl("ipv4", ia, "rp_filter") == 1 &&
+	ok(host_sysctl("ipv4", ia, "forwarding") == 1 &&
+		   host_sysctl("ipv4", ia, "rp_filter") == 1 &&
 		   host_sysctl("ipv4", ia, "proxy_arp") == 0,
 	   "IPv4 switches of the host end");
-	ok(host_sysctl("ipv6", ia, "disable_ipv6") == 1 && host_sysctl("ipv6", ib, "accept_ra") == 0 &&
+	ok(host_sysctl("ipv6", ia, "disable_ipv6") == 1 &&
+		   host_sysctl("ipv6", ib, "accept_ra") == 0 &&
 		   host_sysctl("ipv6", ib, "disable_ipv6") == 0,
 	   "IPv6 switches of the host ends");
-	ok(net_link_create(ia, a->ns, false, &err) == 0, "a stale link of the same name is replaced");
+	ok(net_link_create(ia, a->ns, false, &err) == 0,
+	   "a stale link of the same name is replaced");
 }
 
 static void test_ipv4(const char *ia, const char *ib, struct guest *a, struct guest *b)
@@ -215,7 +218,8 @@ static void test_ipv4(const char *ia, const char *ib, struct guest *a, struct gu
 	ok(net_addr_add(ia, a->ns, "10.8.0.3/24", &err) == 0, "a second one with a mask");
 	ok(net_addr_add(ib, b->ns, "10.9.0.2", &err) == 0, "address for b");
 	ok(talks(-1, "10.9.0.254", a->ns, "10.9.0.1"), "host to a");
-	ok(talks(a->ns, "10.9.0.1", -1, "10.9.0.254"), "a to the host, first address is the source");
+	ok(talks(a->ns, "10.9.0.1", -1, "10.9.0.254"),
+	   "a to the host, first address is the source");
 	ok(talks(a->ns, "10.9.0.1", b->ns, "10.9.0.2"), "a to b");
 	ok(talks(b->ns, "10.9.0.2", a->ns, "10.8.0.3"), "b to the second address of a");
 	ok(net_addr_add(ib, b->ns, "10.9.0.1", &err) == -EEXIST && err.exit == VZ_EXIT_IP_INUSE,
@@ -258,9 +262,23 @@ static void test_ipv6(const char *ia, const char *ib, struct guest *a, struct gu
 static void test_bad(const char *ia, struct guest *a)
 {
 	static const char *const bad[] = {
-		"",	     "10.9.0",	   "10.9.0.1/33", "10.9.0.1/", "10.9.0.1/0",	"10.9.0.1/+8",
-		"127.0.0.1", "0.0.0.0",	   "224.0.0.1",	  "::1",       "::",		"fe80::1",
-		"ff02::1",   "fd00::1/129", "10.9.0.1 ",  "aa:bb:cc",  "\x1b[2J10.9.0.1",
+		"",
+		"10.9.0",
+		"10.9.0.1/33",
+		"10.9.0.1/",
+		"10.9.0.1/0",
+		"10.9.0.1/+8",
+		"127.0.0.1",
+		"0.0.0.0",
+		"224.0.0.1",
+		"::1",
+		"::",
+		"fe80::1",
+		"ff02::1",
+		"fd00::1/129",
+		"10.9.0.1 ",
+		"aa:bb:cc",
+		"\x1b[2J10.9.0.1",
 	};
 	bool good = true;
 
@@ -283,12 +301,14 @@ static void test_gone(const char *ia, const char *ib, struct guest *a, struct gu
 	char later[16];
 
 	net_ifname(101, 2, later);
-	ok(guest_make(&again) && net_link_create(later, again.ns, false, &err) == 0, "a later start");
+	ok(guest_make(&again) && net_link_create(later, again.ns, false, &err) == 0,
+	   "a later start");
 	ok(net_addr_add(later, again.ns, "10.9.0.1", &err) == 0,
 	   "takes the address over from its dying link");
 	ok(net_link_wait_gone(ia, 50) == -ETIMEDOUT, "a living link is waited for in vain");
 	guest_end(a);
-	ok(net_link_wait_gone(ia, 5000) == 0 && if_nametoindex(ia) == 0, "link goes with its namespace");
+	ok(net_link_wait_gone(ia, 5000) == 0 && if_nametoindex(ia) == 0,
+	   "link goes with its namespace");
 	ok(talks(-1, "10.9.0.254", again.ns, "10.9.0.1"), "the later start keeps its route");
 	ok(net_link_delete(ib, &err) == 0 && if_nametoindex(ib) == 0, "link is deleted at once");
 	ok(net_link_delete(ib, &err) == 0, "a missing link is no error");
