@@ -74,8 +74,11 @@ static int own_option(const struct cli_opt *o, void *args, const char *text)
 
 static int add_change(struct op_change **changes, size_t *n, enum vps_param_id id, enum vps_mode mode)
 {
-	struct op_change *more = reallocarray(*changes, *n + 1, sizeof(*more));
+	struct op_change *more;
 
+	if (!changes || !n)
+		return -EINVAL; /* a command without CLI_PARAMS has no such option */
+	more = reallocarray(*changes, *n + 1, sizeof(*more));
 	if (!more)
 		return -ENOMEM;
 	*changes = more;

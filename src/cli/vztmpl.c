@@ -202,7 +202,7 @@ static int run_recipe(const char *recipe, const char *dir, const char *name, con
 	static const char *const passed[] = { "TMPDIR",	   "http_proxy", "https_proxy",
 					      "ftp_proxy", "no_proxy",	 "SOURCE_DATE_EPOCH" };
 	const char *argv[] = { recipe, NULL };
-	const char *env[ENV_MAX + 1] = { "PATH=" VZ_PLAIN_PATH, "HOME=/root", "LC_ALL=C.UTF-8" };
+	const char *env[ENV_MAX + 1] = { VZ_PATH_ENV, "HOME=/root", "LC_ALL=C.UTF-8" };
 	struct vz_run how = { .env = env, .stdout_fd = STDERR_FILENO };
 	VZ_LIST struct vz_list own = { 0 };
 	size_t n = 3;

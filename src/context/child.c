@@ -7,6 +7,7 @@
 #include "context/priv.h"
 
 #include "util/fd.h"
+#include "util/proc.h"
 #include "util/userns.h"
 
 #include <fcntl.h>
@@ -24,8 +25,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#define VPS_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 static void die(const struct mon_fds *f, const struct vz_error *err) __attribute__((noreturn));
 
@@ -85,7 +84,7 @@ static int run_start_script(int script)
 		return -errno;
 	if (pid == 0) {
 		static const char *const argv[] = { "sh", NULL };
-		static const char *const env[] = { "HOME=/", "TERM=linux", "PATH=" VPS_PATH, NULL };
+		static const char *const env[] = { "HOME=/", "TERM=linux", VZ_PATH_ENV, NULL };
 		int null = vz_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
 
 		cage_reset_signals();
@@ -126,7 +125,7 @@ static int take_console(const struct mon_fds *f)
 static void exec_init(const struct ctx_orders *o)
 {
 	const char *argv[] = { o->init, NULL };
-	const char *env[] = { "HOME=/", "TERM=linux", "container=croft", "PATH=" VPS_PATH, NULL, NULL };
+	const char *env[] = { "HOME=/", "TERM=linux", "container=croft", VZ_PATH_ENV, NULL, NULL };
 
 	if (o->notify)
 		env[4] = "NOTIFY_SOCKET=" CTX_NOTIFY_PATH;

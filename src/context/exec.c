@@ -97,10 +97,10 @@ static char *join_words(char *const *argv)
 static void run_program(const struct ctx_exec *x)
 {
 	static const char *const shells[] = { "/bin/bash", "/bin/sh" };
-	static const char *const env[] = { "HOME=/", "TERM=linux", "PATH=" VZ_PLAIN_PATH, NULL };
+	static const char *const env[] = { "HOME=/", "TERM=linux", VZ_PATH_ENV, NULL };
 	char term[128];
 	const char *login_env[] = { "HISTFILE=/dev/null", "HOME=/root", "USER=root", "LOGNAME=root", term,
-				    "PATH=" VZ_PLAIN_PATH, NULL };
+				    VZ_PATH_ENV, NULL };
 	const char *have = getenv("TERM");
 
 	(void)snprintf(term, sizeof(term), "TERM=%s", have ? have : "linux");

@@ -22,7 +22,7 @@ static void become_vzmon(int control)
 {
 	char path[PATH_MAX];
 	const char *argv[] = { "vzmon", NULL };
-	const char *own_env[4] = { "PATH=" VZ_PLAIN_PATH };
+	const char *own_env[4] = { VZ_PATH_ENV };
 	const char *root = secure_getenv("CROFT_ROOT"), *lib = secure_getenv("CROFT_LIBEXEC");
 	char root_env[PATH_MAX + 16], lib_env[PATH_MAX + 16];
 	size_t n = 1;

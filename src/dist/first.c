@@ -120,7 +120,7 @@ static void null_end(struct null_file *n)
 static void exec_keygen(void)
 {
 	static const char *const argv[] = { KEYGEN, "-A", NULL };
-	static const char *const env[] = { "HOME=/", "LC_ALL=C", "PATH=" VZ_PLAIN_PATH, NULL };
+	static const char *const env[] = { "HOME=/", "LC_ALL=C", VZ_PATH_ENV, NULL };
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
 	struct rlimit few = { KEYGEN_PROCESSES, KEYGEN_PROCESSES };

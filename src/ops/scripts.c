@@ -11,7 +11,7 @@
 int op_script(const struct op *o, const char *name, struct vz_error *err)
 {
 	char path[PATH_MAX], veid[32], conf[PATH_MAX + 64], in[PATH_MAX + 64];
-	const char *env[] = { "HOME=/", "TERM=linux", "PATH=" VZ_PLAIN_PATH, veid, conf, in, NULL };
+	const char *env[] = { "HOME=/", "TERM=linux", VZ_PATH_ENV, veid, conf, in, NULL };
 	const char *argv[] = { path, NULL };
 	struct vz_run how = { .env = env };
 	struct stat st;

@@ -100,6 +100,7 @@ static int get_cpu_max(const char *dir, uint64_t *ret)
 		*ret = UINT64_MAX;
 		return 0;
 	}
+	/* NOLINTNEXTLINE(cert-err34-c): the kernel writes these numbers */
 	if (sscanf(text, "%" SCNu64 " %" SCNu64, &quota, &period) != 2 || period == 0)
 		return -EINVAL;
 	*ret = quota * 100 / period;

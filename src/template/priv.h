@@ -91,6 +91,9 @@ void tpl_path_forget(struct tpl_job *j);
 
 /* ---- untar-meta.c ---- */
 
+/** tpl_meta_check - what of an entry's attributes is refused, also when nothing is kept. */
+int tpl_meta_check(struct tpl_job *j, struct archive_entry *e, const char *name)
+	__attribute__((warn_unused_result));
 /** tpl_meta_fd - owner, mode, attributes and time of a file or directory that is open. */
 int tpl_meta_fd(struct tpl_job *j, int fd, struct archive_entry *e, const char *name)
 	__attribute__((warn_unused_result));

@@ -17,7 +17,7 @@ enum { FD_SAFE = 10, ERRNO_MAX = 4095, EXEC_FAILED = 127 };
 static void __attribute__((noreturn)) run_unpacker(const int fds[3], pid_t parent, uint64_t shift)
 {
 	static const int places[3] = { UNPACK_FD_ARCHIVE, UNPACK_FD_TARGET, UNPACK_FD_ERROR };
-	static const char *const env[] = { "PATH=" VZ_PLAIN_PATH, "HOME=/", NULL };
+	static const char *const env[] = { VZ_PATH_ENV, "HOME=/", NULL };
 	char path[PATH_MAX + 16], number[24];
 	const char *argv[] = { path, "--shift", number, fds[1] < 0 ? "--check" : NULL, NULL };
 	sigset_t none;

@@ -127,5 +127,11 @@ int tpl_untar_cage(int dirfd, const struct tpl_untar *want, struct vz_error *err
 		return cage_fail(err, "limits");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || drop_caps() < 0)
 		return cage_fail(err, "capabilities");
+	/*
+	 * The clone's own descriptor stays open as long as we live: closed, it would leave a mount of no
+	 * namespace, whose every mntput() takes and bumps the kernel's mount_lock, and then openat2 with
+	 * RESOLVE_BENEATH gives -EAGAIN for ever on a path with two "..".
+	 */
+	(void)vz_take_fd(&root);
 	return vz_take_fd(&inside);
 }

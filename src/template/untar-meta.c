@@ -32,16 +32,28 @@ static uid_t shifted(const struct tpl_job *j, int64_t id)
 	return (uid_t)((uint64_t)id + j->want->shift);
 }
 
+int tpl_meta_check(struct tpl_job *j, struct archive_entry *e, const char *name)
+{
+	const char *key;
+	const void *value;
+	size_t size;
+
+	(void)archive_entry_xattr_reset(e);
+	while (archive_entry_xattr_next(e, &key, &value, &size) == ARCHIVE_OK)
+		if (key && !strcmp(key, CAPS_ATTR) && size != XATTR_CAPS_SZ_2 &&
+		    size != XATTR_CAPS_SZ_3)
+			return tpl_refuse(j, name, "file capabilities of %zu bytes", size);
+	return 0;
+}
+
 /*
- * File capabilities. In a shifted tree they have to name the shifted root (revision 3), or the VPS's
+ * File capabilities, their size checked. In a shifted tree they have to name the shifted root (revision 3), or the VPS's
  * kernel would take them for the host's and ignore them.
  */
 static int set_caps(struct tpl_job *j, int fd, const void *value, size_t size, const char *name)
 {
 	struct vfs_ns_cap_data cap = { 0 };
 
-	if (size != XATTR_CAPS_SZ_2 && size != XATTR_CAPS_SZ_3)
-		return tpl_refuse(j, name, "file capabilities of %zu bytes", size);
 	memcpy(&cap, value, size);
 	size = XATTR_CAPS_SZ_2;
 	if (j->want->shift) {

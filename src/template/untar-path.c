@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-enum { DEPTH_MAX = 200, PATH_LEN_MAX = 4095, NAME_LEN_MAX = 255, QUOTED_MAX = 200 };
+enum { DEPTH_MAX = 200, PATH_LEN_MAX = 4095, NAME_LEN_MAX = 255, QUOTED_MAX = 200, OPEN_TRIES = 1000 };
 
 int tpl_refuse(struct tpl_job *j, const char *name, const char *fmt, ...)
 {
@@ -75,12 +75,14 @@ static int open_beneath(int root, const char *path)
 		.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
 	};
-	int fd;
 
-	do
-		fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
-	while (fd < 0 && (errno == EINTR || errno == EAGAIN));
-	return fd >= 0 ? fd : -errno;
+	for (int tries = 0; tries < OPEN_TRIES; tries++) {
+		int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+
+		if (fd >= 0 || (errno != EINTR && errno != EAGAIN))
+			return fd >= 0 ? fd : -errno;
+	}
+	return -EAGAIN; /* any rename on the host can be the reason of one try */
 }
 
 static int open_fail(struct tpl_job *j, const char *path, int r)

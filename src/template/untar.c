@@ -69,8 +69,6 @@ static int copy_data(struct tpl_job *j, struct archive_entry *e, int fd, const c
 				  (unsigned long long)j->want->max_bytes);
 	j->bytes += (uint64_t)size;
 	while ((r = archive_read_data_block(j->ar, &buf, &len, &at)) != ARCHIVE_EOF) {
-		if (r == ARCHIVE_RETRY)
-			continue;
 		if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
 			return broken(j);
 		if (at < 0 || at > size || len > (uint64_t)(size - at))
@@ -265,6 +263,8 @@ static int put_entry(struct tpl_job *j, struct archive_entry *e)
 	r = tpl_path_clean(j, name, path);
 	if (r == 0)
 		r = check_ids(j, e, path);
+	if (r == 0)
+		r = tpl_meta_check(j, e, path);
 	if (r < 0)
 		return r;
 	if (!path[0]) /* the root itself: its owner and mode are ours, see finish() */
@@ -308,8 +308,6 @@ static int read_entries(struct tpl_job *j)
 		struct archive_entry *e;
 		int r = archive_read_next_header(j->ar, &e);
 
-		if (r == ARCHIVE_RETRY)
-			continue;
 		if (r == ARCHIVE_EOF) {
 			if (!j->entries)
 				return vz_fail(j->err, VZ_EXIT_BAD_TEMPLATE, 0,
@@ -322,6 +320,7 @@ static int read_entries(struct tpl_job *j)
 		}
 		if (r == ARCHIVE_WARN && name_damaged(j->ar))
 			return broken(j);
+		/* ARCHIVE_RETRY is a header with a wrong checksum, which a retry would leave out */
 		if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
 			return broken(j);
 		r = put_entry(j, e);

@@ -99,7 +99,7 @@ int vz_parse_size(const char *s, uint64_t unit_bytes, uint64_t *ret)
 int vz_parse_double(const char *s, double *ret)
 {
 	uint64_t whole;
-	double v, part = 0.1;
+	double v, digit = 1;
 
 	if (digits(&s, &whole) < 0)
 		return -EINVAL;
@@ -107,8 +107,10 @@ int vz_parse_double(const char *s, double *ret)
 	if (*s == '.') {
 		if (s[1] < '0' || s[1] > '9')
 			return -EINVAL;
-		for (s++; *s >= '0' && *s <= '9'; s++, part /= 10)
-			v += part * (*s - '0');
+		for (s++; *s >= '0' && *s <= '9'; s++) {
+			digit /= 10;
+			v += digit * (*s - '0');
+		}
 	}
 	if (*s)
 		return -EINVAL;

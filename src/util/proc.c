@@ -90,7 +90,7 @@ int vz_boot_id(char ret[37])
 
 static void run_child(const char *const argv[], const struct vz_run *how)
 {
-	static const char *const plain[] = { "HOME=/", "TERM=linux", "PATH=" VZ_PLAIN_PATH, NULL };
+	static const char *const plain[] = { "HOME=/", "TERM=linux", VZ_PATH_ENV, NULL };
 	const char *const *env = how->env ? how->env : plain;
 	sigset_t none;
 	int in = how->stdin_fd;

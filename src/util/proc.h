@@ -46,6 +46,7 @@ int vz_run(const char *const argv[], const struct vz_run *how);
 /** vz_now_ms - CLOCK_MONOTONIC in milliseconds. */
 uint64_t vz_now_ms(void);
 
+#define VZ_PATH_ENV   "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define VZ_PLAIN_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 #endif

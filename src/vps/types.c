@@ -243,12 +243,13 @@ static int parse_items(const char *text, struct vps_pair *ret)
 	if (split_pair(text, a, b) < 0)
 		return -EINVAL;
 	for (int i = 0; i < 2; i++) {
-		if (!strcasecmp(in[i], "unlimited"))
-			*out[i] = INT64_MAX;
-		else if (vz_parse_u64(in[i], 0, UINT64_MAX, out[i]) == -EINVAL)
-			return -EINVAL;
-		else if (*out[i] > INT64_MAX || strlen(in[i]) > 19)
-			*out[i] = INT64_MAX;
+		int r = 0;
+
+		*out[i] = INT64_MAX; /* what "unlimited" means, and what a number too large becomes */
+		if (strcasecmp(in[i], "unlimited") != 0)
+			r = vz_parse_u64(in[i], 0, INT64_MAX, out[i]);
+		if (r == -EINVAL)
+			return r;
 	}
 	*ret = v;
 	return 0;
