@@ -83,6 +83,7 @@ static void set_up_log(const struct cli *c, unsigned int needs)
 	struct vz_log_setup s = { .program = "vzctl", .tty_level = c->verbose };
 	struct vz_error ignored;
 
+	vz_log_level(-2); /* the command loads it again and then warns about bad lines */
 	if (vps_load_global(&g, &ignored) == 0) {
 		s.tty_level = (int)g.verbose + c->verbose;
 		s.file_level = (int)g.log_level;

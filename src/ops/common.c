@@ -35,7 +35,7 @@ int op_open(struct op *o, const struct op_env *env, uint32_t ctid, const char *w
 {
 	int r = op_open_new(o, env, ctid, word, err);
 
-	return r < 0 ? r : vps_load(ctid, &o->cfg, &o->bad, err); /* read again, under the lock */
+	return r < 0 ? r : vps_load_over(&o->cfg, ctid, &o->bad, err); /* under the lock */
 }
 
 void op_close(struct op *o)

@@ -238,17 +238,14 @@ static int subst_path(struct vps_config *c, enum vps_param_id id, char **field)
 	return 0;
 }
 
-int vps_load(uint32_t ctid, struct vps_config *ret, unsigned int *bad, struct vz_error *err)
+int vps_load_over(struct vps_config *c, uint32_t ctid, unsigned int *bad, struct vz_error *err)
 {
-	VPS_CONFIG struct vps_config c = { 0 };
 	char path[PATH_MAX];
-	int r = vps_load_global(&c, err);
+	int r;
 
-	if (r < 0)
-		return r;
-	c.ctid = ctid;
+	c->ctid = ctid;
 	(void)vps_path(path, "%s/%u.conf", vps_paths()->conf, ctid);
-	r = vps_load_file(&c, path, VS_VPS, NULL);
+	r = vps_load_file(c, path, VS_VPS, NULL);
 	if (r == -ENOENT)
 		return vz_fail(err, VZ_EXIT_NOVECONFIG, ENOENT,
 			       "Container config file does not exist: %s", path);
@@ -256,9 +253,21 @@ int vps_load(uint32_t ctid, struct vps_config *ret, unsigned int *bad, struct vz
 		return vz_fail(err, VZ_EXIT_INVALID_CONFIG, -r, "Unable to read %s", path);
 	if (bad)
 		*bad = (unsigned int)r;
-	if (subst_path(&c, VP_VE_ROOT, &c.ve_root) < 0 ||
-	    subst_path(&c, VP_VE_PRIVATE, &c.ve_private) < 0)
+	if (subst_path(c, VP_VE_ROOT, &c->ve_root) < 0 ||
+	    subst_path(c, VP_VE_PRIVATE, &c->ve_private) < 0)
 		return vz_fail(err, VZ_EXIT_SYSTEM, ENOMEM, "config");
+	return 0;
+}
+
+int vps_load(uint32_t ctid, struct vps_config *ret, unsigned int *bad, struct vz_error *err)
+{
+	VPS_CONFIG struct vps_config c = { 0 };
+	int r = vps_load_global(&c, err);
+
+	if (r == 0)
+		r = vps_load_over(&c, ctid, bad, err);
+	if (r < 0)
+		return r;
 	vps_config_clear(ret);
 	*ret = c;
 	c = (struct vps_config){ 0 };

@@ -224,6 +224,10 @@ int vps_load_global(struct vps_config *ret, struct vz_error *err) __attribute__(
 int vps_load(uint32_t ctid, struct vps_config *ret, unsigned int *bad, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
+/** vps_load_over - the second half of vps_load: CTID.conf on top of a loaded global configuration in @c. */
+int vps_load_over(struct vps_config *c, uint32_t ctid, unsigned int *bad, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
 /**
  * vps_load_file - the known lines of one file on top of @c. @skip: rows not taken; may be NULL
  * Return: number of lines with a bad value; -errno when it cannot be read.

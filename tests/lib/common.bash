@@ -48,7 +48,7 @@ make_root() {
 	mkdir -p "$CROFT_ROOT/etc/vz/conf" "$CROFT_ROOT/etc/vz/names" "$vz/template/cache" "$vz/private" "$vz/root" "$vz/dump"
 	chmod 755 "$CROFT_ROOT"
 	cp "$top"/etc/conf/*.conf-sample "$CROFT_ROOT/etc/vz/conf/"
-	sed "s|@vzdir@|$vz|g; s|^LOGFILE=.*|LOGFILE=$CROFT_ROOT/vzctl.log|; s|^LOCKDIR=.*|LOCKDIR=$CROFT_ROOT/run/lock/vz|
+	sed "s|@VZBASE@|$vz|g; s|^LOGFILE=.*|LOGFILE=$CROFT_ROOT/vzctl.log|; s|^LOCKDIR=.*|LOCKDIR=$CROFT_ROOT/run/lock/vz|
 		s|^VE_LAYOUT=.*|VE_LAYOUT=${1:-simfs}|" "$top/etc/vz.conf.in" >"$CROFT_ROOT/etc/vz/vz.conf"
 	template busybox
 }
