@@ -24,6 +24,8 @@ struct ctx_fds {
 	int start_script; /* CTID.start, sealed file */
 	int procs[12];	 /* cgroup.procs of payload and of each v1 group */
 	size_t nprocs;
+	int volumes[CTX_VOLUMES]; /* nesting: detached mounts for /var/lib/{docker,containerd,containers} */
+	size_t nvolumes;
 };
 
 /**
@@ -52,6 +54,9 @@ int ctx_notify_open(const struct ctx_start *s, uint64_t uid_base, struct vz_erro
 	__attribute__((warn_unused_result));
 /** ctx_notify_wait - until READY=1 comes. 0; -ETIMEDOUT; -ESRCH when init ended. */
 int ctx_notify_wait(int notify, int init_pidfd, int timeout_ms) __attribute__((warn_unused_result));
+
+/** ctx_fifo_wait - until the VPS writes something into the FIFO @fd. Return as ctx_notify_wait. */
+int ctx_fifo_wait(int fd, int init_pidfd, int timeout_ms) __attribute__((warn_unused_result));
 
 /** ctx_abort - kill what was started and wait for vzmon's end; everything in @s is closed. */
 void ctx_abort(struct ctx_start *s);

@@ -27,14 +27,14 @@ struct mon {
 
 static int take_orders(struct mon *m)
 {
-	int fds[16];
-	size_t n = 16, i = 0;
+	int fds[24];
+	size_t n = 24, i = 0;
 	ssize_t len = vz_recv_fds(m->f.control, &m->o, sizeof(m->o), fds, &n);
 
 	if (len != sizeof(m->o) || m->o.version != CTX_ORDERS_VERSION)
 		return -EPROTO;
-	if (n != 2U + m->o.has_seccomp + m->o.has_script + m->o.nprocs || m->o.nprocs > 12 ||
-	    m->o.ndevs > CTX_DEVS)
+	if (n != 2U + m->o.has_seccomp + m->o.has_script + m->o.nprocs + m->o.nvolumes ||
+	    m->o.nprocs > 12 || m->o.nvolumes > CTX_VOLUMES || m->o.ndevs > CTX_DEVS)
 		return -EPROTO;
 	m->f.protocol = fds[i++];
 	m->f.root = fds[i++];
@@ -42,6 +42,8 @@ static int take_orders(struct mon *m)
 	m->f.script = m->o.has_script ? fds[i++] : -1;
 	for (int p = 0; p < m->o.nprocs; p++)
 		m->f.procs[p] = fds[i++];
+	for (int v = 0; v < m->o.nvolumes; v++)
+		m->f.volumes[v] = fds[i++];
 	return 0;
 }
 
@@ -53,6 +55,8 @@ static void close_start_fds(struct mon *m)
 		vz_closep(fds[i]);
 	for (int p = 0; p < m->o.nprocs; p++)
 		vz_closep(&m->f.procs[p]);
+	for (int v = 0; v < m->o.nvolumes; v++)
+		vz_closep(&m->f.volumes[v]);
 }
 
 /* ---- the VPS's init ---- */

@@ -30,32 +30,53 @@ int ctx_notify_open(const struct ctx_start *s, uint64_t uid_base, struct vz_erro
 	return vz_take_fd(&fd);
 }
 
-int ctx_notify_wait(int notify, int init_pidfd, int timeout_ms)
+/* Poll @fd until @take says that what came is what we wait for. */
+static int wait_until(int fd, int init_pidfd, int timeout_ms, bool (*take)(int fd))
 {
 	uint64_t until = vz_now_ms() + (uint64_t)timeout_ms;
 
 	for (;;) {
-		struct pollfd p[] = { { .fd = notify, .events = POLLIN },
+		struct pollfd p[] = { { .fd = fd, .events = POLLIN },
 				      { .fd = init_pidfd, .events = POLLIN } };
 		uint64_t now = vz_now_ms();
-		char text[4097];
-		ssize_t n;
 
 		if (now >= until)
 			return -ETIMEDOUT;
 		if (poll(p, 2, (int)(until - now)) < 0)
 			return -errno;
+		if (p[0].revents && take(fd))
+			return 0;
 		if (p[1].revents)
 			return -ESRCH;
-		if (!p[0].revents)
-			continue;
-		n = recv(notify, text, sizeof(text) - 1, MSG_DONTWAIT);
-		if (n <= 0)
-			continue;
-		text[n] = '\0';
-		if (!strncmp(text, "READY=1", 7) || strstr(text, "\nREADY=1"))
-			return 0;
 	}
+}
+
+static bool take_ready(int fd)
+{
+	char text[4097];
+	ssize_t n = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	return !strncmp(text, "READY=1", 7) || strstr(text, "\nREADY=1");
+}
+
+int ctx_notify_wait(int notify, int init_pidfd, int timeout_ms)
+{
+	return wait_until(notify, init_pidfd, timeout_ms, take_ready);
+}
+
+static bool take_anything(int fd)
+{
+	char text[64];
+
+	return read(fd, text, sizeof(text)) > 0;
+}
+
+int ctx_fifo_wait(int fd, int init_pidfd, int timeout_ms)
+{
+	return wait_until(fd, init_pidfd, timeout_ms, take_anything);
 }
 
 int ctx_set_hostname(const struct vps_state *st, const char *name)

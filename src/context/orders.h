@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { CTX_ORDERS_VERSION = 1, CTX_DEVS = 32, CTX_RING = 64 * 1024 };
+enum { CTX_ORDERS_VERSION = 1, CTX_DEVS = 32, CTX_VOLUMES = 3, CTX_RING = 64 * 1024 };
 
 #define CTX_NOTIFY_PATH "/run/host/notify" /* inside the VPS, as systemd's container interface names it */
 
@@ -28,7 +28,7 @@ struct ctx_orders {
 	uint64_t uid_base, uid_count;
 	uint64_t caps;		/* bounding set, bit n = capability n */
 	uint64_t run_bytes, run_inodes; /* limits of the tmpfs on /run, /tmp and /dev/shm, each */
-	uint8_t nesting, notify, bare, has_seccomp, has_script, nprocs;
+	uint8_t nesting, notify, bare, has_seccomp, has_script, nprocs, nvolumes;
 	uint32_t ndevs;
 	struct ctx_dev devs[CTX_DEVS];
 	char hostname[65];

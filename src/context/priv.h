@@ -18,6 +18,7 @@ struct mon_fds {
 	int protocol;	/* to vzctl, used by builder and init */
 	int root, seccomp, script;
 	int procs[12];
+	int volumes[CTX_VOLUMES]; /* detached mounts for the paths in rootfs.c */
 	int console;	/* slave of the console pty */
 	int console_mnt; /* detached mount of its device file */
 	int mon;	/* builder: tells vzmon init's pid and pidfd */

@@ -21,14 +21,29 @@
 #define OPEN_TREE_CLONE 1
 #endif
 
-/* Directory @name below @root, made when it is missing. */
+/* Directory @name below @root; its last part is made when it is missing. No symlink is followed on the way. */
 static int open_dir(int root, const char *name)
 {
+	const char *base = strrchr(name, '/');
+	char parent[128];
+	VZ_FD int up = -EBADF;
 	int fd = vz_open_nolink(root, name, O_PATH | O_DIRECTORY, 0);
 
 	if (fd != -ENOENT)
 		return fd;
-	if (mkdirat(root, name, 0755) < 0)
+	if (!base) {
+		if (mkdirat(root, name, 0755) < 0)
+			return -errno;
+		return vz_open_nolink(root, name, O_PATH | O_DIRECTORY, 0);
+	}
+	if ((size_t)(base - name) >= sizeof(parent))
+		return -ENAMETOOLONG;
+	memcpy(parent, name, (size_t)(base - name));
+	parent[base - name] = '\0';
+	up = open_dir(root, parent);
+	if (up < 0)
+		return up;
+	if (mkdirat(up, base + 1, 0755) < 0)
 		return -errno;
 	return vz_open_nolink(root, name, O_PATH | O_DIRECTORY, 0);
 }
@@ -39,6 +54,9 @@ static int attach(int mnt, int dir)
 		       ? -errno
 		       : 0;
 }
+
+static const char *const volume_paths[CTX_VOLUMES] = { "var/lib/docker", "var/lib/containerd",
+						     "var/lib/containers" };
 
 struct option {
 	const char *key, *value;
@@ -188,6 +206,19 @@ static int put_host_facts(int root, const struct ctx_orders *o)
 	return fd < 0 ? fd : vz_write_all(fd, manager, sizeof(manager) - 1);
 }
 
+/* Directories of the real file system for what cannot live on an overlay: container engines inside. */
+static int put_volumes(int root, const struct ctx_orders *o, const struct mon_fds *f)
+{
+	for (int i = 0; i < o->nvolumes; i++) {
+		VZ_FD int dir = open_dir(root, volume_paths[i]);
+		int r = dir < 0 ? dir : attach(f->volumes[i], dir);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 int rootfs_build(const struct ctx_orders *o, const struct mon_fds *f, struct vz_error *err)
 {
 	char stage[300];
@@ -220,6 +251,9 @@ int rootfs_build(const struct ctx_orders *o, const struct mon_fds *f, struct vz_
 		      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "make /tmp of the VPS");
+	r = put_volumes(root, o, f);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "attach the volumes for nesting");
 	if (fchdir(root) < 0) /* for rootfs_enter: the copy of the mounts takes the working directory along */
 		return vz_fail(err, VZ_EXIT_ENVCREATE, errno, "enter the root");
 	return 0;
@@ -300,6 +334,18 @@ static int put_masks(int root)
 	return r;
 }
 
+/*
+ * An engine inside may mount proc and sysfs in its own namespaces only where a mount of each is in sight that
+ * nothing covers; the kernel looks at all of them, wherever they are.
+ */
+static int put_uncovered(int root, struct vz_error *err)
+{
+	const unsigned int plain = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+	int r = put_fs(root, "dev/.croft/proc", "proc", NULL, plain, err);
+
+	return r < 0 ? r : put_fs(root, "dev/.croft/sys", "sysfs", NULL, plain, err);
+}
+
 static int change_root(int root)
 {
 	if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
@@ -316,7 +362,6 @@ int rootfs_enter(const struct ctx_orders *o, struct vz_error *err)
 				   OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 	int r;
 
-	(void)o;
 	(void)umask(022);
 	/*
 	 * Our copy of the builder's mount is locked in place; a clone of it may be pivoted to and its flags stay
@@ -325,6 +370,9 @@ int rootfs_enter(const struct ctx_orders *o, struct vz_error *err)
 	if (root < 0 || move_mount(root, "", AT_FDCWD, ".", MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, errno, "bind the root");
 	r = put_kernel_fs(root, err);
+	if (r < 0)
+		return r;
+	r = o->nesting ? put_uncovered(root, err) : 0;
 	if (r < 0)
 		return r;
 	r = put_masks(root);

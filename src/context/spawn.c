@@ -75,7 +75,7 @@ static int start_vzmon(struct ctx_start *s, struct vz_error *err)
 static int send_orders(struct ctx_start *s, const struct ctx_orders *o, const struct ctx_fds *f,
 		       struct vz_error *err)
 {
-	int sk[2], fds[16], r = vz_seqpacket(sk);
+	int sk[2], fds[24], r = vz_seqpacket(sk);
 	size_t n = 0;
 
 	if (r < 0)
@@ -89,6 +89,8 @@ static int send_orders(struct ctx_start *s, const struct ctx_orders *o, const st
 		fds[n++] = f->start_script;
 	for (int i = 0; i < o->nprocs; i++)
 		fds[n++] = f->procs[i];
+	for (int i = 0; i < o->nvolumes; i++)
+		fds[n++] = f->volumes[i];
 	r = vz_send_fds(s->mon, o, sizeof(*o), fds, n);
 	vz_closep(&sk[1]);
 	return r < 0 ? vz_fail(err, VZ_EXIT_ENVCREATE, -r, "send orders to vzmon") : 0;

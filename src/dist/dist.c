@@ -229,6 +229,7 @@ static int apply_caged(const struct dist_job *job, struct dist_result *ret)
 		{ DIST_DNS, dist_dns },
 		{ DIST_NETWORK, dist_network },
 		{ DIST_BOOT, dist_boot },
+		{ DIST_WAIT, dist_wait },
 	};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {

@@ -18,7 +18,10 @@ enum dist_what {
 	DIST_NETWORK = 1 << 2,	/* systemd-networkd, ifupdown: venet0 is configured from outside */
 	DIST_BOOT = 1 << 3,	/* /fastboot, console login for systemd or inittab */
 	DIST_FIRST = 1 << 4,	/* create: new /etc/machine-id, ssh host keys removed and made anew at boot */
+	DIST_WAIT = 1 << 5,	/* start --wait without systemd: the FIFO and a line in /etc/inittab */
 };
+
+#define DIST_FIFO "/.vzfifo" /* as vzctl names it */
 
 /**
  * dist_apply - write what @what says from @cfg

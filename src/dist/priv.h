@@ -78,6 +78,8 @@ int dist_hostname(const struct dist_job *job, struct vz_error *err);
 int dist_dns(const struct dist_job *job, struct vz_error *err);
 int dist_network(const struct dist_job *job, struct vz_error *err);
 int dist_boot(const struct dist_job *job, struct vz_error *err);
+/* wait.c */
+int dist_wait(const struct dist_job *job, struct vz_error *err);
 
 /* first.c */
 int dist_first(const struct dist_job *job, struct vz_error *err);

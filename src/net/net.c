@@ -220,6 +220,10 @@ static int inside_addr(struct nl_sock *sk, const struct inside *in, struct vz_er
 	r = net_nl_addr_add(sk, ifindex, &in->addr);
 	if (r < 0 && r != -EEXIST)
 		return vz_fail(err, VZ_EXIT_CANT_ADDIP, -r, "add %s inside", in->addr.text);
+	/* with the last IPv4 address the kernel takes the routes of the device away */
+	r = in->addr.family == AF_INET ? default_route(sk, AF_INET, ifindex) : 0;
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_CANT_ADDIP, -r, "default route inside");
 	return 0;
 }
 

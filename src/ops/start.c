@@ -91,6 +91,22 @@ static void undo_resources(void *arg)
 		vz_warn("WARNING: %s", err.msg);
 }
 
+/* Without systemd the boot tells its end through a FIFO; it is opened before anything of the tenant's runs. */
+static int prepare_fifo(struct starting *s, struct vz_error *err)
+{
+	struct stat st;
+	int r = dist_apply(s->root, s->userns, &s->o->cfg, DIST_WAIT, NULL, err);
+
+	if (r < 0)
+		return vz_wrap(err, r, "--wait cannot be had for an init of kind \"%s\"", s->st.init_kind);
+	s->notify = vz_open_nolink(s->root, DIST_FIFO + 1, O_RDWR | O_NONBLOCK, 0);
+	if (s->notify < 0)
+		return vz_fail(err, VZ_EXIT_WAIT, -s->notify, "open " DIST_FIFO);
+	if (fstat(s->notify, &st) < 0 || !S_ISFIFO(st.st_mode))
+		return vz_fail(err, VZ_EXIT_WAIT, 0, DIST_FIFO " is no FIFO");
+	return 0;
+}
+
 static int step_dist(void *arg, struct vz_error *err)
 {
 	struct starting *s = arg;
@@ -103,7 +119,7 @@ static int step_dist(void *arg, struct vz_error *err)
 	if (dist_apply(s->root, s->userns, &s->o->cfg,
 		       DIST_HOSTNAME | DIST_DNS | DIST_NETWORK | DIST_BOOT, resolv, err) < 0)
 		vz_warn("WARNING: %s", err->msg);
-	return 0;
+	return s->a->wait && strcmp(s->st.init_kind, "systemd") != 0 ? prepare_fifo(s, err) : 0;
 }
 
 /* Nodes that every VPS has, then those of --devnodes as they are on the host. */
@@ -206,6 +222,28 @@ static int prepare_seccomp(struct starting *s, struct vz_error *err)
 	return 0;
 }
 
+/*
+ * --features nesting:on on an overlay: an overlay cannot be the upper layer of another, so the engines' directories
+ * come from PRIVATE/volumes, idmapped; they are moved and backed up with the VPS.
+ */
+static int prepare_volumes(struct starting *s, struct vz_error *err)
+{
+	static const char *const names[CTX_VOLUMES] = { "docker", "containerd", "containers" };
+	char path[PATH_MAX];
+
+	if (!s->orders.nesting || !s->o->layout->needs_template)
+		return 0;
+	for (size_t i = 0; i < CTX_VOLUMES; i++) {
+		int r = vz_mkdir_p(vps_path(path, "%s/volumes/%s", s->o->cfg.ve_private, names[i]), 0755);
+		int fd = r < 0 ? r : sto_volume(path, s->userns);
+
+		if (fd < 0)
+			return vz_fail(err, VZ_EXIT_MOUNT, -fd, "volume %s", path);
+		s->fds.volumes[s->fds.nvolumes++] = fd;
+	}
+	return 0;
+}
+
 static int step_spawn(void *arg, struct vz_error *err)
 {
 	struct starting *s = arg;
@@ -219,6 +257,9 @@ static int step_spawn(void *arg, struct vz_error *err)
 	if (s->fds.start_script < 0 && s->fds.start_script != -ENOENT)
 		return vz_fail(err, VZ_EXIT_SCRIPT, -s->fds.start_script, "read the start script");
 	r = fill_orders(s, err);
+	if (r == 0)
+		r = prepare_volumes(s, err);
+	s->orders.nvolumes = (uint8_t)s->fds.nvolumes;
 	if (r == 0)
 		r = ctx_spawn(&s->orders, &s->fds, &s->ctx, err);
 	if (r < 0)
@@ -357,11 +398,15 @@ static void say_settings(const struct op *o)
 		vz_say("Setting CPUs: %" PRIu64, c->cpus);
 }
 
-/* systemd tells READY=1; any other init is taken at its word when it runs. An hour as in vzctl. */
-static int wait_booted(struct starting *s, struct vz_error *err)
+/* systemd tells READY=1, others write into the FIFO. An hour as in vzctl. */
+static int wait_booted(const struct starting *s, struct vz_error *err)
 {
-	int r = s->notify >= 0 ? ctx_notify_wait(s->notify, s->ctx.init_pidfd, 3600 * 1000) : 0;
+	const int hour_ms = 3600 * 1000;
+	int r = 0;
 
+	if (s->notify >= 0)
+		r = s->orders.notify ? ctx_notify_wait(s->notify, s->ctx.init_pidfd, hour_ms)
+				     : ctx_fifo_wait(s->notify, s->ctx.init_pidfd, hour_ms);
 	if (r == 0) {
 		vz_say("VPS started successfully");
 		return 0;
@@ -379,6 +424,8 @@ static void release(struct starting *s)
 	vz_closep(&s->fds.start_script);
 	for (size_t i = 0; i < s->fds.nprocs; i++)
 		vz_closep(&s->fds.procs[i]);
+	for (size_t i = 0; i < s->fds.nvolumes; i++)
+		vz_closep(&s->fds.volumes[i]);
 	ctx_start_close(&s->ctx);
 	res_closep(&s->cg);
 	vps_state_clear(&s->st);

@@ -73,7 +73,8 @@ static int wait_end(struct op *o, const struct vps_state *st, int pidfd, bool fa
 		return 0;
 	if (r == -EINTR)
 		return vz_fail(err, VZ_EXIT_STOP, EINTR, "stop of VPS %u was interrupted", o->ctid);
-	vz_say("Killing VPS ...");
+	if (!fast)
+		vz_say("Killing VPS ...");
 	r = res_open(&st->cgroups, &cg, err);
 	if (r == 0)
 		r = res_kill_all(cg, (int)timeout * 500, err);

@@ -45,6 +45,18 @@ int sto_idmapped_clone(const char *path, int userns_fd)
 	return vz_take_fd(&mnt);
 }
 
+int sto_volume(const char *dir, int userns_fd)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_NODEV };
+	VZ_FD int mnt = sto_idmapped_clone(dir, userns_fd);
+
+	if (mnt < 0)
+		return mnt;
+	if (mount_setattr(mnt, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+		return -errno;
+	return vz_take_fd(&mnt);
+}
+
 int sto_can_idmap(const char *dir, int userns_fd)
 {
 	VZ_FD int mnt = sto_idmapped_clone(dir, userns_fd);

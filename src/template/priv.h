@@ -10,10 +10,13 @@
 #include <time.h>
 
 /*
- * untar*.c are linked into vz-unpack only (libarchive, decision 17), everything else of this room into
- * the programs; they meet in the argument vector and in one struct vz_error on UNPACK_FD_ERROR.
+ * untar*.c are linked into vz-unpack only (libarchive, decision 17), everything else of this room
+ * into the programs; they meet in the argument vector and in one struct vz_error on
+ * UNPACK_FD_ERROR.
  */
-enum { UNPACK_FD_ARCHIVE = 0, UNPACK_FD_TARGET = 3, UNPACK_FD_ERROR = 4 };
+enum { UNPACK_FD_ARCHIVE = 0,
+	UNPACK_FD_TARGET = 3,
+	UNPACK_FD_ERROR = 4 };
 
 /** struct tpl_untar - what vz-unpack is asked for
  * @shift: added to every id; @max_bytes: apparent size of all files, 0 = no limit
@@ -38,7 +41,7 @@ struct tpl_job {
 	const struct tpl_untar *want;
 	struct archive *ar;
 	int root;
-	int parent;		     /* descriptor of @parent_path; "" is the root */
+	int parent; /* descriptor of @parent_path; "" is the root */
 	char parent_path[PATH_MAX];
 	uint64_t entries, bytes;
 	struct tpl_dirtime *dirs;
@@ -55,9 +58,9 @@ int tpl_untar(const struct tpl_untar *want, int archive_fd, int rootfd, struct v
 	__attribute__((warn_unused_result));
 
 /**
- * tpl_untar_cage - shut this process in: the directory @dirfd (-1: an empty tmpfs) becomes the root, not
- * executable; no network, five capabilities, 1 GiB of address space.
- * Return: descriptor of the new root, which the caller closes; -errno.
+ * tpl_untar_cage - shut this process in: the directory @dirfd (-1: an empty tmpfs) becomes the
+ * root, not executable; no network, five capabilities, 1 GiB of address space. Return: descriptor
+ * of the new root, which the caller closes; -errno.
  */
 int tpl_untar_cage(int dirfd, const struct tpl_untar *want, struct vz_error *err)
 	__attribute__((warn_unused_result));
@@ -68,9 +71,9 @@ int tpl_untar_cage(int dirfd, const struct tpl_untar *want, struct vz_error *err
 int tpl_refuse(struct tpl_job *j, const char *name, const char *fmt, ...)
 	__attribute__((cold, format(printf, 3, 4)));
 
-/** tpl_sysfail - the same for a failed system call @r; exit 46 for -ENOSPC and -EDQUOT. Return: @r. */
-int tpl_sysfail(struct tpl_job *j, const char *name, int r, const char *what)
-	__attribute__((cold));
+/** tpl_sysfail - the same for a failed system call @r; exit 46 for -ENOSPC and -EDQUOT. Return: @r.
+ */
+int tpl_sysfail(struct tpl_job *j, const char *name, int r, const char *what) __attribute__((cold));
 
 /**
  * tpl_path_clean - @name without "./" and doubled slashes into @ret; "" is the root itself
@@ -80,7 +83,8 @@ int tpl_path_clean(struct tpl_job *j, const char *name, char ret[PATH_MAX])
 	__attribute__((warn_unused_result));
 
 /**
- * tpl_path_parent - descriptor of the directory that holds @path (clean), borrowed until the next call
+ * tpl_path_parent - descriptor of the directory that holds @path (clean), borrowed until the next
+ * call
  * @make: missing directories are made, 0755. A symlink on the way has to stay below the root.
  */
 int tpl_path_parent(struct tpl_job *j, const char *path, bool make, const char **ret_base)
@@ -99,15 +103,16 @@ int tpl_meta_fd(struct tpl_job *j, int fd, struct archive_entry *e, const char *
 	__attribute__((warn_unused_result));
 /** tpl_meta_at - owner, mode and time of a symlink or FIFO. */
 int tpl_meta_at(struct tpl_job *j, int parent, const char *base, struct archive_entry *e,
-		const char *name) __attribute__((warn_unused_result));
+	const char *name) __attribute__((warn_unused_result));
 /** tpl_meta_mtime - modification time of an entry. */
 struct timespec tpl_meta_mtime(struct archive_entry *e);
 
 /* ---- index.c, hash.c, unpack.c: shared inside the room ---- */
 
-/** tpl_dir - TEMPLATE/@sub of the configuration, made when @make. -EINVAL exit 24 without TEMPLATE. */
+/** tpl_dir - TEMPLATE/@sub of the configuration, made when @make. -EINVAL exit 24 without TEMPLATE.
+ */
 int tpl_dir(const struct vps_config *global, const char *sub, bool make, char ret[PATH_MAX],
-	    struct vz_error *err) __attribute__((warn_unused_result));
+	struct vz_error *err) __attribute__((warn_unused_result));
 
 /** tpl_hash_fd - hash of the archive open as @fd and found at @archive. */
 int tpl_hash_fd(const char *archive, int fd, char ret_hex[65], struct vz_error *err)
@@ -115,16 +120,19 @@ int tpl_hash_fd(const char *archive, int fd, char ret_hex[65], struct vz_error *
 
 /** tpl_unpack_fd - run vz-unpack. @dirfd -1: check only. */
 int tpl_unpack_fd(const char *archive, int archive_fd, int dirfd, uint64_t shift,
-		  struct vz_error *err) __attribute__((warn_unused_result));
+	struct vz_error *err) __attribute__((warn_unused_result));
 
 /** tpl_suffix - i-th suffix of archives, ".tar" first; NULL past the end. */
 const char *tpl_suffix(size_t i);
 
 /** tpl_generation - split "NAME@HASH" or "NAME@HASH.tmp.PID" of TEMPLATE/unpacked. */
-enum tpl_gen_kind { GEN_NONE, GEN_WHOLE, GEN_STALE };
+enum tpl_gen_kind { GEN_NONE,
+	GEN_WHOLE,
+	GEN_STALE };
 enum tpl_gen_kind tpl_generation(const char *entry, char ret_name[NAME_MAX + 1], char ret_hash[65]);
 
-/** tpl_pins - the VPSes that pin a generation of @name, ascending; malloc'ed. Return: count or -errno. */
+/** tpl_pins - the VPSes that pin a generation of @name, ascending; malloc'ed. Return: count or
+ * -errno. */
 ssize_t tpl_pins(const char *name, struct tpl_pin **ret, struct vz_error *err)
 	__attribute__((warn_unused_result));
 

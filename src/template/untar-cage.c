@@ -27,36 +27,35 @@ static int cage_fail(struct vz_error *err, const char *what)
 static int check_root(const struct tpl_untar *want)
 {
 	VZ_FD int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+	uint64_t most = CHECK_INODES_MAX;
 	char inodes[32];
 	int fd;
 
 	if (fs < 0)
 		return -errno;
-	(void)snprintf(inodes, sizeof(inodes), "%llu",
-		       (unsigned long long)(want->max_entries < CHECK_INODES_MAX ? want->max_entries
-										 : CHECK_INODES_MAX) +
-			       64);
+	if (want->max_entries < most)
+		most = want->max_entries;
+	(void)snprintf(inodes, sizeof(inodes), "%llu", (unsigned long long)most + 64);
 	if (fsconfig(fs, FSCONFIG_SET_STRING, "size", "256m", 0) < 0 ||
-	    fsconfig(fs, FSCONFIG_SET_STRING, "nr_inodes", inodes, 0) < 0 ||
-	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		fsconfig(fs, FSCONFIG_SET_STRING, "nr_inodes", inodes, 0) < 0 ||
+		fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return -errno;
-	fd = fsmount(fs, FSMOUNT_CLOEXEC,
-		     MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
+	fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
 	return fd >= 0 ? fd : -errno;
 }
 
 /*
- * A mount of the target of our own: not executable, so that not even a library that libc would like to
- * load by name (character sets) can come from the archive. A target on a mount that cannot be cloned
- * (detached, before Linux 6.15) is used as it is.
+ * A mount of the target of our own: not executable, so that not even a library that libc would like
+ * to load by name (character sets) can come from the archive. A target on a mount that cannot be
+ * cloned (detached, before Linux 6.15) is used as it is.
  */
 static int target_root(int dirfd)
 {
 	struct mount_attr attr = {
 		.attr_set = MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID,
 	};
-	VZ_FD int fd =
-		open_tree(dirfd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (unsigned int)AT_EMPTY_PATH);
+	VZ_FD int fd = open_tree(
+		dirfd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (unsigned int)AT_EMPTY_PATH);
 
 	if (fd < 0)
 		return vz_openat(dirfd, ".", O_RDONLY | O_DIRECTORY, 0);
@@ -65,20 +64,21 @@ static int target_root(int dirfd)
 	return vz_take_fd(&fd);
 }
 
-/* What is left: setting owners, modes, file capabilities. Devices are never made, so no CAP_MKNOD. */
+/* What is left: setting owners, modes, file capabilities. Devices are never made, so no CAP_MKNOD.
+ */
 static int drop_caps(void)
 {
-	static const unsigned char keep[] = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID,
-					      CAP_SETFCAP };
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = { 0 };
+	static const unsigned char keep[] = {
+		CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETFCAP};
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {0};
 	uint64_t mask = 0;
 
 	for (size_t i = 0; i < sizeof(keep); i++)
 		mask |= 1ULL << keep[i];
 	for (unsigned int cap = 0; cap < 64; cap++)
 		if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 && !(mask >> cap & 1) &&
-		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
 			return -1;
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	for (int i = 0; i < 2; i++)
@@ -88,7 +88,7 @@ static int drop_caps(void)
 
 static int limit(int which, rlim_t value)
 {
-	return setrlimit((unsigned int)which, &(struct rlimit){ value, value });
+	return setrlimit((unsigned int)which, &(struct rlimit){value, value});
 }
 
 int tpl_untar_cage(int dirfd, const struct tpl_untar *want, struct vz_error *err)
@@ -128,9 +128,9 @@ int tpl_untar_cage(int dirfd, const struct tpl_untar *want, struct vz_error *err
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || drop_caps() < 0)
 		return cage_fail(err, "capabilities");
 	/*
-	 * The clone's own descriptor stays open as long as we live: closed, it would leave a mount of no
-	 * namespace, whose every mntput() takes and bumps the kernel's mount_lock, and then openat2 with
-	 * RESOLVE_BENEATH gives -EAGAIN for ever on a path with two "..".
+	 * The clone's own descriptor stays open as long as we live: closed, it would leave a mount
+	 * of no namespace, whose every mntput() takes and bumps the kernel's mount_lock, and then
+	 * openat2 with RESOLVE_BENEATH gives -EAGAIN for ever on a path with two "..".
 	 */
 	(void)vz_take_fd(&root);
 	return vz_take_fd(&inside);

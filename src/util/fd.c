@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 
-enum { OPEN_TRIES = 64, FDS_MAX = 16 };
+enum { OPEN_TRIES = 64, FDS_MAX = 24 };
 
 int vz_openat(int dirfd, const char *path, int flags, mode_t mode)
 {

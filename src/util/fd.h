@@ -136,7 +136,7 @@ int vz_write_value(int dirfd, const char *path, const char *value)
 int vz_write_atomic(const char *path, const void *data, size_t len, mode_t mode)
 	__attribute__((warn_unused_result));
 
-/** vz_send_fds - one record with up to 16 descriptors. Return: 0 or -errno. */
+/** vz_send_fds - one record with up to 24 descriptors. Return: 0 or -errno. */
 int vz_send_fds(int sk, const void *data, size_t len, const int *fds, size_t nfds)
 	__attribute__((warn_unused_result));
 
