@@ -129,6 +129,7 @@ static int cmd_create(struct cli *c, int argc, char **argv, struct vz_error *err
 struct set_args {
 	struct op_set op;
 	const char *setmode;
+	const char *ifname, *mac, *host_ifname, *host_mac, *bridge, *mac_filter;
 };
 
 #define SET(field) offsetof(struct set_args, field)
@@ -139,6 +140,13 @@ static const struct cli_opt set_opts[] = {
 	{ "reset_ub", 0, CLI_FLAG, SET(op.reset_ub), NULL, "apply the limits of the configuration again" },
 	{ "applyconfig", 0, CLI_TEXT, SET(op.applyconfig), "NAME", "merge a sample" },
 	{ "userpasswd", 0, CLI_TEXT, SET(op.userpasswd), "USER:PASSWORD", "set a password inside" },
+	{ "ifname", 0, CLI_TEXT, SET(ifname), "IF", "the interface that the next five change" },
+	{ "mac", 0, CLI_TEXT, SET(mac), "MAC", "" },
+	{ "host_ifname", 0, CLI_TEXT, SET(host_ifname), "IF", "" },
+	{ "host_mac", 0, CLI_TEXT, SET(host_mac), "MAC", "" },
+	{ "bridge", 0, CLI_TEXT, SET(bridge), "BRIDGE", "" },
+	{ "mac_filter", 0, CLI_TEXT, SET(mac_filter), "on|off", "" },
+	{ "applyconfig_map", 0, CLI_MORE, 0, "NAME", "" },
 	{ "skip_arpdetect", 0, CLI_MORE, 0, NULL, "" },
 	{ "offline-resize", 0, CLI_MORE, 0, NULL, "" },
 	{ 0 },
@@ -158,14 +166,59 @@ static int parse_setmode(struct set_args *a, struct vz_error *err)
 	return 0;
 }
 
+static bool is_mac(const char *s)
+{
+	unsigned int b[6];
+	int n = 0;
+
+	return strlen(s) == 17 &&
+	       sscanf(s, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &n) == 6 &&
+	       n == 17; /* NOLINT(cert-err34-c): two hex digits each cannot overflow */
+}
+
+/* --ifname and the options that go with it, as one change of the NETIF row; text into @b. */
+static int netif_change(const struct set_args *a, struct vz_buf *b, struct vz_error *err)
+{
+	const struct {
+		const char *key, *value;
+	} keys[] = { { "mac", a->mac },		{ "host_ifname", a->host_ifname }, { "host_mac", a->host_mac },
+		     { "bridge", a->bridge }, { "mac_filter", a->mac_filter } };
+	bool any = false;
+
+	vz_buf_fmt(b, "ifname=%s", a->ifname ? a->ifname : "");
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		const char *v = keys[i].value;
+
+		if (!v)
+			continue;
+		any = true;
+		if ((strstr(keys[i].key, "mac") == keys[i].key + strlen(keys[i].key) - 3 && !is_mac(v)) ||
+		    (!strcmp(keys[i].key, "mac_filter") && strcmp(v, "on") != 0 && strcmp(v, "off") != 0) ||
+		    strpbrk(v, ",; \"\n"))
+			return vz_fail(err, VZ_EXIT_VALUE, 0, "Bad value for --%s: \"%s\"", keys[i].key, v);
+		vz_buf_fmt(b, ",%s=%s", keys[i].key, v);
+	}
+	if (any && !a->ifname)
+		return vz_fail(err, VZ_EXIT_USAGE, 0, "--mac, --host_ifname, --host_mac, --bridge and "
+						      "--mac_filter need --ifname");
+	return 0;
+}
+
 static int cmd_set(struct cli *c, int argc, char **argv, struct vz_error *err)
 {
 	VZ_FREE struct op_change *changes = NULL;
+	VZ_BUF struct vz_buf netif = { 0 };
 	struct set_args a = { 0 };
 	int words, r = cli_parse(command("set"), argc, argv, &a, &changes, &a.op.nchanges, &words, err);
 
 	if (r == 0)
 		r = parse_setmode(&a, err);
+	if (r == 0)
+		r = netif_change(&a, &netif, err);
+	if (r == 0 && a.ifname)
+		r = cli_add_change(&changes, &a.op.nchanges, VP_NETIF, PM_EDIT, netif.s) < 0
+			    ? vz_fail(err, VZ_EXIT_SYSTEM, ENOMEM, "set")
+			    : 0;
 	a.op.changes = changes;
 	return r < 0 ? r : op_set(&c->env, c->ctid, &a.op, err);
 }

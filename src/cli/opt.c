@@ -72,7 +72,8 @@ static int own_option(const struct cli_opt *o, void *args, const char *text)
 	return 0;
 }
 
-static int add_change(struct op_change **changes, size_t *n, enum vps_param_id id, enum vps_mode mode)
+int cli_add_change(struct op_change **changes, size_t *n, enum vps_param_id id, enum vps_mode mode,
+		   const char *text)
 {
 	struct op_change *more;
 
@@ -82,7 +83,7 @@ static int add_change(struct op_change **changes, size_t *n, enum vps_param_id i
 	if (!more)
 		return -ENOMEM;
 	*changes = more;
-	more[(*n)++] = (struct op_change){ id, mode, optarg };
+	more[(*n)++] = (struct op_change){ id, mode, text };
 	return 0;
 }
 
@@ -94,7 +95,7 @@ static int letter_option(const struct cli_cmd *cmd, int c, void *args, struct op
 			return own_option(&cmd->opts[i], args, optarg);
 	for (size_t i = 0; i < sizeof(letters) / sizeof(*letters); i++)
 		if (letters[i].letter == c)
-			return add_change(changes, n, letters[i].id, PM_SET);
+			return cli_add_change(changes, n, letters[i].id, PM_SET, optarg);
 	return -EINVAL;
 }
 
@@ -102,7 +103,9 @@ static int letter_option(const struct cli_cmd *cmd, int c, void *args, struct op
 static bool known_elsewhere(const char *name)
 {
 	static const char *const others[] = { "save", "force", "wait", "fast", "skip-umount", "ostemplate",
-					      "config", "exec", "reset_ub", "setmode", "applyconfig" };
+					      "config", "exec", "reset_ub", "setmode", "applyconfig",
+					      "userpasswd", "skip_ve_setup", "skip-remount", "skip-fsck",
+					      "skip_arpdetect", "offline-resize" };
 	enum vps_mode mode;
 	size_t n = strcspn(name, "=");
 	char plain[64];
@@ -148,9 +151,9 @@ int cli_parse(const struct cli_cmd *cmd, int argc, char **argv, void *args, stru
 		if (c >= ALIAS_BASE) {
 			const struct vps_alias *a = vps_alias_at((size_t)(c - ALIAS_BASE));
 
-			r = add_change(changes, nchanges, a->id, a->mode);
+			r = cli_add_change(changes, nchanges, a->id, a->mode, optarg);
 		} else if (c >= PARAM_BASE) {
-			r = add_change(changes, nchanges, (enum vps_param_id)(c - PARAM_BASE), PM_SET);
+			r = cli_add_change(changes, nchanges, (enum vps_param_id)(c - PARAM_BASE), PM_SET, optarg);
 		} else if (c >= OWN_BASE) {
 			r = own_option(&cmd->opts[c - OWN_BASE], args, optarg);
 		} else {

@@ -17,7 +17,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -115,11 +114,12 @@ static int cage(const struct ctx_orders *o, const struct mon_fds *f, struct vz_e
 	return 0;
 }
 
+/* Not as init's controlling terminal: then no getty could make it its own. */
 static int take_console(const struct mon_fds *f)
 {
 	if (dup2(f->console, 0) < 0 || dup2(f->console, 1) < 0 || dup2(f->console, 2) < 0)
 		return -errno;
-	return ioctl(0, TIOCSCTTY, 0) < 0 ? -errno : 0;
+	return 0;
 }
 
 static void exec_init(const struct ctx_orders *o)

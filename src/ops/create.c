@@ -335,7 +335,7 @@ static int check_addresses(const struct op_create *a, uint32_t ctid, struct vz_e
 			return vz_fail(err, VZ_EXIT_NAME, 0, "Name \"%s\" cannot be used: digits alone are a CTID",
 				       a->extra->name);
 		if (vps_name_lookup(a->extra->name, &holder) == 0 && holder != ctid)
-			return vz_fail(err, VZ_EXIT_NAME, EEXIST,
+			return vz_fail(err, VZ_EXIT_NAME, 0,
 				       "Conflict: name %s already used by VPS %u", a->extra->name, holder);
 	}
 	return 0;

@@ -129,7 +129,7 @@ static int check_name(const struct setting *s, struct vz_error *err)
 	if (!vps_name_valid(name, s->o->ctid))
 		return vz_fail(err, VZ_EXIT_NAME, 0, "Name \"%s\" cannot be used: digits alone are a CTID", name);
 	if (vps_name_lookup(name, &holder) == 0 && holder != s->o->ctid)
-		return vz_fail(err, VZ_EXIT_NAME, EEXIST, "Conflict: name %s already used by VPS %u", name,
+		return vz_fail(err, VZ_EXIT_NAME, 0, "Conflict: name %s already used by VPS %u", name,
 			       holder);
 	return 0;
 }

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 static int overlay_create(const char *dir, const struct sto_place *p, struct vz_error *err)
 {
@@ -36,26 +35,33 @@ static int set(int fs, const char *key, const char *value)
 	return fsconfig(fs, FSCONFIG_SET_STRING, key, value, 0) < 0 ? -errno : 0;
 }
 
+struct layers {
+	uint64_t base;
+	int lower, upper;
+	char stage[PATH_MAX];
+};
+
 /*
  * In a child with a mount namespace of its own, acting as the base id. The kernel of 5.14 takes layers by path
  * only, so the idmapped clones are attached at a directory nobody else sees.
  */
-static int make_overlay(const struct sto_place *p, int lower, int upper, const char *stage)
+static int make_overlay(void *arg)
 {
+	const struct layers *l = arg;
 	char a[PATH_MAX], b[PATH_MAX], w[PATH_MAX];
 	VZ_FD int fs = -EBADF;
 	int mnt, r = 0;
 
 	if (unshare(CLONE_NEWNS) < 0 || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("croft", stage, "tmpfs", MS_NOSUID | MS_NODEV, "size=64k,mode=0755") < 0)
+	    mount("croft", l->stage, "tmpfs", MS_NOSUID | MS_NODEV, "size=64k,mode=0755") < 0)
 		return -errno;
-	(void)vps_path(a, "%s/lower", stage);
-	(void)vps_path(b, "%s/private", stage);
+	(void)vps_path(a, "%s/lower", l->stage);
+	(void)vps_path(b, "%s/private", l->stage);
 	if (mkdir(a, 0755) < 0 || mkdir(b, 0755) < 0 ||
-	    move_mount(lower, "", AT_FDCWD, a, MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
-	    move_mount(upper, "", AT_FDCWD, b, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+	    move_mount(l->lower, "", AT_FDCWD, a, MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
+	    move_mount(l->upper, "", AT_FDCWD, b, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return -errno;
-	r = vz_fs_as(p->base);
+	r = vz_fs_as(l->base);
 	if (r < 0)
 		return r;
 	fs = fsopen("overlay", FSOPEN_CLOEXEC);
@@ -78,40 +84,11 @@ static int make_overlay(const struct sto_place *p, int lower, int upper, const c
 	return mnt < 0 ? -errno : mnt;
 }
 
-static int mount_in_child(const struct sto_place *p, int lower, int upper, const char *stage,
-			  int *ret_mnt)
-{
-	int sk[2], r = vz_seqpacket(sk), told = -ECONNRESET, st;
-	size_t nfds = 1;
-	pid_t pid;
-
-	if (r < 0)
-		return r;
-	pid = fork();
-	if (pid == 0) {
-		int mnt = make_overlay(p, lower, upper, stage);
-
-		told = mnt < 0 ? mnt : 0;
-		_exit(vz_send_fds(sk[1], &told, sizeof(told), &mnt, mnt >= 0) < 0);
-	}
-	vz_closep(&sk[1]);
-	if (pid > 0) {
-		if (vz_recv_fds(sk[0], &told, sizeof(told), ret_mnt, &nfds) != (ssize_t)sizeof(told))
-			told = -ECONNRESET;
-		while (waitpid(pid, &st, 0) < 0 && errno == EINTR)
-			;
-	} else {
-		told = -errno;
-	}
-	vz_closep(&sk[0]);
-	return told == 0 && nfds != 1 ? -EPROTO : told;
-}
-
 static int overlay_mount(const struct sto_place *p, int userns_fd, struct vz_error *err)
 {
 	VZ_FD int lower = -EBADF, upper = -EBADF, mnt = -EBADF;
 	struct mount_attr attr = { .propagation = MS_PRIVATE };
-	char stage[PATH_MAX];
+	struct layers l = { .base = p->base };
 	int r;
 
 	if (!p->lower)
@@ -122,10 +99,11 @@ static int overlay_mount(const struct sto_place *p, int userns_fd, struct vz_err
 	upper = sto_idmapped_clone(p->private_dir, userns_fd);
 	if (upper < 0)
 		return vz_fail(err, VZ_EXIT_MOUNT, -upper, "idmapped mount of %s", p->private_dir);
-	(void)vps_path(stage, "%s/stage", vps_paths()->run);
-	r = vz_mkdir_p(stage, 0755);
+	l.lower = lower;
+	l.upper = upper;
+	r = vz_mkdir_p(vps_path(l.stage, "%s/stage", vps_paths()->run), 0755);
 	if (r == 0)
-		r = mount_in_child(p, lower, upper, stage, &mnt);
+		r = sto_from_child(make_overlay, &l, &mnt);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_MOUNT, -r, "overlay mount of %s", p->private_dir);
 	if (mount_setattr(mnt, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)

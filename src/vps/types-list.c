@@ -253,6 +253,56 @@ static bool netif_is(const char *entry, const char *ifname)
 	return p && !strncmp(p + 7, ifname, n) && (p[7 + n] == ',' || p[7 + n] == '\0');
 }
 
+/* Put "KEY=value" into @entry in the place of the old value, or at its end. */
+static char *netif_set_key(const char *entry, const char *pair)
+{
+	struct vz_buf b = { 0 };
+	size_t key = strcspn(pair, "=") + 1;
+	bool done = false;
+
+	while (*entry) {
+		size_t n = strcspn(entry, ",");
+		bool same = !strncmp(entry, pair, key);
+
+		if (b.len)
+			vz_buf_str(&b, ",");
+		vz_buf_add(&b, same ? pair : entry, same ? strlen(pair) : n);
+		done = done || same;
+		entry += n;
+		entry += *entry == ',';
+	}
+	if (!done)
+		vz_buf_fmt(&b, "%s%s", b.len ? "," : "", pair);
+	if (b.failed)
+		vz_buf_clear(&b);
+	return b.s;
+}
+
+/* @text: "ifname=IF,KEY=VALUE..." for an interface that is there. */
+static int netif_edit(struct vz_list *l, const char *text)
+{
+	struct vz_list pairs = { 0 };
+	int r = vz_list_split(&pairs, text, ","), at = -1;
+
+	for (size_t i = 0; r == 0 && pairs.n && i < l->n; i++)
+		if (netif_is(l->v[i], pairs.v[0] + strlen("ifname=")))
+			at = (int)i;
+	if (r == 0 && at < 0)
+		r = -EINVAL;
+	for (size_t i = 1; r == 0 && i < pairs.n; i++) {
+		char *fresh = netif_set_key(l->v[at], pairs.v[i]);
+
+		if (!fresh) {
+			r = -ENOMEM;
+			break;
+		}
+		free(l->v[at]);
+		l->v[at] = fresh;
+	}
+	vz_list_clear(&pairs);
+	return r;
+}
+
 int vps_parse_netif(const struct vps_param *p, enum vps_mode mode, const char *text,
 		    enum vps_source src, void *field)
 {
@@ -267,6 +317,12 @@ int vps_parse_netif(const struct vps_param *p, enum vps_mode mode, const char *t
 		return settle(field, &fresh, vz_list_split(&fresh, text, ";"));
 	if (mode == PM_DEL && !strcmp(text, "all"))
 		return settle(field, &fresh, 0);
+	if (mode == PM_EDIT) {
+		r = vz_list_copy(&fresh, field);
+		if (r == 0)
+			r = netif_edit(&fresh, text);
+		return settle(field, &fresh, r);
+	}
 	if (mode != PM_DEL)
 		r = netif_from_cli(text, entry, sizeof(entry));
 	if (r == 0)

@@ -71,7 +71,7 @@ enum vps_group {
 };
 
 enum vps_when { PW_LIVE, PW_RESTART, PW_SAVED, PW_GLOBAL };
-enum vps_mode { PM_SET, PM_ADD, PM_DEL, PM_RAM };
+enum vps_mode { PM_SET, PM_ADD, PM_DEL, PM_RAM, PM_EDIT };
 
 /* Where a value came from; later ones win. */
 enum vps_source { VS_UNSET, VS_DEFAULT, VS_GLOBAL, VS_VPS, VS_CLI };
@@ -143,7 +143,8 @@ static inline bool vps_is_set(const struct vps_config *c, enum vps_param_id id)
 
 /**
  * vps_param_parse - parse @text into row @id of @c
- * @mode: PM_SET replaces; PM_ADD/PM_DEL change a list; PM_RAM: "0:N" in pages from a size in bytes
+ * @mode: PM_SET replaces; PM_ADD/PM_DEL change a list; PM_RAM: "0:N" in pages from a size in bytes; PM_EDIT: keys of
+ *	one NETIF entry, "ifname=eth0,mac=...,bridge=..."
  * @src: VS_CLI reads units as the command line does (--iolimit: MiB/s), everything else as the file
  * Return: 0; -EINVAL with @err (exit status of the type, the value, what is allowed); @c unchanged then.
  */

@@ -166,7 +166,7 @@ static void test_hostname(void)
 	      "10.0.0.7 vps7.example.org vps7\n"),
 	   "hosts is made");
 	put("etc/hosts", "1.2.3.4 x\n" BLOCK "10.0.0.7 old\n# mine\n5.6.7.8 y");
-	(void)fchmodat(root, "etc/hosts", 0640, 0);
+	(void)!fchmodat(root, "etc/hosts", 0640, 0);
 	config("plain", NULL, NULL, NULL);
 	ok(apply(DIST_HOSTNAME, NULL) == 0 &&
 		   is(root, "etc/hosts",
@@ -331,7 +331,7 @@ static void test_first(void)
 	   "root's empty password is locked");
 	put_bytes(root, "usr/bin/ssh-keygen", "no program", 10, 0755);
 	put("dev/null", "");
-	(void)fchmodat(root, "dev/null", 0, 0);
+	(void)!fchmodat(root, "dev/null", 0, 0);
 	ok(apply(DIST_FIRST, NULL) < 0 && strstr(err.msg, "ssh-keygen"),
 	   "an ssh-keygen that fails");
 	ok(there("dev/null") && no_litter("dev"), "what /dev/null was is back");
@@ -398,7 +398,7 @@ static void test_passwd(void)
 	fresh_root();
 	put_bytes(root, "etc/passwd", garbage, sizeof(garbage) - 1, 0644);
 	put("etc/shadow", "bin:*:1::::::\nroot:!:7:0:99999:7:::\nlast:*");
-	(void)fchmodat(root, "etc/shadow", 0600, 0);
+	(void)!fchmodat(root, "etc/shadow", 0600, 0);
 	ok(set("root:se:cr et") == 0 && verifies("etc/shadow", "root", "se:cr et", "$6$"),
 	   "root's password, colon and blank in it, SHA-512 by default");
 	n = vz_read_file(root, "etc/passwd", 4096, &text);
@@ -463,7 +463,7 @@ static void test_new_user(void)
 		   st.st_uid == BASE + 1002,
 	   "that is his");
 	put("bin/bash", "");
-	(void)fchmodat(root, "bin/bash", 0755, 0);
+	(void)!fchmodat(root, "bin/bash", 0755, 0);
 	link_to("home/evil", "../../../outside");
 	ok(set("evil:pw") == 0 && is(top, "outside", "secret\n") && there("etc/group") &&
 		   set("evil:pw2") == 0 && verifies("etc/shadow", "evil", "pw2", "$6$"),
