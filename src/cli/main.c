@@ -112,7 +112,7 @@ static int find_ctid(struct cli *c, const struct cli_cmd *cmd, struct vz_error *
 	if ((cmd->needs & CLI_NEW) || !vps_name_valid(c->word, UINT32_MAX))
 		return vz_fail(err, VZ_EXIT_VALUE, 0, "Bad CT ID %s", shown);
 	if (vps_name_lookup(c->word, &c->ctid) < 0)
-		return vz_fail(err, VZ_EXIT_VALUE, 0, "Unable to find container by name %s", shown);
+		return vz_fail(err, VZ_EXIT_VALUE, 0, "Unable to find VPS by name %s", shown);
 	return 0;
 }
 

@@ -150,6 +150,18 @@ static void wait_for_ever(void)
 }
 
 /*
+ * Who may ping without a capability: every group, as systemd wants it. Its own range ends beyond our map, so that the
+ * kernel refuses it, and in Debian 13 only root could ping.
+ */
+static void ping_range(const struct ctx_orders *o)
+{
+	char text[40];
+
+	(void)snprintf(text, sizeof(text), "0 %llu", (unsigned long long)o->uid_count - 1);
+	(void)!vz_write_value(AT_FDCWD, "/proc/sys/net/ipv4/ping_group_range", text);
+}
+
+/*
  * Process 1 of the VPS: all namespaces are the VPS's own, root inside, root directory still the host's (a private
  * copy of its mounts), every capability of the user namespace.
  */
@@ -162,8 +174,10 @@ static void init_main(const struct ctx_orders *o, const struct mon_fds *f)
 	(void)setsid();
 	if (sethostname(o->hostname, strlen(o->hostname)) < 0)
 		(void)vz_fail(&err, VZ_EXIT_ENVCREATE, errno, "set the host name");
-	else if (rootfs_enter(o, &err) == 0)
+	else if (rootfs_enter(o, &err) == 0) {
+		ping_range(o);
 		r = sync_tell(f->protocol, STEP_ROOT, 0, -1);
+	}
 	if (err.msg[0] || sync_expect(f->protocol, STEP_NET, NULL, NULL, &err) < 0 ||
 	    cage(o, f, &err) < 0)
 		die(f, &err);

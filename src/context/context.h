@@ -100,6 +100,10 @@ int ctx_exec_run(const struct vps_state *st, uint32_t ctid, const struct ctx_exe
  */
 int ctx_seal_self(char *const argv[]) __attribute__((warn_unused_result));
 
+/** ctx_make_devs - device nodes in the /dev of a running VPS. 0 or -errno. */
+int ctx_make_devs(const struct vps_state *st, const struct ctx_dev *devs, size_t n)
+	__attribute__((warn_unused_result));
+
 /** ctx_set_hostname - the host name of a running VPS. 0 or -errno. */
 int ctx_set_hostname(const struct vps_state *st, const char *name) __attribute__((warn_unused_result));
 

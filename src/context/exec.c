@@ -23,6 +23,7 @@ enum {
 	JOIN_FLAGS = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
 		     CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWTIME,
 	EXIT_NO_SHELL = 126,
+	GROUPS_MAX = 24,
 };
 
 /* One record from the process inside to us: the error, or none, and perhaps a pty master. */
@@ -65,17 +66,58 @@ int ctx_seal_self(char *const argv[])
 
 /* ---- inside ---- */
 
-static int join_cgroups(const struct vps_state *st)
+/*
+ * A leaf below the group that belongs to the VPS, so that its systemd may move what logs in (su, a scope) into a session
+ * of its own; from a group beside it the kernel refuses that. The leaf is the host's: the tenant cannot freeze or fill
+ * it. Where he put one of his own, or spoiled the group, CTID/host it is.
+ */
+static int open_leaf(const char *dir)
 {
+	char path[PATH_MAX];
+	struct stat st;
+	VZ_FD int fd = -EBADF;
+
+	(void)mkdir(vps_path(path, "%s/payload/.croft", dir), 0755);
+	fd = vz_openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid != 0)
+		return -ENOENT;
+	return vz_openat(fd, "cgroup.procs", O_WRONLY, 0);
+}
+
+/*
+ * Opened while we are the host's root, joined by the child after its fork: attaching may exceed a limit of processes,
+ * forking may not, and an admin must get into a VPS that is full. @leaf: first choice, -1 none.
+ */
+struct exec_group {
+	int procs, leaf;
+};
+
+static int open_groups(const struct vps_state *st, struct exec_group g[GROUPS_MAX], size_t *ret_n)
+{
+	*ret_n = 0;
 	for (size_t i = 0; i < st->cgroups.n; i++) {
 		const char *dir = strchr(st->cgroups.v[i], '=') + 1;
 		bool v2 = !strncmp(st->cgroups.v[i], "v2=", 3);
 		char path[PATH_MAX];
-		int r = vz_write_value(AT_FDCWD,
-				       vps_path(path, "%s%s/cgroup.procs", dir, v2 ? "/host" : ""), "0");
+		int fd = vz_openat(AT_FDCWD, vps_path(path, "%s%s/cgroup.procs", dir, v2 ? "/host" : ""),
+				   O_WRONLY, 0);
 
-		if (r < 0 && r != -ENOENT)
-			return r;
+		if (fd == -ENOENT)
+			continue;
+		if (fd < 0 || *ret_n == GROUPS_MAX)
+			return fd < 0 ? fd : -E2BIG;
+		g[(*ret_n)++] = (struct exec_group){ .procs = fd, .leaf = v2 ? open_leaf(dir) : -1 };
+	}
+	return 0;
+}
+
+static int join_groups(struct exec_group *g, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if ((g[i].leaf < 0 || write(g[i].leaf, "0", 1) < 0) && write(g[i].procs, "0", 1) < 0)
+			return -errno;
+		vz_closep(&g[i].leaf);
+		vz_closep(&g[i].procs);
 	}
 	return 0;
 }
@@ -182,7 +224,9 @@ static void joiner(int sk, const struct vps_state *st, int pidfd, int seccomp,
 		   const struct ctx_exec *x, unsigned int ttys)
 {
 	struct join_msg m = { .err = { 0 } };
-	int r = join_cgroups(st), status;
+	struct exec_group groups[GROUPS_MAX];
+	size_t n;
+	int r = open_groups(st, groups, &n), status;
 	pid_t pid;
 
 	if (r == 0)
@@ -196,10 +240,14 @@ static void joiner(int sk, const struct vps_state *st, int pidfd, int seccomp,
 		_exit(1);
 	}
 	pid = fork();
-	if (pid == 0)
-		inside(sk, st, seccomp, x, ttys);
-	if (pid < 0) {
-		(void)vz_fail(&m.err, VZ_EXIT_SYSTEM, errno, "fork in the VPS");
+	if (pid == 0) {
+		r = join_groups(groups, n);
+		if (r == 0)
+			inside(sk, st, seccomp, x, ttys);
+	}
+	if (pid <= 0) {
+		(void)vz_fail(&m.err, VZ_EXIT_SYSTEM, pid < 0 ? errno : -r,
+			      pid < 0 ? "fork in the VPS" : "join the groups of the VPS");
 		(void)!vz_send_fds(sk, &m, sizeof(m), NULL, 0);
 		_exit(1);
 	}

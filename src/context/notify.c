@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Small things done to a VPS from outside: its readiness socket, its host name. */
+/* Small things done to a VPS from outside: its readiness socket, its host name, device nodes. */
 #include "context/context.h"
 
+#include "context/priv.h"
 #include "util/fd.h"
 #include "util/proc.h"
+#include "util/userns.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -90,6 +92,28 @@ int ctx_set_hostname(const struct vps_state *st, const char *name)
 	pid = fork();
 	if (pid == 0)
 		_exit(setns(pidfd, CLONE_NEWUTS) < 0 || sethostname(name, strlen(name)) < 0 ? errno : 0);
+	r = pid < 0 ? -errno : vz_wait(pid);
+	return r > 0 ? -r : r;
+}
+
+int ctx_make_devs(const struct vps_state *st, const struct ctx_dev *devs, size_t n)
+{
+	char path[64];
+	pid_t pid = fork();
+	int r;
+
+	if (pid == 0) {
+		VZ_FD int root = -EBADF, dev = -EBADF;
+
+		(void)snprintf(path, sizeof(path), "/proc/%d/root", (int)st->init_pid);
+		root = vz_openat(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0);
+		dev = root < 0 ? root : vz_open_nolink(root, "dev", O_PATH | O_DIRECTORY, 0);
+		(void)umask(0);
+		r = dev < 0 ? dev : vz_fs_as(st->uid_base);
+		for (size_t i = 0; r == 0 && i < n; i++)
+			r = rootfs_dev_node(dev, &devs[i]);
+		_exit(-r);
+	}
 	r = pid < 0 ? -errno : vz_wait(pid);
 	return r > 0 ? -r : r;
 }

@@ -41,6 +41,12 @@ int rootfs_console(int console, uint64_t base);
  */
 int rootfs_build(const struct ctx_orders *o, const struct mon_fds *f, struct vz_error *err);
 
+/**
+ * rootfs_dev_node - a device node below @dev, the VPS's /dev; directories on the way are made, no symlink is followed.
+ * File-system ids are those of the VPS's root. Return: 0, also when it exists; -errno.
+ */
+int rootfs_dev_node(int dev, const struct ctx_dev *d);
+
 /** rootfs_enter - in init, working directory the builder's root: proc, sysfs, cgroup2, devpts, masks, then pivot_root; the old root is gone. */
 int rootfs_enter(const struct ctx_orders *o, struct vz_error *err);
 

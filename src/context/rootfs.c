@@ -107,19 +107,20 @@ static int put_tmpfs(int root, const char *name, const struct ctx_orders *o, con
 
 /* ---- /dev ---- */
 
-static int make_dev_node(int dev, const struct ctx_dev *d)
+int rootfs_dev_node(int dev, const struct ctx_dev *d)
 {
+	const char *base = strrchr(d->name, '/');
 	char dir[sizeof(d->name)];
-	char *slash;
+	VZ_FD int up = -EBADF;
 
-	(void)snprintf(dir, sizeof(dir), "%s", d->name);
-	for (slash = strchr(dir, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (mkdirat(dev, dir, 0755) < 0 && errno != EEXIST)
-			return -errno;
-		*slash = '/';
+	if (base) {
+		(void)snprintf(dir, sizeof(dir), "%.*s", (int)(base - d->name), d->name);
+		up = open_dir(dev, dir);
+		if (up < 0)
+			return up;
 	}
-	if (mknodat(dev, d->name, d->mode, makedev(d->major, d->minor)) < 0 && errno != EEXIST)
+	if (mknodat(base ? up : dev, base ? base + 1 : d->name, d->mode, makedev(d->major, d->minor)) < 0 &&
+	    errno != EEXIST)
 		return -errno;
 	return 0;
 }
@@ -175,7 +176,7 @@ static int put_dev(int root, const struct ctx_orders *o, const struct mon_fds *f
 	if (dev < 0)
 		return dev;
 	for (uint32_t i = 0; r == 0 && i < o->ndevs; i++)
-		r = make_dev_node(dev, &o->devs[i]);
+		r = rootfs_dev_node(dev, &o->devs[i]);
 	if (r == 0)
 		r = make_dev_names(dev);
 	if (r == 0)

@@ -11,6 +11,8 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 struct applying {
 	struct op *o;
@@ -56,9 +58,39 @@ static int apply_pids(struct applying *a, struct vz_error *err)
 	return apply_res(a, AG_PIDS, err);
 }
 
+int op_devnode(const char *word, struct ctx_dev *ret, struct vz_error *err)
+{
+	size_t n = (size_t)(strrchr(word, ':') - word);
+	struct ctx_dev d = { .name = "" };
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (n >= sizeof(d.name))
+		return vz_fail(err, VZ_EXIT_DEVICES, ENAMETOOLONG, "device node %s", word);
+	memcpy(d.name, word, n);
+	if (stat(vps_path(path, "/dev/%s", d.name), &st) < 0 ||
+	    (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode)))
+		return vz_fail(err, VZ_EXIT_DEVICES, ENODEV, "%s of --devnodes", path);
+	d.mode = (st.st_mode & S_IFMT) | 0666;
+	d.major = major(st.st_rdev);
+	d.minor = minor(st.st_rdev);
+	*ret = d;
+	return 0;
+}
+
 static int apply_dev(struct applying *a, struct vz_error *err)
 {
-	return apply_res(a, AG_DEV, err);
+	const struct vz_list *l = &a->o->cfg.devnodes;
+	struct ctx_dev devs[CTX_DEVS];
+	size_t n = 0;
+	int r = apply_res(a, AG_DEV, err);
+
+	for (; r == 0 && n < l->n && n < CTX_DEVS; n++)
+		r = op_devnode(l->v[n], &devs[n], err);
+	if (r < 0 || n == 0)
+		return r;
+	r = ctx_make_devs(a->st, devs, n);
+	return r < 0 ? vz_fail(err, VZ_EXIT_DEVICES, -r, "make the device nodes in VPS %u", a->o->ctid) : 0;
 }
 
 static int netns_of(const struct vps_state *st, struct vz_error *err)

@@ -68,5 +68,9 @@ int op_on_root(uint32_t ctid, char *const *argv, struct vz_error *err)
 
 	if (r < 0)
 		return r;
-	return vps_running(ctid, &st) ? run(&st, ctid, &x, err) : run_bare(&o, &x, err);
+	if (vps_running(ctid, &st))
+		return run(&st, ctid, &x, err);
+	if (!sto_mounted(o.cfg.ve_root)) /* mounting would run the premount script that perhaps called us */
+		return vz_fail(err, VZ_EXIT_NOT_MOUNTED, 0, "VPS is not mounted");
+	return run_bare(&o, &x, err);
 }

@@ -80,6 +80,10 @@ int op_apply_running(struct op *o, const struct vps_state *st, const struct vps_
 /** op_addr_add_all - every address of the configuration to the link. */
 int op_addr_add_all(const struct op *o, const char *ifname, int netns, struct vz_error *err)
 	__attribute__((warn_unused_result));
+struct ctx_dev;
+/** op_devnode - "NAME:rw" of --devnodes as the host's /dev/NAME is. Exit 86 when there is no such device. */
+int op_devnode(const char *word, struct ctx_dev *ret, struct vz_error *err)
+	__attribute__((warn_unused_result));
 /** op_warn_all - each line as a warning. */
 void op_warn_all(const struct vz_list *lines);
 /** op_host_resolv - text of the host's resolv.conf, NULL when unreadable; the caller frees. */

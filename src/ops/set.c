@@ -12,6 +12,7 @@ struct setting {
 	struct op *o;
 	const struct op_set *a;
 	struct vps_config old;
+	struct vps_config live; /* running: IP_ADDRESS as it will be up, which may differ from the file's */
 	bool changed[VP_MAX];
 	bool running;
 	struct vps_state st;
@@ -46,6 +47,8 @@ static int take_changes(struct setting *s, struct vz_error *err)
 			if (clears_all(c) != (pass == 0))
 				continue;
 			r = vps_param_parse(&s->o->cfg, c->id, mode_of(s, c), c->text, VS_CLI, err);
+			if (r == 0 && c->id == VP_IP_ADDRESS)
+				r = vps_param_parse(&s->live, c->id, c->mode, c->text, VS_CLI, err);
 			s->changed[c->id] = true;
 		}
 	return r;
@@ -112,6 +115,14 @@ static int check_needs_save(const struct setting *s, struct vz_error *err)
 	return 0;
 }
 
+static int check_ids(const struct setting *s, struct vz_error *err)
+{
+	if (s->changed[VP_LOCAL_UID] && s->o->cfg.local_uid == 0)
+		return vz_fail(err, VZ_EXIT_VALUE, 0,
+			       "Bad value for --local_uid: \"0\" (it would make root inside root of the node)");
+	return 0;
+}
+
 static int check_running_paths(const struct setting *s, struct vz_error *err)
 {
 	if (s->running && (s->changed[VP_VE_ROOT] || s->changed[VP_VE_PRIVATE]))
@@ -137,15 +148,18 @@ static int check_name(const struct setting *s, struct vz_error *err)
 /* IPV6=no: vzctl drops such addresses with a warning and goes on. */
 static void drop_v6(struct setting *s)
 {
-	struct vz_list *l = &s->o->cfg.ip_address;
+	struct vz_list *const lists[] = { &s->o->cfg.ip_address, &s->live.ip_address };
 
 	if (!s->changed[VP_IP_ADDRESS] || s->o->cfg.ipv6)
 		return;
-	for (size_t i = 0; i < l->n; i++)
-		if (strchr(l->v[i], ':')) {
-			vz_warn("WARNING: IPV6=no in vz.conf, address %s is left out", l->v[i]);
-			vz_list_del(l, i--);
-		}
+	for (size_t k = 0; k < 2; k++)
+		for (size_t i = 0; i < lists[k]->n; i++)
+			if (strchr(lists[k]->v[i], ':')) {
+				if (k == 0)
+					vz_warn("WARNING: IPV6=no in vz.conf, address %s is left out",
+						lists[k]->v[i]);
+				vz_list_del(lists[k], i--);
+			}
 }
 
 static void say_stored(const struct setting *s)
@@ -198,6 +212,34 @@ static bool needs_restart(const struct setting *s)
 	return false;
 }
 
+static void swap(struct vz_list *a, struct vz_list *b)
+{
+	struct vz_list t = *a;
+
+	*a = *b;
+	*b = t;
+}
+
+/*
+ * Addresses are compared with what is up, not with the file: an earlier change may not have been saved. The lists of the
+ * configuration step aside for that time.
+ */
+static int apply_live(struct setting *s, struct vz_error *err)
+{
+	int r;
+
+	swap(&s->o->cfg.ip_address, &s->live.ip_address);
+	swap(&s->old.ip_address, &s->st.addrs);
+	r = op_apply_running(s->o, &s->st, &s->old, s->changed, err);
+	swap(&s->old.ip_address, &s->st.addrs);
+	swap(&s->o->cfg.ip_address, &s->live.ip_address);
+	if (r < 0 || !s->changed[VP_IP_ADDRESS])
+		return r;
+	swap(&s->st.addrs, &s->live.ip_address);
+	r = vps_state_save(s->o->ctid, &s->st);
+	return r < 0 ? vz_fail(err, VZ_EXIT_CANT_ADDIP, -r, "save the state of VPS %u", s->o->ctid) : 0;
+}
+
 static int apply(struct setting *s, bool *ret_restart, struct vz_error *err)
 {
 	int r;
@@ -213,7 +255,11 @@ static int apply(struct setting *s, bool *ret_restart, struct vz_error *err)
 		if (!*ret_restart)
 			vz_warn("WARNING: some parameters take effect at the next start of the VPS");
 	}
-	r = op_apply_running(s->o, &s->st, &s->old, s->changed, err);
+	r = apply_live(s, err);
+	if (r < 0 && s->a->force) {
+		vz_warn("WARNING: not applied: %s", err->msg);
+		return 0;
+	}
 	if (r < 0)
 		vz_error("Error: failed to apply some parameters, not saving configuration file!");
 	return r;
@@ -282,6 +328,8 @@ static int set_now(struct setting *s, struct vz_error *err)
 	if (r == 0)
 		r = check_running_paths(s, err);
 	if (r == 0)
+		r = check_ids(s, err);
+	if (r == 0)
 		r = check_name(s, err);
 	if (r < 0)
 		return r;
@@ -315,11 +363,14 @@ int op_set(const struct op_env *env, uint32_t ctid, const struct op_set *a, stru
 		vz_warn("WARNING: %u bad line(s) in the configuration are left as they are", o.bad);
 	s.running = ctid && vps_running(ctid, &s.st);
 	r = vps_config_copy(&s.old, &o.cfg);
+	if (r == 0)
+		r = vz_list_copy(&s.live.ip_address, s.running ? &s.st.addrs : &o.cfg.ip_address);
 	if (r < 0)
 		r = vz_fail(err, VZ_EXIT_SYSTEM, ENOMEM, "set");
 	else
 		r = a->reset_ub ? reset_ub(&s, err) : set_now(&s, err);
 	vps_config_clear(&s.old);
+	vps_config_clear(&s.live);
 	vps_state_clear(&s.st);
 	return r;
 }

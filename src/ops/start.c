@@ -14,7 +14,6 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 struct starting {
 	struct op *o;
@@ -135,23 +134,13 @@ static int fill_devs(struct starting *s, struct vz_error *err)
 
 	memcpy(o->devs, plain, sizeof(plain));
 	o->ndevs = sizeof(plain) / sizeof(*plain);
+	if (l->n + o->ndevs > CTX_DEVS)
+		return vz_fail(err, VZ_EXIT_DEVICES, E2BIG, "too many device nodes");
 	for (size_t i = 0; i < l->n; i++) {
-		struct ctx_dev *d = &o->devs[o->ndevs];
-		char path[PATH_MAX];
-		struct stat st;
-		size_t n = (size_t)(strrchr(l->v[i], ':') - l->v[i]);
+		int r = op_devnode(l->v[i], &o->devs[o->ndevs++], err);
 
-		if (o->ndevs == CTX_DEVS || n >= sizeof(d->name))
-			return vz_fail(err, VZ_EXIT_DEVICES, E2BIG, "too many device nodes");
-		memcpy(d->name, l->v[i], n);
-		d->name[n] = '\0';
-		if (stat(vps_path(path, "/dev/%s", d->name), &st) < 0 ||
-		    (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode)))
-			return vz_fail(err, VZ_EXIT_DEVICES, ENODEV, "%s of --devnodes", path);
-		d->mode = (st.st_mode & S_IFMT) | 0666;
-		d->major = major(st.st_rdev);
-		d->minor = minor(st.st_rdev);
-		o->ndevs++;
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -332,6 +321,8 @@ static int step_state(void *arg, struct vz_error *err)
 		r = vz_proc_starttime(st->mon_pid, &st->mon_start);
 	if (r == 0)
 		r = vz_copy(st->layout, sizeof(st->layout), s->o->layout->name);
+	if (r == 0 && !s->a->bare)
+		r = vz_list_copy(&st->addrs, &s->o->cfg.ip_address);
 	if (r == 0)
 		r = vps_state_save(s->o->ctid, st);
 	return r < 0 ? vz_fail(err, VZ_EXIT_ENVCREATE, -r, "save the state of VPS %u", s->o->ctid) : 0;

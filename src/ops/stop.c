@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ops/priv.h"
 
-#include "context/context.h"
 #include "net/net.h"
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/proc.h"
 
-#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
 
 /* How each init is told to halt: a signal, or 0 for the command `halt` inside. */
 static int halt_signal(const char *kind)
@@ -22,24 +22,27 @@ static int halt_signal(const char *kind)
 	return 0;
 }
 
-/* Run a shell inside with @script on its standard input (or a command), nothing of ours attached. */
-static int run_inside(const struct op *o, const struct vps_state *st, int script, const char *command)
+/*
+ * A shell inside that reads @script, or runs @command. By a vzctl of its own: what joins a VPS does so from a sealed
+ * copy of the binary, which replaces the process that asks for it.
+ */
+static int run_inside(const struct op *o, int script, const char *command)
 {
-	const char *argv[] = { command, NULL };
-	struct ctx_exec x = { .flags = command ? CTX_EXEC_SHELL : CTX_EXEC_STDIN,
-			      .argv = (char *const *)argv };
-	struct vz_error err;
-	pid_t pid = fork();
-	int r, null;
+	const char *root = secure_getenv("CROFT_ROOT"), *lib = secure_getenv("CROFT_LIBEXEC");
+	char path[PATH_MAX], ctid[16], own_root[PATH_MAX + 16], own_lib[PATH_MAX + 16];
+	const char *argv[] = { path, "--quiet", "exec2", ctid, command ? command : "-", NULL };
+	const char *env[4] = { VZ_PATH_ENV };
+	struct vz_run how = { .env = env, .stdin_fd = script >= 0 ? script : 0, .silent = true };
 
-	if (pid == 0) {
-		null = vz_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
-		if (dup2(script >= 0 ? script : null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
-			_exit(126);
-		r = ctx_exec_run(st, o->ctid, &x, &err);
-		_exit(r < 0 ? 125 : (WIFEXITED(r) ? WEXITSTATUS(r) : 128));
+	if (root) {
+		(void)snprintf(own_root, sizeof(own_root), "CROFT_ROOT=%s", root);
+		(void)snprintf(own_lib, sizeof(own_lib), "CROFT_LIBEXEC=%s", lib ? lib : vps_paths()->libexec);
+		env[1] = own_root;
+		env[2] = own_lib;
 	}
-	return pid < 0 ? -errno : vz_wait(pid);
+	(void)vps_path(path, "%s/vzctl-admin", vps_paths()->libexec);
+	(void)snprintf(ctid, sizeof(ctid), "%u", o->ctid);
+	return vz_run(argv, &how);
 }
 
 static int ask_to_halt(const struct op *o, const struct vps_state *st, int pidfd,
@@ -49,13 +52,13 @@ static int ask_to_halt(const struct op *o, const struct vps_state *st, int pidfd
 	int sig, r;
 
 	if (script >= 0) {
-		r = run_inside(o, st, script, NULL);
+		r = run_inside(o, script, NULL);
 		if (r != 0)
 			return vz_fail(err, VZ_EXIT_SCRIPT, 0, "stop script of VPS %u failed (%d)", o->ctid,
 				       r);
 	}
 	sig = halt_signal(st->init_kind);
-	r = sig ? vz_pidfd_signal(pidfd, sig) : run_inside(o, st, -1, "halt");
+	r = sig ? vz_pidfd_signal(pidfd, sig) : run_inside(o, -1, "halt");
 	vz_debug("asked %s to halt: %d", st->init_kind, r);
 	return 0;
 }
@@ -172,18 +175,35 @@ int op_restart(const struct op_env *env, uint32_t ctid, const struct op_start *s
 	return op_do_start(&o, start, err);
 }
 
+/* Whoever holds the lock may clean up, or start it anew. */
+static bool taken_care_of(uint32_t ctid)
+{
+	VPS_STATE struct vps_state st = { 0 };
+
+	return vps_running(ctid, NULL) || vps_state_load(ctid, &st) < 0;
+}
+
 int op_after_end(uint32_t ctid, bool reboot, struct vz_error *err)
 {
-	const struct op_env env = { .lock_wait_ms = 120000 };
+	const struct op_env env = { .lock_wait_ms = 0 };
 	const struct op_start start = { 0 };
-	VPS_STATE struct vps_state st = { 0 };
-	OP struct op o;
-	int r = op_open(&o, &env, ctid, reboot ? "restarting" : "unmounting", err);
+	const uint64_t until = vz_now_ms() + 120000;
+	OP struct op o = { .lock = { .fd = -1 } };
+	int r;
 
+	for (;;) {
+		/* asked without the lock: one taken after a stop would be in the next command's way */
+		if (taken_care_of(ctid))
+			return 0;
+		r = op_open(&o, &env, ctid, reboot ? "restarting" : "unmounting", err);
+		if (r == 0 || err->exit != VZ_EXIT_LOCKED || vz_now_ms() > until)
+			break;
+		op_close(&o);
+		(void)poll(NULL, 0, 20);
+	}
 	if (r < 0)
 		return r;
-	/* whoever held the lock may have cleaned up, or started it anew */
-	if (vps_running(ctid, NULL) || vps_state_load(ctid, &st) < 0)
+	if (taken_care_of(ctid))
 		return 0;
 	r = op_cleanup_dead(&o, err);
 	if (r == 0 && sto_mounted(o.cfg.ve_root))

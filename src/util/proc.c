@@ -103,6 +103,12 @@ static void run_child(const char *const argv[], const struct vz_run *how)
 		_exit(127);
 	if (how->stdout_fd > 0 && dup2(how->stdout_fd, 1) < 0)
 		_exit(127);
+	if (how->silent) {
+		int null = vz_openat(AT_FDCWD, "/dev/null", O_WRONLY, 0);
+
+		if (null < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
+			_exit(127);
+	}
 	if (how->pass_fd > 0)
 		(void)fcntl(how->pass_fd, F_SETFD, 0);
 	(void)execve(argv[0], (char *const *)argv, (char *const *)env);

@@ -81,12 +81,12 @@ static char *unquote(const char *value)
 	return b.s;
 }
 
-/* A shell sources these files too, so what it would expand is escaped; $VEID in paths must stay. */
-static void quote_into(struct vz_buf *b, const char *text, bool keep_dollar)
+/* A shell sources these files too, so what it would expand is escaped. */
+static void quote_into(struct vz_buf *b, const char *text)
 {
 	vz_buf_str(b, "\"");
 	for (; *text; text++) {
-		if (*text == '"' || *text == '\\' || *text == '`' || (*text == '$' && !keep_dollar))
+		if (*text == '"' || *text == '\\' || *text == '`' || *text == '$')
 			vz_buf_str(b, "\\");
 		vz_buf_add(b, text, 1);
 	}
@@ -129,8 +129,14 @@ static int take_line(struct vps_config *c, const char *path, size_t number, cons
 	if (!split_line(line, key, &value))
 		return 0;
 	id = vps_param_by_key(key);
-	if (id < 0 || (skip && skip[id]))
+	if (id < 0)
 		return 0;
+	if (skip && skip[id]) {
+		if (src == VS_GLOBAL && id == VP_LOCAL_UID)
+			vz_info("%s line %zu: LOCAL_UID is ignored here, every VPS has ids of its own", path,
+				number);
+		return 0;
+	}
 	if (seen[id]) {
 		vz_info("%s line %zu: %s is set twice, the first one counts", path, number, key);
 		return 0;
@@ -293,13 +299,15 @@ static void write_row(struct vz_buf *b, const struct vps_config *c, enum vps_par
 		at = strrchr(value, '/');
 		if (at && !strcmp(at, own)) {
 			*at = '\0';
-			vz_buf_fmt(b, "\"%s/$VEID\"\n", value);
+			quote_into(b, value);
+			if (b->failed)
+				return;
+			b->s[--b->len] = '\0'; /* the closing quote comes after the number */
+			vz_buf_str(b, "/$VEID\"\n");
 			return;
 		}
-		quote_into(b, value, true);
-	} else {
-		quote_into(b, value, false);
 	}
+	quote_into(b, value);
 	vz_buf_str(b, "\n");
 }
 

@@ -106,7 +106,7 @@ int vps_lock_take(const struct vps_config *global, uint32_t ctid, const char *wo
 			break;
 	}
 	if (r == -EBUSY || r == -EAGAIN)
-		return vz_fail(err, VZ_EXIT_LOCKED, EBUSY, "Container already locked (by pid %d)",
+		return vz_fail(err, VZ_EXIT_LOCKED, EBUSY, "VPS already locked (by pid %d)",
 			       (int)pid);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_SYSTEM, -r,

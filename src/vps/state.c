@@ -17,6 +17,7 @@ static char *state_path(uint32_t ctid, char *dst)
 void vps_state_clear(struct vps_state *s)
 {
 	vz_list_clear(&s->cgroups);
+	vz_list_clear(&s->addrs);
 	*s = (struct vps_state){ 0 };
 }
 
@@ -26,13 +27,31 @@ static void get_text(const json_t *j, const char *key, char *dst, size_t size)
 		dst[0] = '\0';
 }
 
+static int get_list(const json_t *j, const char *key, struct vz_list *ret)
+{
+	const json_t *list = json_object_get(j, key);
+	size_t i;
+	json_t *v;
+
+	json_array_foreach(list, i, v)
+		if (json_is_string(v) && vz_list_add(ret, json_string_value(v)) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+static json_t *put_list(const struct vz_list *l)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < l->n; i++)
+		(void)json_array_append_new(list, json_string(l->v[i]));
+	return list;
+}
+
 int vps_state_load(uint32_t ctid, struct vps_state *ret)
 {
 	VZ_JSON json_t *j = NULL;
 	char path[PATH_MAX], boot[37];
-	const json_t *groups;
-	size_t i;
-	json_t *g;
 	int r = vz_json_load(state_path(ctid, path), &j);
 
 	if (r < 0)
@@ -54,29 +73,23 @@ int vps_state_load(uint32_t ctid, struct vps_state *ret)
 	get_text(j, "ifname", ret->ifname, sizeof(ret->ifname));
 	get_text(j, "layout", ret->layout, sizeof(ret->layout));
 	get_text(j, "init_kind", ret->init_kind, sizeof(ret->init_kind));
-	groups = json_object_get(j, "cgroups");
-	json_array_foreach(groups, i, g)
-		if (json_is_string(g) && vz_list_add(&ret->cgroups, json_string_value(g)) < 0)
-			return -ENOMEM;
-	return 0;
+	r = get_list(j, "addrs", &ret->addrs);
+	return r < 0 ? r : get_list(j, "cgroups", &ret->cgroups);
 }
 
 int vps_state_save(uint32_t ctid, const struct vps_state *s)
 {
 	VZ_JSON json_t *j = NULL;
-	json_t *groups = json_array();
 	char path[PATH_MAX];
 
-	for (size_t i = 0; i < s->cgroups.n; i++)
-		(void)json_array_append_new(groups, json_string(s->cgroups.v[i]));
-	j = json_pack("{si ss si sI si sI sI si sI sI sI sb ss ss ss so}", "schema", 1, "boot_id",
+	j = json_pack("{si ss si sI si sI sI si sI sI sI sb ss ss ss so so}", "schema", 1, "boot_id",
 		      s->boot_id, "init_pid", (int)s->init_pid, "init_start",
 		      (json_int_t)s->init_start, "mon_pid", (int)s->mon_pid, "mon_start",
 		      (json_int_t)s->mon_start, "started_ms", (json_int_t)s->started_ms, "generation",
 		      (int)s->generation, "uid_base", (json_int_t)s->uid_base, "uid_count",
 		      (json_int_t)s->uid_count, "caps", (json_int_t)s->caps, "seccomp",
 		      (int)s->seccomp, "ifname", s->ifname, "layout", s->layout, "init_kind",
-		      s->init_kind, "cgroups", groups);
+		      s->init_kind, "addrs", put_list(&s->addrs), "cgroups", put_list(&s->cgroups));
 	if (!j)
 		return -ENOMEM;
 	return vz_json_save(state_path(ctid, path), j);

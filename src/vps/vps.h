@@ -285,6 +285,7 @@ struct vps_state {
 	char ifname[16];     /* host end of the veth, "" = none */
 	char layout[16];
 	char init_kind[16];  /* systemd, busybox, sysvinit, openrc, other */
+	struct vz_list addrs;	/* IP addresses that are up now, also those set without --save */
 	struct vz_list cgroups; /* "CONTROLLER=/abs/dir"; v2's group is "v2=/abs/dir" */
 };
 

@@ -64,9 +64,9 @@ refuses() {
 
 @test "a bad command gives 20, also an unknown global flag and one after the command's place" {
 	refuses 20 "Bad command: nosuch" nosuch
-	refuses 20 "Bad command: nosuch" --verbose nosuch 142
-	refuses 20 "Bad command: --nosuch" --nosuch status 142
-	refuses 20 "Bad command: 142" 142 start
+	refuses 20 "Bad command: nosuch" --verbose nosuch 2142
+	refuses 20 "Bad command: --nosuch" --nosuch status 2142
+	refuses 20 "Bad command: 2142" 2142 start
 	refuses 20 'Bad command: \x1b[31m' $'\033[31m'
 }
 
@@ -83,7 +83,7 @@ refuses() {
 		refuses 21 "Bad CT ID 99999999999999999999999" "$c" 99999999999999999999999
 		refuses 21 "Bad CT ID 1/2" "$c" 1/2
 	done
-	refuses 21 "Bad CT ID ../142" start ../142
+	refuses 21 "Bad CT ID ../2142" start ../2142
 	refuses 21 'Bad CT ID 1\x0a2' start $'1\n2'
 	refuses 21 "Bad CT ID -5" start -5
 	refuses 21 "Bad CT ID web" create web
@@ -108,178 +108,178 @@ refuses() {
 }
 
 @test "unknown options: 21 for set and create, 20 for the others" {
-	vzctl create 142 --ostemplate busybox
-	cp "$(conf 142)" "$BATS_TEST_TMPDIR/before"
-	refuses 21 "--nosuch" set 142 --nosuch
-	refuses 21 "--nosuch" set 142 --ram 1G --nosuch=5 --save
-	refuses 21 "-Z" set 142 -Z
-	refuses 21 "--nosuch" create 143 --nosuch
+	vzctl create 2142 --ostemplate busybox
+	cp "$(conf 2142)" "$BATS_TEST_TMPDIR/before"
+	refuses 21 "--nosuch" set 2142 --nosuch
+	refuses 21 "--nosuch" set 2142 --ram 1G --nosuch=5 --save
+	refuses 21 "-Z" set 2142 -Z
+	refuses 21 "--nosuch" create 2143 --nosuch
 	for c in start stop restart mount umount destroy delete; do
-		refuses 20 "--nosuch" "$c" 142 --nosuch
-		refuses 20 "-Z" "$c" 142 -Z
+		refuses 20 "--nosuch" "$c" 2142 --nosuch
+		refuses 20 "-Z" "$c" 2142 -Z
 	done
-	cmp "$(conf 142)" "$BATS_TEST_TMPDIR/before"
-	[ ! -e "$(conf 143)" ]
+	cmp "$(conf 2142)" "$BATS_TEST_TMPDIR/before"
+	[ ! -e "$(conf 2143)" ]
 }
 
 @test "an option without its argument is refused and changes nothing" {
-	vzctl create 142 --ostemplate busybox
-	cp "$(conf 142)" "$BATS_TEST_TMPDIR/before"
-	refuses 21 "--ram" set 142 --save --ram
-	refuses 21 "--setmode" set 142 --save --setmode
-	refuses 21 "--ostemplate" create 143 --ostemplate
-	cmp "$(conf 142)" "$BATS_TEST_TMPDIR/before"
+	vzctl create 2142 --ostemplate busybox
+	cp "$(conf 2142)" "$BATS_TEST_TMPDIR/before"
+	refuses 21 "--ram" set 2142 --save --ram
+	refuses 21 "--setmode" set 2142 --save --setmode
+	refuses 21 "--ostemplate" create 2143 --ostemplate
+	cmp "$(conf 2142)" "$BATS_TEST_TMPDIR/before"
 }
 
 @test "an option of another command gives 20 and says so" {
-	vzctl create 142 --ostemplate busybox
-	refuses 20 "Option --fast is not applicable to start command" start 142 --fast
-	refuses 20 "Option --wait is not applicable to stop command" stop 142 --wait
-	refuses 20 "Option --save is not applicable to start command" start 142 --save
-	refuses 20 "Option --ram is not applicable to mount command" mount 142 --ram 1G
-	refuses 20 "Option --fast is not applicable to set command" set 142 --fast
-	refuses 20 "Option --skip_ve_setup is not applicable to set command" set 142 --skip_ve_setup
-	refuses 20 "Option --save is not applicable to create command" create 143 --save
-	refuses 20 "Option --userpasswd is not applicable to create command" create 143 --userpasswd root:x
-	[ ! -e "$(conf 143)" ]
-	run vzctl status 142
-	[ "$output" = "CTID 142 exist unmounted down" ]
+	vzctl create 2142 --ostemplate busybox
+	refuses 20 "Option --fast is not applicable to start command" start 2142 --fast
+	refuses 20 "Option --wait is not applicable to stop command" stop 2142 --wait
+	refuses 20 "Option --save is not applicable to start command" start 2142 --save
+	refuses 20 "Option --ram is not applicable to mount command" mount 2142 --ram 1G
+	refuses 20 "Option --fast is not applicable to set command" set 2142 --fast
+	refuses 20 "Option --skip_ve_setup is not applicable to set command" set 2142 --skip_ve_setup
+	refuses 20 "Option --save is not applicable to create command" create 2143 --save
+	refuses 20 "Option --userpasswd is not applicable to create command" create 2143 --userpasswd root:x
+	[ ! -e "$(conf 2143)" ]
+	run vzctl status 2142
+	[ "$output" = "CTID 2142 exist unmounted down" ]
 }
 
 @test "extra words give 20 and the command is not carried out" {
-	vzctl create 142 --ostemplate busybox
+	vzctl create 2142 --ostemplate busybox
 	for c in start stop restart mount umount destroy set enter status; do
-		refuses 20 "Invalid extra arguments: word" "$c" 142 word
+		refuses 20 "Invalid extra arguments: word" "$c" 2142 word
 	done
-	refuses 20 "Invalid extra arguments: word" create 143 --ostemplate busybox word
-	refuses 20 "Invalid extra arguments: word" console 142 0 word
-	refuses 20 "exactly one file" runscript 142 /bin/true word
-	run vzctl status 142
-	[ "$output" = "CTID 142 exist unmounted down" ]
-	[ ! -e "$(conf 143)" ]
+	refuses 20 "Invalid extra arguments: word" create 2143 --ostemplate busybox word
+	refuses 20 "Invalid extra arguments: word" console 2142 0 word
+	refuses 20 "exactly one file" runscript 2142 /bin/true word
+	run vzctl status 2142
+	[ "$output" = "CTID 2142 exist unmounted down" ]
+	[ ! -e "$(conf 2143)" ]
 }
 
 @test "exec without a command gives 20, a bad tty number 21, a missing script 11" {
-	vzctl create 142 --ostemplate busybox
+	vzctl create 2142 --ostemplate busybox
 	for c in exec exec2 exec3; do
-		refuses 20 "No command" "$c" 142
+		refuses 20 "No command" "$c" 2142
 	done
-	refuses 21 "tty number" console 142 x
-	refuses 11 "$CROFT_ROOT/nosuch" runscript 142 "$CROFT_ROOT/nosuch"
+	refuses 21 "tty number" console 2142 x
+	refuses 11 "$CROFT_ROOT/nosuch" runscript 2142 "$CROFT_ROOT/nosuch"
 }
 
 @test "names: set --name makes a link, every command finds it, --name '' removes it" {
-	vzctl create 142 --ostemplate busybox
-	run --separate-stderr vzctl set 142 --name "web one" --save
+	vzctl create 2142 --ostemplate busybox
+	run --separate-stderr vzctl set 2142 --name "web one" --save
 	status_is 0
 	[ -z "$stderr" ]
 	[ "${lines[0]}" = "Name web one assigned" ]
-	[ "${lines[1]}" = "CT configuration saved to $(conf 142)" ]
+	[ "${lines[1]}" = "CT configuration saved to $(conf 2142)" ]
 	[ -L "$CROFT_ROOT/etc/vz/names/web one" ]
-	[ "$(readlink -f "$CROFT_ROOT/etc/vz/names/web one")" = "$(conf 142)" ]
-	grep -q '^NAME="web one"$' "$(conf 142)"
+	[ "$(readlink -f "$CROFT_ROOT/etc/vz/names/web one")" = "$(conf 2142)" ]
+	grep -q '^NAME="web one"$' "$(conf 2142)"
 	run vzctl status "web one"
-	[ "$output" = "CTID 142 exist unmounted down" ]
+	[ "$output" = "CTID 2142 exist unmounted down" ]
 	vzctl mount "web one"
 	vzctl umount "web one"
 	vzctl set "web one" --name other --save
 	[ ! -L "$CROFT_ROOT/etc/vz/names/web one" ]
 	[ -L "$CROFT_ROOT/etc/vz/names/other" ]
-	refuses 21 "Unable to find container by name web one" status "web one"
+	refuses 21 "Unable to find VPS by name web one" status "web one"
 	run --separate-stderr vzctl set other --name '' --save
 	status_is 0
 	[ -z "$(ls -A "$CROFT_ROOT/etc/vz/names")" ]
-	! grep -q '^NAME=' "$(conf 142)"
-	refuses 21 "Unable to find container by name other" status other
+	! grep -q '^NAME=' "$(conf 2142)"
+	refuses 21 "Unable to find VPS by name other" status other
 }
 
 @test "names: the link and NAME= must agree, and destroy removes the link" {
-	vzctl create 142 --ostemplate busybox --name web
-	vzctl create 143 --ostemplate busybox
-	ln -s ../conf/143.conf "$CROFT_ROOT/etc/vz/names/false"
-	refuses 21 "Unable to find container by name false" status false
+	vzctl create 2142 --ostemplate busybox --name web
+	vzctl create 2143 --ostemplate busybox
+	ln -s ../conf/2143.conf "$CROFT_ROOT/etc/vz/names/false"
+	refuses 21 "Unable to find VPS by name false" status false
 	rm "$CROFT_ROOT/etc/vz/names/false"
 	ln -s ../conf/999.conf "$CROFT_ROOT/etc/vz/names/gone"
-	refuses 21 "Unable to find container by name gone" status gone
+	refuses 21 "Unable to find VPS by name gone" status gone
 	rm "$CROFT_ROOT/etc/vz/names/gone"
 	vzctl destroy web
 	[ -z "$(ls -A "$CROFT_ROOT/etc/vz/names")" ]
 }
 
 @test "names: two VPSes with one name give 131, and nothing is changed or made" {
-	vzctl create 142 --ostemplate busybox --name web
-	vzctl create 143 --ostemplate busybox
-	cp "$(conf 143)" "$BATS_TEST_TMPDIR/before"
-	refuses 131 "Conflict: name web already used by VPS 142" set 143 --name web --save
+	vzctl create 2142 --ostemplate busybox --name web
+	vzctl create 2143 --ostemplate busybox
+	cp "$(conf 2143)" "$BATS_TEST_TMPDIR/before"
+	refuses 131 "Conflict: name web already used by VPS 2142" set 2143 --name web --save
 	[[ "$stderr" != *"File exists"* ]]
-	cmp "$(conf 143)" "$BATS_TEST_TMPDIR/before"
-	refuses 131 "Conflict: name web already used by VPS 142" create 144 --ostemplate busybox --name web
-	[ ! -e "$(conf 144)" ]
-	[ ! -e "$(vzdir)/private/144" ]
+	cmp "$(conf 2143)" "$BATS_TEST_TMPDIR/before"
+	refuses 131 "Conflict: name web already used by VPS 2142" create 2144 --ostemplate busybox --name web
+	[ ! -e "$(conf 2144)" ]
+	[ ! -e "$(vzdir)/private/2144" ]
 	run vzctl status web
-	[ "$output" = "CTID 142 exist unmounted down" ]
-	vzctl set 142 --name web --save
+	[ "$output" = "CTID 2142 exist unmounted down" ]
+	vzctl set 2142 --name web --save
 }
 
 @test "names: digits only is legal when equal to the CTID, 131 otherwise; bad characters and no --save give 131" {
-	vzctl create 142 --ostemplate busybox --name 142
-	[ -L "$CROFT_ROOT/etc/vz/names/142" ]
-	run vzctl status 142
-	[ "$output" = "CTID 142 exist unmounted down" ]
-	refuses 131 143 set 142 --name 143 --save
-	refuses 131 a/b set 142 --name a/b --save
-	refuses 131 'a\x0ab' set 142 --name $'a\nb' --save
-	refuses 131 .. set 142 --name .. --save
-	refuses 131 --save set 142 --name web
-	[ "$(ls -A "$CROFT_ROOT/etc/vz/names")" = 142 ]
+	vzctl create 2142 --ostemplate busybox --name 2142
+	[ -L "$CROFT_ROOT/etc/vz/names/2142" ]
+	run vzctl status 2142
+	[ "$output" = "CTID 2142 exist unmounted down" ]
+	refuses 131 2143 set 2142 --name 2143 --save
+	refuses 131 a/b set 2142 --name a/b --save
+	refuses 131 'a\x0ab' set 2142 --name $'a\nb' --save
+	refuses 131 .. set 2142 --name .. --save
+	refuses 131 --save set 2142 --name web
+	[ "$(ls -A "$CROFT_ROOT/etc/vz/names")" = 2142 ]
 }
 
 @test "an absent configuration gives 14 and the sentence, except for create, status and set --save" {
 	for c in destroy mount umount start stop restart enter console; do
-		refuses 14 "onfig file does not exist" "$c" 142
+		refuses 14 "onfig file does not exist" "$c" 2142
 	done
 	for c in exec exec2 exec3; do
-		refuses 14 "onfig file does not exist" "$c" 142 true
+		refuses 14 "onfig file does not exist" "$c" 2142 true
 	done
-	refuses 14 "onfig file does not exist" runscript 142 /bin/true
-	refuses 14 "onfig file does not exist" set 142 --ram 1G
-	run --separate-stderr vzctl status 142
+	refuses 14 "onfig file does not exist" runscript 2142 /bin/true
+	refuses 14 "onfig file does not exist" set 2142 --ram 1G
+	run --separate-stderr vzctl status 2142
 	status_is 0
-	[ "$output" = "CTID 142 deleted unmounted down" ]
+	[ "$output" = "CTID 2142 deleted unmounted down" ]
 	[ -z "$stderr" ]
-	run vzctl set 142 --ram 1G --save
+	run vzctl set 2142 --ram 1G --save
 	status_is 0
-	grep -q '^PHYSPAGES="0:262144"' "$(conf 142)"
-	rm "$(conf 142)"
+	grep -q '^PHYSPAGES="0:262144"' "$(conf 2142)"
+	rm "$(conf 2142)"
 }
 
 @test "an absent vz.conf gives 10" {
-	vzctl create 142 --ostemplate busybox
+	vzctl create 2142 --ostemplate busybox
 	mv "$CROFT_ROOT/etc/vz/vz.conf" "$CROFT_ROOT/etc/vz/vz.conf.away"
 	for c in create destroy mount umount start stop restart set; do
-		refuses 10 "$CROFT_ROOT/etc/vz/vz.conf" "$c" 142
+		refuses 10 "$CROFT_ROOT/etc/vz/vz.conf" "$c" 2142
 	done
 }
 
 @test "abbreviations: unambiguous ones work, ambiguous ones are refused, --name=value and mixed order too" {
-	vzctl create 142 --ostemplate busybox
-	vzctl set 142 --desc=a=b --sa
-	grep -q '^DESCRIPTION="a=b"$' "$(conf 142)"
-	vzctl set 142 --save --searchd example.net --cpul 50
-	grep -q '^SEARCHDOMAIN="example.net"$' "$(conf 142)"
-	grep -q '^CPULIMIT="50"$' "$(conf 142)"
-	vzctl set 142 -p 77:78 --save
-	grep -q '^NUMPROC="77:78"$' "$(conf 142)"
-	vzctl set 142 --ip 10.9.9.9 --save
-	grep -q '^IP_ADDRESS=".*10.9.9.9' "$(conf 142)"
-	cp "$(conf 142)" "$BATS_TEST_TMPDIR/before"
-	refuses 21 --num set 142 --num 5 --save
-	refuses 21 --net set 142 --net 5 --save
-	cmp "$(conf 142)" "$BATS_TEST_TMPDIR/before"
-	vzctl start 142
-	vzctl stop 142 --fas --skip-u
-	run vzctl status 142
-	[ "$output" = "CTID 142 exist mounted down" ]
+	vzctl create 2142 --ostemplate busybox
+	vzctl set 2142 --desc=a=b --sa
+	grep -q '^DESCRIPTION="a=b"$' "$(conf 2142)"
+	vzctl set 2142 --save --searchd example.net --cpul 50
+	grep -q '^SEARCHDOMAIN="example.net"$' "$(conf 2142)"
+	grep -q '^CPULIMIT="50"$' "$(conf 2142)"
+	vzctl set 2142 -p 77:78 --save
+	grep -q '^NUMPROC="77:78"$' "$(conf 2142)"
+	vzctl set 2142 --ip 10.9.9.9 --save
+	grep -q '^IP_ADDRESS=".*10.9.9.9' "$(conf 2142)"
+	cp "$(conf 2142)" "$BATS_TEST_TMPDIR/before"
+	refuses 21 --num set 2142 --num 5 --save
+	refuses 21 --net set 2142 --net 5 --save
+	cmp "$(conf 2142)" "$BATS_TEST_TMPDIR/before"
+	vzctl start 2142
+	vzctl stop 2142 --fas --skip-u
+	run vzctl status 2142
+	[ "$output" = "CTID 2142 exist mounted down" ]
 }
 
 @test "--quiet prints nothing at all, the codes stay" {
@@ -290,39 +290,39 @@ refuses() {
 			return 1
 		}
 	}
-	quiet create 142 --ostemplate busybox
+	quiet create 2142 --ostemplate busybox
 	status_is 0
-	quiet set 142 --numfile 100 --save
+	quiet set 2142 --numfile 100 --save
 	status_is 0
-	quiet start 142
+	quiet start 2142
 	status_is 0
-	quiet start 142
+	quiet start 2142
 	status_is 32
-	quiet set 142 --ram nonsense --save
+	quiet set 2142 --ram nonsense --save
 	status_is 21
-	quiet set 142 --nosuch
+	quiet set 2142 --nosuch
 	status_is 21
 	quiet start
 	status_is 21
-	quiet exec 142 true
+	quiet exec 2142 true
 	status_is 0
-	quiet exec 142 false
+	quiet exec 2142 false
 	status_is 8
-	quiet stop 142
+	quiet stop 2142
 	status_is 0
-	quiet exec 142 true
+	quiet exec 2142 true
 	status_is 31
-	quiet destroy 142
+	quiet destroy 2142
 	status_is 0
-	quiet start 142
+	quiet start 2142
 	status_is 14
 }
 
 @test "--verbose says more" {
-	run vzctl create 142 --ostemplate busybox
+	run vzctl create 2142 --ostemplate busybox
 	plain=${#lines[@]}
 	run ! grep -q busybox <<<"$output"
-	run vzctl --verbose create 143 --ostemplate busybox
+	run vzctl --verbose create 2143 --ostemplate busybox
 	status_is 0
 	[ "${#lines[@]}" -ge "$plain" ]
 	has busybox
@@ -332,37 +332,37 @@ refuses() {
 	cp "$CROFT_ROOT/etc/vz/vz.conf" "$CROFT_ROOT/etc/vz/vz.conf.orig"
 	rm -f "$CROFT_ROOT/vzctl.log"
 	sed -i 's/^LOGGING=.*/LOGGING=no/; s/^VERBOSE=.*/VERBOSE=-1/' "$CROFT_ROOT/etc/vz/vz.conf"
-	run vzctl create 142 --ostemplate busybox
+	run vzctl create 2142 --ostemplate busybox
 	status_is 0
 	[ -z "$output" ]
 	[ ! -e "$CROFT_ROOT/vzctl.log" ]
 	sed -i 's/^LOGGING=.*/LOGGING=yes/; s/^LOG_LEVEL=.*/LOG_LEVEL=-1/' "$CROFT_ROOT/etc/vz/vz.conf"
-	vzctl mount 142
-	run vzctl destroy 142
+	vzctl mount 2142
+	run vzctl destroy 2142
 	status_is 41
 	[ "$(wc -l <"$CROFT_ROOT/vzctl.log")" -eq 1 ]
-	grep -q ' : CT 142 : ' "$CROFT_ROOT/vzctl.log"
+	grep -q ' : CT 2142 : ' "$CROFT_ROOT/vzctl.log"
 }
 
 @test "the log file: every line has time, program and text; lines about a VPS have its number; mode 600" {
 	rm -f "$CROFT_ROOT/vzctl.log"
-	vzctl --quiet create 142 --ostemplate busybox
-	vzctl --quiet start 142
-	run vzctl --quiet start 142
+	vzctl --quiet create 2142 --ostemplate busybox
+	vzctl --quiet start 2142
+	run vzctl --quiet start 2142
 	run vzctl --quiet start nosuch
-	run vzctl --quiet set 142 --name $'two\nlines' --save
-	vzctl --quiet stop 142 --fast
+	run vzctl --quiet set 2142 --name $'two\nlines' --save
+	vzctl --quiet stop 2142 --fast
 	[ "$(stat -c %a "$CROFT_ROOT/vzctl.log")" = 600 ]
 	run ! grep -vE '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[+-][0-9]{4} vz(ctl|mon) : (CT [0-9]+ : )?[^ ].*$' "$CROFT_ROOT/vzctl.log"
-	grep -qE ' vzctl : CT 142 : Creating VPS private area' "$CROFT_ROOT/vzctl.log"
-	grep -qE ' vzctl : CT 142 : Container is already running$' "$CROFT_ROOT/vzctl.log"
-	grep -qE ' vzctl : Unable to find container by name nosuch$' "$CROFT_ROOT/vzctl.log"
-	grep -qE ' vzctl : CT 142 : Container was stopped$' "$CROFT_ROOT/vzctl.log"
+	grep -qE ' vzctl : CT 2142 : Creating VPS private area' "$CROFT_ROOT/vzctl.log"
+	grep -qE ' vzctl : CT 2142 : Container is already running$' "$CROFT_ROOT/vzctl.log"
+	grep -qE ' vzctl : Unable to find VPS by name nosuch$' "$CROFT_ROOT/vzctl.log"
+	grep -qE ' vzctl : CT 2142 : Container was stopped$' "$CROFT_ROOT/vzctl.log"
 }
 
 @test "a global flag after the command is no global flag" {
-	vzctl create 142 --ostemplate busybox
+	vzctl create 2142 --ostemplate busybox
 	for f in --quiet --verbose --version --skiplock; do
-		refuses 20 "$f" start 142 "$f"
+		refuses 20 "$f" start 2142 "$f"
 	done
 }

@@ -217,7 +217,7 @@ P
 
 @test "stop and start at once, five times: reachable each time" {
 	up 5011 '10.95.50.1 fd95:50::1'
-	for i in 1 2 3 4 5; do
+	for _ in 1 2 3 4 5; do
 		vzctl stop 5011 --fast
 		run --separate-stderr vzctl start 5011
 		status_is 0

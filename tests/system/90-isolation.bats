@@ -1,0 +1,455 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What a VPS must not reach: asserted by effect, not by what covers a path.
+# bats file_tags=host,node
+bats_require_minimum_version 1.5.0
+load ../lib/common
+
+setup_file() { make_root; }
+teardown_file() { remove_root; }
+teardown() { destroy_all; }
+
+init_of() { jq .init_pid "$CROFT_ROOT/run/vz/$1/state.json"; }
+
+# up CTID [SAMPLE]
+up() {
+	vzctl create "$1" --ostemplate busybox ${2:+--config "$2"} >/dev/null
+	vzctl start "$1" >/dev/null
+}
+
+# put CTID NAME: a static program made from the C text on stdin
+put() {
+	gcc -O1 -static -x c -o "$CROFT_ROOT/$2" - && vzctl exec2 "$1" "cat >/root/$2; chmod 755 /root/$2" <"$CROFT_ROOT/$2"
+}
+
+# refused CTID LINE: it fails inside
+refused() {
+	run vzctl exec2 "$1" "$2"
+	[ "$status" -ne 0 ] || {
+		echo "not refused: $2: $output"
+		return 1
+	}
+}
+
+@test "ids: init is CTID<<16 on the host, 0 inside; files of simfs are stored as 0; no two VPSes share ids" {
+	up 5901
+	up 5902
+	for id in 5901 5902; do
+		[ "$(stat -c %u "/proc/$(init_of $id)")" = $((id << 16)) ]
+		[ "$(awk '{ print $1, $2, $3 }' "/proc/$(init_of $id)/uid_map")" = "0 $((id << 16)) 65536" ]
+		[ "$(awk '{ print $1, $2, $3 }' "/proc/$(init_of $id)/gid_map")" = "0 $((id << 16)) 65536" ]
+		[ "$(vzctl exec2 $id id -u)" = 0 ]
+		vzctl exec2 $id 'touch /root/zero; touch /root/odd; chown 1000:100 /root/odd'
+		[ "$(stat -c %u:%g "$(vzdir)/private/$id/root/zero" "$(vzdir)/private/$id/root/odd")" = $'0:0\n1000:100' ]
+	done
+	vzctl create 5903 --ostemplate busybox
+	sed -i "/^LOCAL_UID=/d" "$(conf 5903)"
+	echo "LOCAL_UID=\"$((5901 << 16))\"" >>"$(conf 5903)"
+	run vzctl start 5903
+	if [ "$status" = 0 ]; then
+		[ "$(stat -c %u "/proc/$(init_of 5903)")" != $((5901 << 16)) ]
+	fi
+}
+
+@test "all eight namespaces are the VPS's own" {
+	up 5901
+	up 5902
+	for ns in user mnt pid net ipc uts cgroup time; do
+		a=$(readlink "/proc/$(init_of 5901)/ns/$ns")
+		b=$(readlink "/proc/$(init_of 5902)/ns/$ns")
+		[ -n "$a" ] && [ "$a" != "$b" ]
+		[ "$a" != "$(readlink /proc/self/ns/$ns)" ] && [ "$b" != "$(readlink /proc/self/ns/$ns)" ]
+		[ "$(vzctl exec2 5901 readlink /proc/self/ns/$ns)" = "$a" ]
+	done
+}
+
+@test "the user namespace belongs to the base id, so that its counts are the VPS's" {
+	up 5901
+	run python3 - "$(init_of 5901)" <<'P'
+import fcntl, os, struct, sys
+fd = os.open(f'/proc/{sys.argv[1]}/ns/user', os.O_RDONLY)
+print(struct.unpack('I', fcntl.ioctl(fd, 0xb704, struct.pack('I', 0)))[0])
+P
+	[ "$output" = $((5901 << 16)) ]
+}
+
+@test "init holds nothing but its console; an exec'd process nothing but its three streams" {
+	up 5901
+	for f in /proc/$(init_of 5901)/fd/*; do
+		case "${f##*/} $(readlink "$f")" in
+		[012]' '/dev/pts/[0-9]* | [012]' /dev/console') ;;
+		*)
+			echo "$f: $(readlink "$f")"
+			return 1
+			;;
+		esac
+	done
+	exec 7<"$CROFT_ROOT"
+	run vzctl exec2 5901 'pwd; cd /proc/self/fd && echo *' </dev/null
+	exec 7<&-
+	[ "${lines[0]}" = / ]
+	[ "$(sed 's/ 3$//' <<<"${lines[1]}")" = "0 1 2" ]
+	run vzctl exec2 5901 'ls -l /proc/1/fd/ /proc/1/root /proc/1/cwd'
+	[[ "$output" != *"$CROFT_ROOT"* ]]
+}
+
+@test "devices: no node can be made, none of the host opened, the host's disk not mounted" {
+	up 5901
+	disk=$(stat -c '%Hd %Ld' "$CROFT_ROOT")
+	refused 5901 "mknod /root/disk b $disk"
+	refused 5901 'mknod /root/mem c 1 1'
+	refused 5901 'mknod /dev/kmsg c 1 11'
+	refused 5901 "mount -t ext4 /dev/vda /mnt"
+	refused 5901 "mount -t ext4 /dev/root /mnt"
+	refused 5901 'mount -t devtmpfs none /mnt'
+	refused 5901 'mount -t debugfs none /mnt'
+	refused 5901 'losetup /dev/loop0 /etc/passwd'
+	# what is to work
+	vzctl exec2 5901 'echo x >/dev/null; dd if=/dev/zero of=/dev/null bs=1k count=1 2>/dev/null; head -c 4 /dev/urandom >/dev/null; mount -t tmpfs none /mnt'
+}
+
+@test "the devices group refuses a node that comes by a bind mount with dev" {
+	vzctl create 5901 --ostemplate busybox
+	mkdir "$CROFT_ROOT/nodes"
+	mount -t tmpfs -o mode=755 none "$CROFT_ROOT/nodes"
+	mknod -m 666 "$CROFT_ROOT/nodes/kmsg" c 1 11
+	mknod -m 666 "$CROFT_ROOT/nodes/null" c 1 3
+	vzctl start 5901
+	# into the running VPS's mount namespace, without nodev: only the devices group is left
+	python3 - "$(init_of 5901)" "$CROFT_ROOT/nodes" <<'P'
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+tree = libc.syscall(428, -100, sys.argv[2].encode(), 1 | 0o2000000)  # open_tree, cloned
+ns = os.open(f'/proc/{sys.argv[1]}/ns/mnt', os.O_RDONLY)
+if tree < 0 or libc.setns(ns, 0x00020000) < 0:
+    sys.exit(os.strerror(ctypes.get_errno()))
+os.chdir('/')
+if libc.syscall(429, tree, b'', -100, b'/mnt', 4) < 0:  # move_mount
+    sys.exit(os.strerror(ctypes.get_errno()))
+P
+	umount "$CROFT_ROOT/nodes"
+	vzctl exec2 5901 'echo x >/mnt/null'
+	refused 5901 'head -c 1 /mnt/kmsg'
+	run vzctl exec2 5901 'echo x >/mnt/kmsg'
+	has "not permitted"
+}
+
+@test "the kernel's switches are out of reach, also when what covers them is taken off" {
+	up 5901
+	pattern=$(cat /proc/sys/kernel/core_pattern)
+	for undo in true 'umount /proc/sys; umount /proc/sysrq-trigger; umount /proc/kcore; mount -o remount,rw /proc/sys; mount -o remount,rw /sys'; do
+		vzctl exec 5901 "$undo" >/dev/null 2>&1 || :
+		refused 5901 'echo h >/proc/sysrq-trigger && ! mount | grep -q /proc/sysrq-trigger'
+		refused 5901 'echo "|/x" >/proc/sys/kernel/core_pattern'
+		refused 5901 'echo 1 >/proc/sys/kernel/sysrq'
+		refused 5901 'echo 0 >/proc/sys/kernel/randomize_va_space'
+		refused 5901 'echo 1 >/proc/sys/vm/drop_caches'
+		refused 5901 'echo 0 >/proc/sys/fs/file-max'
+		refused 5901 'echo add >/sys/class/net/lo/uevent && echo x >/sys/kernel/uevent_seqnum'
+		refused 5901 'echo 0 >/sys/kernel/mm/transparent_hugepage/enabled'
+		refused 5901 'for f in /sys/block/*/queue/read_ahead_kb; do echo 1 >$f && exit 0; done; exit 1'
+		refused 5901 'test -s /proc/kcore && head -c 16 /proc/kcore >/dev/null && test $(head -c 4 /proc/kcore | wc -c) = 4'
+	done
+	# a fresh proc and sysfs, where the kernel gives them at all, open no door
+	vzctl exec 5901 'mkdir -p /root/p /root/s; mount -t proc proc /root/p; mount -t sysfs sysfs /root/s' >/dev/null 2>&1 || :
+	refused 5901 'echo "|/x" >/root/p/sys/kernel/core_pattern'
+	refused 5901 'echo h >/root/p/sysrq-trigger'
+	refused 5901 'echo 0 >/root/s/kernel/mm/transparent_hugepage/enabled'
+	[ "$(cat /proc/sys/kernel/core_pattern)" = "$pattern" ]
+	vzctl exec2 5901 'echo 4096 >/proc/sys/net/core/somaxconn && echo 1 >/proc/sys/net/ipv4/ip_forward'
+	[ "$(vzctl exec2 5901 cat /proc/sys/net/core/somaxconn)" = 4096 ]
+}
+
+@test "refused calls: modules, kexec, swap, clock, acct, quota, bpf, open_by_handle_at, reading the kernel's log" {
+	up 5901
+	put 5901 calls <<'C'
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+#include <fcntl.h>
+#include <string.h>
+#define TRY(name, ...) do { errno = 0; long r = syscall(SYS_##name, __VA_ARGS__); \
+	if (r >= 0 || (errno != EPERM && errno != ENOSYS && errno != EACCES)) { printf("%s: %ld %s\n", #name, r, strerror(errno)); bad = 1; } } while (0)
+int main(void)
+{
+	int bad = 0;
+	struct timespec ts = { 0 };
+	char attr[128] = { 0 };
+	clock_gettime(CLOCK_REALTIME, &ts);
+	TRY(init_module, "", 0, "");
+	TRY(finit_module, 0, "", 0);
+	TRY(delete_module, "nosuch", 0);
+	TRY(kexec_load, 0, 0, 0, 0);
+	TRY(swapon, "/root/calls", 0);
+	TRY(swapoff, "/root/calls");
+	TRY(clock_settime, CLOCK_REALTIME, &ts);
+	TRY(settimeofday, &ts, 0);
+	TRY(acct, "/root/calls");
+	TRY(bpf, 5, attr, sizeof(attr));
+	TRY(open_by_handle_at, 0, attr, 0);
+	TRY(perf_event_open, attr, 0, -1, -1, 0);
+	TRY(syslog, 2, attr, sizeof(attr));
+	TRY(quotactl, 0, "/", 0, attr);
+	TRY(userfaultfd, 0);
+#ifdef SYS_iopl
+	TRY(iopl, 3);
+	TRY(ioperm, 0x70, 1, 1);
+#endif
+	return bad;
+}
+C
+	run vzctl exec2 5901 /root/calls
+	status_is 0
+	run vzctl exec2 5901 'date -s 2001-01-01'
+	has "not permitted"
+	refused 5901 'dmesg | grep -q .'
+	refused 5901 'modprobe loop'
+	[ "$(date +%Y)" != 2001 ]
+}
+
+@test "processes of the host and of another VPS are neither seen nor signalled nor traced" {
+	up 5901
+	up 5902
+	run vzctl exec2 5901 'ls -d /proc/[0-9]* | wc -l'
+	[ "$output" -lt 20 ]
+	sleep 1000 &
+	victim=$!
+	for pid in $victim "$(init_of 5902)" "$(jq .mon_pid "$CROFT_ROOT/run/vz/5901/state.json")"; do
+		vzctl exec2 5901 "test -e /proc/$pid" && {
+			# the same number inside must be another process
+			[ "$(vzctl exec2 5901 cat /proc/$pid/comm)" != sleep ]
+		}
+		[ "$pid" -lt 1000 ] || refused 5901 "kill -9 $pid"
+	done
+	vzctl exec 5901 'kill -9 -1' || :
+	kill -0 $victim
+	kill -0 "$(init_of 5902)"
+	kill $victim
+	wait $victim || :
+	vzctl exec2 5902 true
+}
+
+@test "capabilities and seccomp are as documented, for init and for exec" {
+	up 5901
+	want=0
+	# all but SYS_MODULE 16, SYS_RAWIO 17, SYS_PACCT 20, SYS_TIME 25, MAC_OVERRIDE 32, MAC_ADMIN 33, WAKE_ALARM 35,
+	# BLOCK_SUSPEND 36, PERFMON 38, BPF 39
+	for cap in $(seq 0 "$(cat /proc/sys/kernel/cap_last_cap)"); do
+		case $cap in 16 | 17 | 20 | 25 | 32 | 33 | 35 | 36 | 38 | 39) ;; *) want=$((want | 1 << cap)) ;; esac
+	done
+	want=$(printf '%016x' $want)
+	for p in /proc/1/status /proc/self/status; do
+		run vzctl exec2 5901 grep -E "'^(CapBnd|CapInh|CapAmb|Seccomp|NoNewPrivs):'" $p
+		[ "$(awk '$1 == "CapBnd:" { print $2 }' <<<"$output")" = "$want" ]
+		[ "$(awk '$1 == "CapInh:" || $1 == "CapAmb:" { print $2 }' <<<"$output" | sort -u)" = 0000000000000000 ]
+		[ "$(awk '$1 == "Seccomp:" { print $2 }' <<<"$output")" = 2 ]
+		[ "$(awk '$1 == "NoNewPrivs:" { print $2 }' <<<"$output")" = 0 ]
+	done
+}
+
+@test "tmpfs limits of /run, /tmp, /dev/shm hold, cannot be raised and not taken off" {
+	up 5901 vswap-256m
+	for d in /run /tmp /dev/shm; do
+		vzctl exec 5901 "mount -o remount,size=4g,nr_inodes=0 $d" >/dev/null 2>&1 || :
+		vzctl exec 5901 "umount $d; umount -l $d" >/dev/null 2>&1 || :
+		run vzctl exec2 5901 "df -k $d | awk 'END { print \$2 }'"
+		[ "$output" -le 131072 ]
+		run vzctl exec2 5901 "dd if=/dev/zero of=$d/fill bs=1M count=140; rm -f $d/fill"
+		[[ "$output" == *"No space left"* ]] || {
+			echo "$d: $output"
+			return 1
+		}
+		echo x >"$CROFT_ROOT/fine"
+	done
+	run vzctl exec2 5901 'dd if=/dev/zero of=/dev/fill bs=1M count=2; rm -f /dev/fill'
+	has "No space left"
+	vzctl exec2 5901 'echo ok >/run/again'
+}
+
+@test "inside there is one control group tree, init at its root, limits out of reach" {
+	up 5901
+	[ "$(vzctl exec2 5901 "grep ^0: /proc/1/cgroup")" = 0::/ ]
+	run vzctl exec2 5901 "awk '\$3 ~ /^cgroup/ { print \$3, \$2 }' /proc/mounts"
+	[ "$output" = "cgroup2 /sys/fs/cgroup" ]
+	run vzctl exec2 5901 'cat /proc/1/cgroup /proc/self/cgroup'
+	[[ "$output" != *"$(slice)"* && "$output" != *..* ]]
+	vzctl exec2 5901 'mkdir /sys/fs/cgroup/mine && echo 0 >/sys/fs/cgroup/mine/cgroup.procs'
+	for f in memory.max pids.max cpu.max cgroup.freeze cgroup.kill; do
+		refused 5901 "echo 1 >/sys/fs/cgroup/$f"
+	done
+	# version 1 trees may be mounted, their files are the host's
+	for c in devices memory pids freezer; do
+		vzctl exec 5901 "mkdir -p /root/v1/$c; mount -t cgroup -o $c none /root/v1/$c" >/dev/null 2>&1 || :
+		refused 5901 "mkdir /root/v1/$c/sub && test -e /root/v1/$c/sub/tasks"
+	done
+	refused 5901 'echo "a *:* rwm" >/root/v1/devices/devices.allow'
+	refused 5901 'echo max >/root/v1/pids/pids.max'
+	refused 5901 'echo -1 >/root/v1/memory/memory.limit_in_bytes'
+	refused 5901 'echo 1 >/root/v1/pids/cgroup.procs'
+	vzctl exec2 5901 true
+}
+
+@test "ways out of the root end in the VPS's root" {
+	up 5901
+	put 5901 climb <<'C'
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+/* chroot and climb; then the same in a mount namespace of its own, with setns back */
+static int climb(void)
+{
+	int fd = open("/", O_RDONLY);
+	mkdir("/root/jail", 0755);
+	if (chroot("/root/jail") < 0 || fchdir(fd) < 0)
+		return 2;
+	for (int i = 0; i < 100; i++)
+		if (chdir("..") < 0)
+			return 3;
+	if (chroot(".") < 0)
+		return 4;
+	return access("/root/climb", F_OK) == 0 ? 0 : 1;
+}
+int main(void)
+{
+	int r = climb();
+	if (r == 0 && unshare(CLONE_NEWNS) == 0)
+		r = climb();
+	printf("%d\n", r);
+	return r;
+}
+C
+	echo host >"$CROFT_ROOT/marker"
+	run vzctl exec2 5901 /root/climb
+	status_is 0
+	for p in "$CROFT_ROOT/marker" "/proc/1/root$CROFT_ROOT/marker" "/../../..$CROFT_ROOT/marker" "/proc/1/cwd/..$CROFT_ROOT/marker"; do
+		refused 5901 "cat $p"
+	done
+	refused 5901 "grep -F '$CROFT_ROOT/run' /proc/1/mountinfo"
+	refused 5901 'pivot_root . . && ls /var/lib/vz'
+	run vzctl exec2 5901 'umount -l /; ls -d /root/climb'
+	has /root/climb
+}
+
+@test "one VPS takes all inotify instances, namespaces and pending signals it gets: others and the host have theirs" {
+	up 5901
+	up 5902
+	put 5901 greedy <<'C'
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+/* greedy MAX KIND: how many of the kind, at most MAX; holds them until its input ends */
+int main(int argc, char **argv)
+{
+	long max = atol(argv[1]), n = 0;
+	struct rlimit many = { 1 << 16, 1 << 16 }, sig;
+	setrlimit(RLIMIT_NOFILE, &many);
+	if (!strcmp(argv[2], "inotify"))
+		while (n < max && inotify_init1(IN_CLOEXEC) >= 0)
+			n++;
+	if (!strcmp(argv[2], "signals")) {
+		sigset_t all;
+		union sigval v = { 0 };
+		getrlimit(RLIMIT_SIGPENDING, &sig);
+		sig.rlim_cur = sig.rlim_max;
+		setrlimit(RLIMIT_SIGPENDING, &sig);
+		sigfillset(&all);
+		sigprocmask(SIG_BLOCK, &all, NULL);
+		while (n < max && sigqueue(getpid(), SIGRTMIN, v) == 0)
+			n++;
+	}
+	if (!strcmp(argv[2], "userns")) {
+		int p[2];
+		if (pipe(p) < 0)
+			return 1;
+		while (n < max) { /* children hold one each */
+			int ok[2];
+			char c = 0;
+			if (pipe(ok) < 0)
+				break;
+			pid_t pid = fork();
+			if (pid < 0)
+				break;
+			if (pid == 0) {
+				close(p[1]);
+				c = unshare(CLONE_NEWUSER) == 0;
+				(void)!write(ok[1], &c, 1);
+				(void)!read(p[0], &c, 1);
+				_exit(0);
+			}
+			close(ok[1]);
+			(void)!read(ok[0], &c, 1);
+			close(ok[0]);
+			if (!c)
+				break;
+			n++;
+		}
+	}
+	printf("%ld\n", n);
+	fflush(stdout);
+	char c;
+	(void)!read(0, &c, 1);
+	return 0;
+}
+C
+	vzctl exec2 5902 'cat >/root/greedy; chmod 755 /root/greedy' <"$CROFT_ROOT/greedy"
+	cp "$CROFT_ROOT/greedy" "$CROFT_ROOT/free"
+	for kind in inotify signals userns; do
+		max=100000
+		[ $kind != userns ] || max=60
+		mkfifo "$CROFT_ROOT/hold"
+		vzctl exec2 5901 "/root/greedy $max $kind" <"$CROFT_ROOT/hold" >"$CROFT_ROOT/taken" &
+		exec 8>"$CROFT_ROOT/hold"
+		wait_for 20 test -s "$CROFT_ROOT/taken"
+		taken=$(cat "$CROFT_ROOT/taken")
+		other=$(vzctl exec2 5902 "/root/greedy 20 $kind" </dev/null)
+		host=$("$CROFT_ROOT/free" 5 $kind </dev/null)
+		exec 8>&-
+		wait
+		rm "$CROFT_ROOT/hold" "$CROFT_ROOT/taken"
+		echo "$kind: taken $taken, other $other, host $host"
+		[ "$taken" -ge 20 ]
+		[ "$other" = 20 ]
+		[ "$host" = 5 ]
+	done
+	# inotify is what runs out first: all of the limit was taken, not more
+	[ "$(cat /proc/sys/fs/inotify/max_user_instances)" -lt 100000 ]
+}
+
+@test "a fork bomb under numproc: host and neighbour go on, exec gets in, stop --fast ends it" {
+	vzctl create 5901 --ostemplate busybox
+	vzctl set 5901 --numproc 120 --save
+	vzctl start 5901
+	up 5902
+	vzctl exec2 5901 'cat >/root/bomb; chmod 755 /root/bomb' <<'S'
+#!/bin/sh
+while :; do /root/bomb & sleep 5; done
+S
+	vzctl exec 5901 'setsid /root/bomb </dev/null >/dev/null 2>&1 &'
+	full() { [ "$(cat /sys/fs/cgroup/pids/"$(slice)"/5901/pids.current /sys/fs/cgroup/*/"$(slice)"/5901/pids.current /sys/fs/cgroup/"$(slice)"/5901/pids.current 2>/dev/null | sort -n | tail -n1)" -ge 118 ]; }
+	wait_for 30 full
+	[ "$(sh -c 'echo host')" = host ]
+	[ "$(vzctl exec2 5902 'echo $(echo neighbour)')" = neighbour ]
+	run vzctl exec3 5901 /bin/cat /proc/self/status
+	status_is 0
+	has "Name:"
+	run vzctl stop 5901 --fast
+	status_is 0
+	[ "$(vzctl status 5901)" = "CTID 5901 exist unmounted down" ]
+	[ -z "$(ps -eo uid=,pid= | awk -v b=$((5901 << 16)) '$1 >= b && $1 < b + 65536')" ]
+}
