@@ -25,7 +25,7 @@ struct row {
 };
 
 static const struct row rows[] = {
-#define X(id, opt, key, type, unit, lo, hi, field, group, when, by, arg, help) \
+#define X(id, opt, key, type, unit, lo, hi, field, group, when, by, arg, help)                     \
 	{ #id, opt, key, #type, #unit, lo, hi, #group, #when, by, arg, help },
 	VZ_PARAMS(X)
 #undef X
@@ -101,8 +101,9 @@ static void roff_text(FILE *f, const char *s)
 static const char *unit_words(const struct row *r)
 {
 	static const char *const words[][2] = {
-		{ "ITEMS", "items" },  { "PAGES", "pages of 4096 bytes" }, { "BYTES", "bytes" },
-		{ "KIB", "KiB" },      { "SEC", "seconds" },		   { "PCT", "percent" },
+		{ "ITEMS", "items" },	     { "PAGES", "pages of 4096 bytes" },
+		{ "BYTES", "bytes" },	     { "KIB", "KiB" },
+		{ "SEC", "seconds" },	     { "PCT", "percent" },
 		{ "BPS", "bytes a second" },
 	};
 
@@ -141,8 +142,9 @@ static void roff_facts(FILE *f, const struct row *r)
 	else if (is(r->when, "RESTART"))
 		fputs("Applied: at the next start.\n", f);
 	else if (is(r->when, "SAVED"))
-		fputs(r->option ? "Applied: only together with \\fB\\-\\-save\\fR.\n" :
-				  "Applied: from the file.\n", f);
+		fputs(r->option ? "Applied: only together with \\fB\\-\\-save\\fR.\n"
+				: "Applied: from the file.\n",
+		      f);
 	if (is(r->group, "STORED")) {
 		fputs("Stored, not enforced.\n", f);
 	} else if (r->by[0] && !is(r->when, "GLOBAL")) {
@@ -166,8 +168,10 @@ static void roff_aliases(FILE *f, const struct row *r)
 		}
 		fputs("\\fB\\-\\-", f);
 		roff_text(f, a->option);
-		fputs(is(a->mode, "DEL") ? "\\fR, which removes.\n" :
-		      is(a->mode, "RAM") ? "\\fR \\fISIZE\\fR, in bytes.\n" : "\\fR.\n", f);
+		fputs(is(a->mode, "DEL")   ? "\\fR, which removes.\n"
+		      : is(a->mode, "RAM") ? "\\fR \\fISIZE\\fR, in bytes.\n"
+					   : "\\fR.\n",
+		      f);
 	}
 }
 
@@ -202,7 +206,8 @@ static void man_vz(FILE *f)
 	fputs(".PP\n"
 	      "Most parameters of a VPS may stand here as well, as defaults for those whose own\n"
 	      "file does not name them; see\n"
-	      ".BR ctid.conf (5).\n", f);
+	      ".BR ctid.conf (5).\n",
+	      f);
 }
 
 /* ---- JSON schema ---- */
@@ -231,9 +236,11 @@ static void json_pair(FILE *f, const char *low, const char *high)
 	const char *number = "{ \"type\": \"integer\", \"minimum\": 0, "
 			     "\"maximum\": 9223372036854775807 }";
 
-	fprintf(f, "\"type\": \"object\", \"additionalProperties\": false,\n"
-		   "      \"properties\": {\n        \"%s\": %s,\n        \"%s\": %s\n      },\n"
-		   "      \"required\": [\"%s\", \"%s\"],\n", low, number, high, number, low, high);
+	fprintf(f,
+		"\"type\": \"object\", \"additionalProperties\": false,\n"
+		"      \"properties\": {\n        \"%s\": %s,\n        \"%s\": %s\n      },\n"
+		"      \"required\": [\"%s\", \"%s\"],\n",
+		low, number, high, number, low, high);
 }
 
 static void json_words(FILE *f, const struct row *r)
@@ -270,7 +277,8 @@ static void json_type(FILE *f, const struct row *r)
 		fputs("\"type\": \"array\", \"items\": { \"type\": \"string\" },\n", f);
 	else if (is_switches(r))
 		fputs("\"type\": \"object\",\n"
-		      "      \"additionalProperties\": { \"type\": \"boolean\" },\n", f);
+		      "      \"additionalProperties\": { \"type\": \"boolean\" },\n",
+		      f);
 	else if (is(r->type, "WORD"))
 		json_words(f, r);
 	else
@@ -298,7 +306,8 @@ static void json_schema(FILE *f)
 {
 	fputs("{\n  \"$schema\": \"http://json-schema.org/draft-07/schema#\",\n"
 	      "  \"title\": \"Configuration of a VPS and of its node\",\n"
-	      "  \"type\": \"object\",\n  \"properties\": {\n", f);
+	      "  \"type\": \"object\",\n  \"properties\": {\n",
+	      f);
 	for (size_t i = 0; i < N_ROWS; i++)
 		if (rows[i].key)
 			json_row(f, &rows[i], i + 1 == N_ROWS);
@@ -310,8 +319,8 @@ static void json_schema(FILE *f)
 /* Words of "simfs|overlay" or "LIST|all|auto" that can be typed as they stand. */
 static void fixed_words(const struct row *r, char *dst, size_t size)
 {
-	static const char *const choices[] = { "BOOL", "WORD", "LAYOUT", "CPUMASK", "DNS",
-					       "SEARCH", "MEMINFO", NULL };
+	static const char *const choices[] = { "BOOL", "WORD",	 "LAYOUT",  "CPUMASK",
+					       "DNS",  "SEARCH", "MEMINFO", NULL };
 	const char *s = r->arg;
 
 	dst[0] = '\0';
@@ -335,8 +344,7 @@ static void bash_value(FILE *f, const struct row *r)
 	else if (is(r->type, "PATH"))
 		fprintf(f, "\t--%s) COMPREPLY=($(compgen -d -- \"$cur\")) ;;\n", r->option);
 	else if (is(r->type, "FEATURES"))
-		fprintf(f, "\t--%s) _croft_offer 'nesting:on nesting:off' ;;\n",
-			r->option);
+		fprintf(f, "\t--%s) _croft_offer 'nesting:on nesting:off' ;;\n", r->option);
 }
 
 static void bash_options(FILE *f)
@@ -359,166 +367,168 @@ static void bash_options(FILE *f)
 		fprintf(f, "--%s", o);
 	}
 	fputs("\n--save --force --setmode --reset_ub --applyconfig --skip_arpdetect "
-	      "--userpasswd\"\n\n", f);
+	      "--userpasswd\"\n\n",
+	      f);
 }
 
 static const char bash_head[] =
-"# SPDX-License-Identifier: GPL-2.0-or-later\n"
-"# bash completion for vzctl and vzlist; made by tools/gen-params.c, do not edit\n"
-"# shellcheck shell=bash disable=SC2207,SC2086\n"
-"\n"
-"_croft_commands=\"create destroy delete mount umount start stop restart status set\n"
-"exec exec2 exec3 enter console runscript\"\n";
+	"# SPDX-License-Identifier: GPL-2.0-or-later\n"
+	"# bash completion for vzctl and vzlist; made by tools/gen-params.c, do not edit\n"
+	"# shellcheck shell=bash disable=SC2207,SC2086\n"
+	"\n"
+	"_croft_commands=\"create destroy delete mount umount start stop restart status set\n"
+	"exec exec2 exec3 enter console runscript\"\n";
 
 static const char bash_helpers[] =
-"_croft_offer()\n"
-"{\n"
-"\tCOMPREPLY=($(compgen -W \"$1\" -- \"$cur\"))\n"
-"}\n"
-"\n"
-"# compgen -W expands its words once more: nothing but plain characters may reach it\n"
-"_croft_plain()\n"
-"{\n"
-"\tgrep -x '[A-Za-z0-9+_.][A-Za-z0-9+_.@-]*'\n"
-"}\n"
-"\n"
-"_croft_names()\n"
-"{\n"
-"\tvzlist -H \"$@\" -o name 2>/dev/null | _croft_plain\n"
-"}\n"
-"\n"
-"# CTIDs and names; arguments choose which: -a all, -S stopped, none running\n"
-"_croft_vpses()\n"
-"{\n"
-"\tvzlist -H \"$@\" -o ctid 2>/dev/null | tr -d ' '\n"
-"\t_croft_names \"$@\"\n"
-"}\n"
-"\n"
-"_croft_samples()\n"
-"{\n"
-"\tlocal f\n"
-"\n"
-"\tfor f in /etc/vz/conf/ve-*.conf-sample; do\n"
-"\t\t[ -e \"$f\" ] || continue\n"
-"\t\tf=${f##*/ve-}\n"
-"\t\techo \"${f%.conf-sample}\"\n"
-"\tdone\n"
-"}\n"
-"\n"
-"_croft_templates()\n"
-"{\n"
-"\tlocal dir f\n"
-"\n"
-"\tdir=$(sed -n 's/^[[:space:]]*TEMPLATE=\"\\{0,1\\}\\([^\"]*\\)\"\\{0,1\\}.*/\\1/p' \\\n"
-"\t\t/etc/vz/vz.conf 2>/dev/null | head -n 1)\n"
-"\tfor f in \"${dir:-/var/lib/vz/template}\"/cache/*.tar*; do\n"
-"\t\t[ -e \"$f\" ] || continue\n"
-"\t\tf=${f##*/}\n"
-"\t\techo \"${f%.tar*}\"\n"
-"\tdone\n"
-"}\n"
-"\n"
-"# what may follow an option; status 1: the option takes nothing we know\n"
-"_croft_value()\n"
-"{\n"
-"\tlocal cur=$1 prev=$2\n"
-"\n"
-"\tcase $prev in\n"
-"\t--ostemplate) _croft_offer \"$(_croft_templates | _croft_plain)\" ;;\n"
-"\t--config|--applyconfig) _croft_offer \"$(_croft_samples | _croft_plain)\" ;;\n"
-"\t--setmode) _croft_offer 'restart ignore' ;;\n"
-"\t--ipdel) _croft_offer 'all' ;;\n"
-"\t--ve_layout|--velayout) _croft_offer 'simfs overlay' ;;\n";
+	"_croft_offer()\n"
+	"{\n"
+	"\tCOMPREPLY=($(compgen -W \"$1\" -- \"$cur\"))\n"
+	"}\n"
+	"\n"
+	"# compgen -W expands its words once more: nothing but plain characters may reach it\n"
+	"_croft_plain()\n"
+	"{\n"
+	"\tgrep -x '[A-Za-z0-9+_.][A-Za-z0-9+_.@-]*'\n"
+	"}\n"
+	"\n"
+	"_croft_names()\n"
+	"{\n"
+	"\tvzlist -H \"$@\" -o name 2>/dev/null | _croft_plain\n"
+	"}\n"
+	"\n"
+	"# CTIDs and names; arguments choose which: -a all, -S stopped, none running\n"
+	"_croft_vpses()\n"
+	"{\n"
+	"\tvzlist -H \"$@\" -o ctid 2>/dev/null | tr -d ' '\n"
+	"\t_croft_names \"$@\"\n"
+	"}\n"
+	"\n"
+	"_croft_samples()\n"
+	"{\n"
+	"\tlocal f\n"
+	"\n"
+	"\tfor f in /etc/vz/conf/ve-*.conf-sample; do\n"
+	"\t\t[ -e \"$f\" ] || continue\n"
+	"\t\tf=${f##*/ve-}\n"
+	"\t\techo \"${f%.conf-sample}\"\n"
+	"\tdone\n"
+	"}\n"
+	"\n"
+	"_croft_templates()\n"
+	"{\n"
+	"\tlocal dir f\n"
+	"\n"
+	"\tdir=$(sed -n 's/^[[:space:]]*TEMPLATE=\"\\{0,1\\}\\([^\"]*\\)\"\\{0,1\\}.*/\\1/p' \\\n"
+	"\t\t/etc/vz/vz.conf 2>/dev/null | head -n 1)\n"
+	"\tfor f in \"${dir:-/var/lib/vz/template}\"/cache/*.tar*; do\n"
+	"\t\t[ -e \"$f\" ] || continue\n"
+	"\t\tf=${f##*/}\n"
+	"\t\techo \"${f%.tar*}\"\n"
+	"\tdone\n"
+	"}\n"
+	"\n"
+	"# what may follow an option; status 1: the option takes nothing we know\n"
+	"_croft_value()\n"
+	"{\n"
+	"\tlocal cur=$1 prev=$2\n"
+	"\n"
+	"\tcase $prev in\n"
+	"\t--ostemplate) _croft_offer \"$(_croft_templates | _croft_plain)\" ;;\n"
+	"\t--config|--applyconfig) _croft_offer \"$(_croft_samples | _croft_plain)\" ;;\n"
+	"\t--setmode) _croft_offer 'restart ignore' ;;\n"
+	"\t--ipdel) _croft_offer 'all' ;;\n"
+	"\t--ve_layout|--velayout) _croft_offer 'simfs overlay' ;;\n";
 
 static const char bash_value_tail[] =
-"\t--save|--force|--reset_ub|--skip_arpdetect|--fast|--wait|--skip*) return 1 ;;\n"
-"\t--*) COMPREPLY=() ;;\n"
-"\t*) return 1 ;;\n"
-"\tesac\n"
-"}\n"
-"\n";
+	"\t--save|--force|--reset_ub|--skip_arpdetect|--fast|--wait|--skip*) return 1 ;;\n"
+	"\t--*) COMPREPLY=() ;;\n"
+	"\t*) return 1 ;;\n"
+	"\tesac\n"
+	"}\n"
+	"\n";
 
 static const char bash_vzctl[] =
-"_croft_options_of()\n"
-"{\n"
-"\tcase $1 in\n"
-"\tset) echo \"$_croft_set_options\" ;;\n"
-"\tcreate) echo '--ostemplate --config --layout --private --root --diskspace --diskinodes\n"
-"\t\t--ipadd --hostname --name --description --local_uid --local_gid' ;;\n"
-"\tstart) echo '--force --wait --skip-fsck --skip-remount' ;;\n"
-"\tstop) echo '--fast --skip-umount' ;;\n"
-"\trestart) echo '--force --wait --skip-fsck --skip-remount --fast' ;;\n"
-"\tenter) echo '--exec' ;;\n"
-"\tesac\n"
-"}\n"
-"\n"
-"_croft_vzctl()\n"
-"{\n"
-"\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} i=1 cmd\n"
-"\n"
-"\tCOMPREPLY=()\n"
-"\twhile [[ $i -lt $COMP_CWORD && ${COMP_WORDS[i]} == -* ]]; do ((i++)); done\n"
-"\tif [[ $i -ge $COMP_CWORD ]]; then\n"
-"\t\t_croft_offer \"$_croft_commands --quiet --verbose --version --skiplock --help\"\n"
-"\t\treturn\n"
-"\tfi\n"
-"\tcmd=${COMP_WORDS[i]}\n"
-"\tif [[ $COMP_CWORD -eq $((i + 1)) ]]; then\n"
-"\t\tlocal which=-a\n"
-"\t\tcase $cmd in\n"
-"\t\tcreate) return ;;\n"
-"\t\tstart|mount|destroy|delete) which=-S ;;\n"
-"\t\tstop|restart|exec*|enter|console) which= ;;\n"
-"\t\tesac\n"
-"\t\tlocal IFS=$'\\n'\n"
-"\t\t_croft_offer \"$(_croft_vpses $which)\"\n"
-"\t\treturn\n"
-"\tfi\n"
-"\tcase $cmd in\n"
-"\texec*) return ;;\n"
-"\trunscript) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
-"\tesac\n"
-"\t_croft_value \"$cur\" \"$prev\" && return\n"
-"\t_croft_offer \"$(_croft_options_of \"$cmd\")\"\n"
-"}\n"
-"\n";
+	"_croft_options_of()\n"
+	"{\n"
+	"\tcase $1 in\n"
+	"\tset) echo \"$_croft_set_options\" ;;\n"
+	"\tcreate) echo '--ostemplate --config --layout --private --root --diskspace --diskinodes\n"
+	"\t\t--ipadd --hostname --name --description --local_uid --local_gid' ;;\n"
+	"\tstart) echo '--force --wait --skip-fsck --skip-remount' ;;\n"
+	"\tstop) echo '--fast --skip-umount' ;;\n"
+	"\trestart) echo '--force --wait --skip-fsck --skip-remount --fast' ;;\n"
+	"\tenter) echo '--exec' ;;\n"
+	"\tesac\n"
+	"}\n"
+	"\n"
+	"_croft_vzctl()\n"
+	"{\n"
+	"\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} i=1 cmd\n"
+	"\n"
+	"\tCOMPREPLY=()\n"
+	"\twhile [[ $i -lt $COMP_CWORD && ${COMP_WORDS[i]} == -* ]]; do ((i++)); done\n"
+	"\tif [[ $i -ge $COMP_CWORD ]]; then\n"
+	"\t\t_croft_offer \"$_croft_commands --quiet --verbose --version --skiplock --help\"\n"
+	"\t\treturn\n"
+	"\tfi\n"
+	"\tcmd=${COMP_WORDS[i]}\n"
+	"\tif [[ $COMP_CWORD -eq $((i + 1)) ]]; then\n"
+	"\t\tlocal which=-a\n"
+	"\t\tcase $cmd in\n"
+	"\t\tcreate) return ;;\n"
+	"\t\tstart|mount|destroy|delete) which=-S ;;\n"
+	"\t\tstop|restart|exec*|enter|console) which= ;;\n"
+	"\t\tesac\n"
+	"\t\tlocal IFS=$'\\n'\n"
+	"\t\t_croft_offer \"$(_croft_vpses $which)\"\n"
+	"\t\treturn\n"
+	"\tfi\n"
+	"\tcase $cmd in\n"
+	"\texec*) return ;;\n"
+	"\trunscript) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
+	"\tesac\n"
+	"\t_croft_value \"$cur\" \"$prev\" && return\n"
+	"\t_croft_offer \"$(_croft_options_of \"$cmd\")\"\n"
+	"}\n"
+	"\n";
 
 static const char bash_vzlist[] =
-"_croft_vzlist()\n"
-"{\n"
-"\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} head='' fields\n"
-"\n"
-"\tCOMPREPLY=()\n"
-"\tcase $prev in\n"
-"\t-o|--output|-*o)\n"
-"\t\t[[ $cur == *,* ]] && head=${cur%,*},\n"
-"\t\tfields=$(vzlist -L 2>/dev/null | while read -r f _; do echo \"$head$f\"; done)\n"
-"\t\tcompopt -o nospace 2>/dev/null\n"
-"\t\t_croft_offer \"$fields\"\n"
-"\t\treturn ;;\n"
-"\t-s|--sort)\n"
-"\t\t[[ $cur == -* ]] && head=-\n"
-"\t\tfields=$(vzlist -L 2>/dev/null | while read -r f _; do echo \"$head$f\"; done)\n"
-"\t\t_croft_offer \"$fields\"\n"
-"\t\treturn ;;\n"
-"\t-h|--hostname|-d|--description) return ;;\n"
-"\t-N|--name_filter)\n"
-"\t\tlocal IFS=$'\\n'\n"
-"\t\t_croft_offer \"$(_croft_names -a)\"\n"
-"\t\treturn ;;\n"
-"\tesac\n"
-"\tif [[ $cur == -* ]]; then\n"
-"\t\t_croft_offer '-a -S -n -H -t -j -o -1 -s -h -N -d -L --all --stopped --name\n"
-"\t\t\t--no-header --no-trim --json --output --sort --hostname --name_filter --description\n"
-"\t\t\t--list --help'\n"
-"\t\treturn\n"
-"\tfi\n"
-"\tlocal IFS=$'\\n'\n"
-"\t_croft_offer \"$(_croft_vpses -a)\"\n"
-"}\n"
-"\n"
-"complete -F _croft_vzctl vzctl\n"
-"complete -F _croft_vzlist vzlist\n";
+	"_croft_vzlist()\n"
+	"{\n"
+	"\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} head='' fields\n"
+	"\n"
+	"\tCOMPREPLY=()\n"
+	"\tcase $prev in\n"
+	"\t-o|--output|-*o)\n"
+	"\t\t[[ $cur == *,* ]] && head=${cur%,*},\n"
+	"\t\tfields=$(vzlist -L 2>/dev/null | while read -r f _; do echo \"$head$f\"; done)\n"
+	"\t\tcompopt -o nospace 2>/dev/null\n"
+	"\t\t_croft_offer \"$fields\"\n"
+	"\t\treturn ;;\n"
+	"\t-s|--sort)\n"
+	"\t\t[[ $cur == -* ]] && head=-\n"
+	"\t\tfields=$(vzlist -L 2>/dev/null | while read -r f _; do echo \"$head$f\"; done)\n"
+	"\t\t_croft_offer \"$fields\"\n"
+	"\t\treturn ;;\n"
+	"\t-h|--hostname|-d|--description) return ;;\n"
+	"\t-N|--name_filter)\n"
+	"\t\tlocal IFS=$'\\n'\n"
+	"\t\t_croft_offer \"$(_croft_names -a)\"\n"
+	"\t\treturn ;;\n"
+	"\tesac\n"
+	"\tif [[ $cur == -* ]]; then\n"
+	"\t\t_croft_offer '-a -S -n -H -t -j -o -1 -s -h -N -d -L --all --stopped --name\n"
+	"\t\t\t--no-header --no-trim --json --output --sort --hostname --name_filter "
+	"--description\n"
+	"\t\t\t--list --help'\n"
+	"\t\treturn\n"
+	"\tfi\n"
+	"\tlocal IFS=$'\\n'\n"
+	"\t_croft_offer \"$(_croft_vpses -a)\"\n"
+	"}\n"
+	"\n"
+	"complete -F _croft_vzctl vzctl\n"
+	"complete -F _croft_vzlist vzlist\n";
 
 static void bash_completion(FILE *f)
 {

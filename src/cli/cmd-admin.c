@@ -15,15 +15,20 @@ struct run_args {
 };
 
 #define RUN(field) offsetof(struct run_args, field)
-#define START_OPTS \
-	{ "force", 0, CLI_FLAG, RUN(start.force), NULL, "start although DISABLED=yes" }, \
-	{ "wait", 0, CLI_FLAG, RUN(start.wait), NULL, "until it has booted" }, \
-	{ "skip_ve_setup", 0, CLI_FLAG, RUN(start.skip_setup), NULL, "write no files inside" }, \
-	{ "skip-remount", 0, CLI_FLAG, RUN(start.skip_remount), NULL, "keep an existing mount" }, \
-	{ "skip-fsck", 0, CLI_MORE, 0, NULL, "" }
-#define STOP_OPTS \
-	{ "fast", 0, CLI_FLAG, RUN(stop.fast), NULL, "kill at once" }, \
-	{ "skip-umount", 0, CLI_FLAG, RUN(stop.skip_umount), NULL, "leave it mounted" }
+#define START_OPTS                                                                                      \
+	{ "force", 0, CLI_FLAG, RUN(start.force), NULL, "start although DISABLED=yes" },                \
+		{ "wait", 0, CLI_FLAG, RUN(start.wait), NULL, "until it has booted" },                  \
+		{ "skip_ve_setup", 0, CLI_FLAG, RUN(start.skip_setup), NULL, "write no files inside" }, \
+		{ "skip-remount",	   0,	 CLI_FLAG,                                              \
+		  RUN(start.skip_remount), NULL, "keep an existing mount" },                            \
+	{                                                                                               \
+		"skip-fsck", 0, CLI_MORE, 0, NULL, ""                                                   \
+	}
+#define STOP_OPTS                                                                                  \
+	{ "fast", 0, CLI_FLAG, RUN(stop.fast), NULL, "kill at once" },                             \
+	{                                                                                          \
+		"skip-umount", 0, CLI_FLAG, RUN(stop.skip_umount), NULL, "leave it mounted"        \
+	}
 
 static const struct cli_opt start_opts[] = { START_OPTS, { 0 } };
 static const struct cli_opt stop_opts[] = { STOP_OPTS, { 0 } };
@@ -31,7 +36,8 @@ static const struct cli_opt restart_opts[] = { START_OPTS, STOP_OPTS, { 0 } };
 
 static const struct cli_cmd *command(const char *name);
 
-static int parse_run(const char *name, int argc, char **argv, struct run_args *a, struct vz_error *err)
+static int parse_run(const char *name, int argc, char **argv, struct run_args *a,
+		     struct vz_error *err)
 {
 	int words;
 
@@ -93,7 +99,8 @@ struct create_args {
 };
 
 static const struct cli_opt create_opts[] = {
-	{ "config", 0, CLI_TEXT, offsetof(struct create_args, sample), "NAME", "sample configuration" },
+	{ "config", 0, CLI_TEXT, offsetof(struct create_args, sample), "NAME",
+	  "sample configuration" },
 	{ 0 },
 };
 
@@ -114,9 +121,11 @@ static int cmd_create(struct cli *c, int argc, char **argv, struct vz_error *err
 				       vps_param(changes[i].id)->type == PT_SEARCH))
 			mode = PM_ADD;
 		if (mode == PM_DEL)
-			r = vz_fail(err, VZ_EXIT_USAGE, 0, "nothing can be removed from a VPS that is created");
+			r = vz_fail(err, VZ_EXIT_USAGE, 0,
+				    "nothing can be removed from a VPS that is created");
 		else
-			r = vps_param_parse(&extra, changes[i].id, mode, changes[i].text, VS_CLI, err);
+			r = vps_param_parse(&extra, changes[i].id, mode, changes[i].text, VS_CLI,
+					    err);
 	}
 	if (r < 0)
 		return r;
@@ -137,7 +146,8 @@ static const struct cli_opt set_opts[] = {
 	{ "save", 0, CLI_FLAG, SET(op.save), NULL, "keep it in the configuration" },
 	{ "force", 0, CLI_FLAG, SET(op.force), NULL, "save whatever this host can do" },
 	{ "setmode", 0, CLI_TEXT, SET(setmode), "restart|ignore", "for what needs a restart" },
-	{ "reset_ub", 0, CLI_FLAG, SET(op.reset_ub), NULL, "apply the limits of the configuration again" },
+	{ "reset_ub", 0, CLI_FLAG, SET(op.reset_ub), NULL,
+	  "apply the limits of the configuration again" },
 	{ "applyconfig", 0, CLI_TEXT, SET(op.applyconfig), "NAME", "merge a sample" },
 	{ "userpasswd", 0, CLI_TEXT, SET(op.userpasswd), "USER:PASSWORD", "set a password inside" },
 	{ "ifname", 0, CLI_TEXT, SET(ifname), "IF", "the interface that the next five change" },
@@ -161,7 +171,8 @@ static int parse_setmode(struct set_args *a, struct vz_error *err)
 	else if (!strcmp(a->setmode, "ignore"))
 		a->op.setmode = OP_SETMODE_IGNORE;
 	else
-		return vz_fail(err, VZ_EXIT_VALUE, 0, "Bad value for --setmode: \"%s\" (allowed: restart, ignore)",
+		return vz_fail(err, VZ_EXIT_VALUE, 0,
+			       "Bad value for --setmode: \"%s\" (allowed: restart, ignore)",
 			       a->setmode);
 	return 0;
 }
@@ -172,7 +183,8 @@ static bool is_mac(const char *s)
 	int n = 0;
 
 	return strlen(s) == 17 &&
-	       sscanf(s, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &n) == 6 &&
+	       sscanf(s, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
+		      &n) == 6 &&
 	       n == 17; /* NOLINT(cert-err34-c): two hex digits each cannot overflow */
 }
 
@@ -181,8 +193,11 @@ static int netif_change(const struct set_args *a, struct vz_buf *b, struct vz_er
 {
 	const struct {
 		const char *key, *value;
-	} keys[] = { { "mac", a->mac },		{ "host_ifname", a->host_ifname }, { "host_mac", a->host_mac },
-		     { "bridge", a->bridge }, { "mac_filter", a->mac_filter } };
+	} keys[] = { { "mac", a->mac },
+		     { "host_ifname", a->host_ifname },
+		     { "host_mac", a->host_mac },
+		     { "bridge", a->bridge },
+		     { "mac_filter", a->mac_filter } };
 	bool any = false;
 
 	vz_buf_fmt(b, "ifname=%s", a->ifname ? a->ifname : "");
@@ -192,15 +207,19 @@ static int netif_change(const struct set_args *a, struct vz_buf *b, struct vz_er
 		if (!v)
 			continue;
 		any = true;
-		if ((strstr(keys[i].key, "mac") == keys[i].key + strlen(keys[i].key) - 3 && !is_mac(v)) ||
-		    (!strcmp(keys[i].key, "mac_filter") && strcmp(v, "on") != 0 && strcmp(v, "off") != 0) ||
+		if ((strstr(keys[i].key, "mac") == keys[i].key + strlen(keys[i].key) - 3 &&
+		     !is_mac(v)) ||
+		    (!strcmp(keys[i].key, "mac_filter") && strcmp(v, "on") != 0 &&
+		     strcmp(v, "off") != 0) ||
 		    strpbrk(v, ",; \"\n"))
-			return vz_fail(err, VZ_EXIT_VALUE, 0, "Bad value for --%s: \"%s\"", keys[i].key, v);
+			return vz_fail(err, VZ_EXIT_VALUE, 0, "Bad value for --%s: \"%s\"",
+				       keys[i].key, v);
 		vz_buf_fmt(b, ",%s=%s", keys[i].key, v);
 	}
 	if (any && !a->ifname)
-		return vz_fail(err, VZ_EXIT_USAGE, 0, "--mac, --host_ifname, --host_mac, --bridge and "
-						      "--mac_filter need --ifname");
+		return vz_fail(err, VZ_EXIT_USAGE, 0,
+			       "--mac, --host_ifname, --host_mac, --bridge and "
+			       "--mac_filter need --ifname");
 	return 0;
 }
 
@@ -209,7 +228,8 @@ static int cmd_set(struct cli *c, int argc, char **argv, struct vz_error *err)
 	VZ_FREE struct op_change *changes = NULL;
 	VZ_BUF struct vz_buf netif = { 0 };
 	struct set_args a = { 0 };
-	int words, r = cli_parse(command("set"), argc, argv, &a, &changes, &a.op.nchanges, &words, err);
+	int words, r = cli_parse(command("set"), argc, argv, &a, &changes, &a.op.nchanges, &words,
+				 err);
 
 	if (r == 0)
 		r = parse_setmode(&a, err);
@@ -264,8 +284,8 @@ static int cmd_in(struct cli *c, int argc, char **argv, struct vz_error *err)
 }
 
 static const struct cli_cmd commands[] = {
-	{ "create", cmd_create, create_opts, "", CLI_CTID | CLI_NEW | CLI_PARAMS | CLI_BAD_OPTION_21,
-	  "make a VPS from a template" },
+	{ "create", cmd_create, create_opts, "",
+	  CLI_CTID | CLI_NEW | CLI_PARAMS | CLI_BAD_OPTION_21, "make a VPS from a template" },
 	{ "destroy", cmd_destroy, NULL, "", CLI_CTID, "remove a VPS and its files" },
 	{ "delete", cmd_destroy, NULL, "", CLI_CTID, "same as destroy" },
 	{ "mount", cmd_mount, NULL, "", CLI_CTID, "mount its file system" },
@@ -273,8 +293,8 @@ static const struct cli_cmd commands[] = {
 	{ "start", cmd_start, start_opts, "", CLI_CTID, "mount and boot" },
 	{ "stop", cmd_stop, stop_opts, "", CLI_CTID, "shut down" },
 	{ "restart", cmd_restart, restart_opts, "", CLI_CTID, "stop, then start" },
-	{ "set", cmd_set, set_opts, "[PARAMETERS]", CLI_CTID | CLI_ZERO | CLI_PARAMS | CLI_BAD_OPTION_21,
-	  "change parameters" },
+	{ "set", cmd_set, set_opts, "[PARAMETERS]",
+	  CLI_CTID | CLI_ZERO | CLI_PARAMS | CLI_BAD_OPTION_21, "change parameters" },
 	{ "runscript", cmd_runscript, NULL, "<file>", CLI_CTID, "run a script of the host inside" },
 	{ "internal-reap", cmd_reap, NULL, "", CLI_CTID | CLI_HIDDEN, "" },
 	{ "internal-reboot", cmd_reboot, NULL, "", CLI_CTID | CLI_HIDDEN, "" },

@@ -22,7 +22,8 @@ static int cmd_status(struct cli *c, int argc, char **argv, struct vz_error *err
 }
 
 /* `exec` tells only whether it worked: 8 for any failing command; exec2 and exec3 give its status. */
-static int run_exec(struct cli *c, int argc, char **argv, bool shell, bool plain_code, struct vz_error *err)
+static int run_exec(struct cli *c, int argc, char **argv, bool shell, bool plain_code,
+		    struct vz_error *err)
 {
 	enum op_exec_kind kind = shell ? OP_EXEC_SHELL : OP_EXEC_PLAIN;
 	int r;
@@ -77,21 +78,25 @@ static int cmd_console(struct cli *c, int argc, char **argv, struct vz_error *er
 	if (argc > 2)
 		return vz_fail(err, VZ_EXIT_USAGE, 0, "Invalid extra arguments: %s", argv[2]);
 	if (argc == 2 && (vz_parse_u64(argv[1], 0, 11, &tty) < 0 || tty != 0))
-		return vz_fail(err, VZ_EXIT_VALUE, 0, "Invalid tty number %s (allowed: 0, the console)", argv[1]);
+		return vz_fail(err, VZ_EXIT_VALUE, 0,
+			       "Invalid tty number %s (allowed: 0, the console)", argv[1]);
 	return op_console(c->ctid, err);
 }
 
 const struct cli_cmd *cli_light_commands(void)
 {
 	static const struct cli_cmd commands[] = {
-		{ "exec", cmd_exec, NULL, "<command> [arg ...] | -", CLI_CTID | CLI_RAW, "run a shell line" },
+		{ "exec", cmd_exec, NULL, "<command> [arg ...] | -", CLI_CTID | CLI_RAW,
+		  "run a shell line" },
 		{ "exec2", cmd_exec2, NULL, "<command> [arg ...] | -", CLI_CTID | CLI_RAW,
 		  "the same, with the command's exit code" },
 		{ "exec3", cmd_exec3, NULL, "<program> [arg ...]", CLI_CTID | CLI_RAW,
 		  "run a program without a shell" },
-		{ "enter", cmd_enter, NULL, "[--exec <command> [arg ...]]", CLI_CTID | CLI_RAW, "root shell" },
+		{ "enter", cmd_enter, NULL, "[--exec <command> [arg ...]]", CLI_CTID | CLI_RAW,
+		  "root shell" },
 		{ "console", cmd_console, NULL, "[ttyno]", CLI_CTID, "attach to the console" },
-		{ "status", cmd_status, NULL, "", CLI_CTID | CLI_ZERO | CLI_SILENT, "one line of state" },
+		{ "status", cmd_status, NULL, "", CLI_CTID | CLI_ZERO | CLI_SILENT,
+		  "one line of state" },
 		{ 0 },
 	};
 

@@ -24,7 +24,8 @@ static const struct cli_cmd *find(const struct cli_cmd *const tables[], const ch
 
 static void help_command(const struct cli_cmd *c)
 {
-	(void)printf("vzctl %s %s%s", c->name, c->needs & CLI_CTID ? "<ctid> " : "", c->args);
+	(void)printf("vzctl %s%s%s%s", c->name, c->needs & CLI_CTID ? " <ctid>" : "",
+		     *c->args ? " " : "", c->args);
 	for (int i = 0; c->opts && c->opts[i].name; i++) {
 		if (c->opts[i].kind == CLI_MORE)
 			continue;
@@ -36,9 +37,10 @@ static void help_command(const struct cli_cmd *c)
 
 void cli_help(const struct cli_cmd *const tables[])
 {
-	(void)printf("vzctl version " PACKAGE_VERSION "\n"
-		     "Croft: VPSes on stock Linux kernels, with OpenVZ's commands. See vzctl(8).\n"
-		     "\nUsage: vzctl [--quiet] [--verbose] [--skiplock] COMMAND <ctid> [OPTIONS]\n\n");
+	(void)printf(
+		"vzctl version " PACKAGE_VERSION "\n"
+		"Croft: VPSes on stock Linux kernels, with OpenVZ's commands. See vzctl(8).\n"
+		"\nUsage: vzctl [--quiet] [--verbose] [--skiplock] COMMAND <ctid> [OPTIONS]\n\n");
 	for (size_t t = 0; tables[t]; t++)
 		for (const struct cli_cmd *c = tables[t]; c->name; c++)
 			if (!(c->needs & CLI_HIDDEN))
@@ -103,10 +105,11 @@ static int find_ctid(struct cli *c, const struct cli_cmd *cmd, struct vz_error *
 	(void)vz_quote(shown, sizeof(shown), c->word);
 	if (strspn(c->word, "0123456789") == strlen(c->word)) {
 		if (vps_parse_ctid(c->word, &c->ctid) < 0)
-			return vz_fail(err, VZ_EXIT_VALUE, 0, "Bad CT ID %s (allowed: 1 to %d)", shown,
-				       VPS_CTID_MAX);
+			return vz_fail(err, VZ_EXIT_VALUE, 0, "Bad CT ID %s (allowed: 1 to %d)",
+				       shown, VPS_CTID_MAX);
 		if (c->ctid == 0 && !(cmd->needs & CLI_ZERO))
-			return vz_fail(err, VZ_EXIT_VALUE, 0, "Only set actions are allowed for CT0");
+			return vz_fail(err, VZ_EXIT_VALUE, 0,
+				       "Only set actions are allowed for CT0");
 		return 0;
 	}
 	if ((cmd->needs & CLI_NEW) || !vps_name_valid(c->word, UINT32_MAX))
@@ -177,7 +180,8 @@ int cli_main(int argc, char **argv, const struct cli_cmd *const tables[], bool f
 	if (!cmd) {
 		char shown[128];
 
-		(void)fprintf(stderr, "Bad command: %s\n", vz_quote(shown, sizeof(shown), argv[at]));
+		(void)fprintf(stderr, "Bad command: %s\n",
+			      vz_quote(shown, sizeof(shown), argv[at]));
 		return VZ_EXIT_USAGE;
 	}
 	return run(&c, cmd, argc - at, argv + at);

@@ -14,9 +14,10 @@ static const struct {
 	char letter;
 	enum vps_param_id id;
 } letters[] = {
-	{ 'p', VP_NUMPROC },	{ 'k', VP_KMEMSIZE },	{ 'b', VP_TCPRCVBUF }, { 'l', VP_LOCKEDPAGES },
-	{ 'n', VP_NUMFILE },	{ 'f', VP_NUMFLOCK },	{ 't', VP_NUMPTY },    { 'i', VP_NUMSIGINFO },
-	{ 'x', VP_DCACHESIZE }, { 'e', VP_NUMIPTENT },
+	{ 'p', VP_NUMPROC },	 { 'k', VP_KMEMSIZE },	 { 'b', VP_TCPRCVBUF },
+	{ 'l', VP_LOCKEDPAGES }, { 'n', VP_NUMFILE },	 { 'f', VP_NUMFLOCK },
+	{ 't', VP_NUMPTY },	 { 'i', VP_NUMSIGINFO }, { 'x', VP_DCACHESIZE },
+	{ 'e', VP_NUMIPTENT },
 };
 
 struct table {
@@ -102,9 +103,11 @@ static int letter_option(const struct cli_cmd *cmd, int c, void *args, struct op
 /* Is @name an option of some command at all? Then it is merely in the wrong place. */
 static bool known_elsewhere(const char *name)
 {
-	static const char *const others[] = { "save", "force", "wait", "fast", "skip-umount", "ostemplate",
-					      "config", "exec", "reset_ub", "setmode", "applyconfig",
-					      "userpasswd", "skip_ve_setup", "skip-remount", "skip-fsck",
+	static const char *const others[] = { "save",		"force",	 "wait",
+					      "fast",		"skip-umount",	 "ostemplate",
+					      "config",		"exec",		 "reset_ub",
+					      "setmode",	"applyconfig",	 "userpasswd",
+					      "skip_ve_setup",	"skip-remount",	 "skip-fsck",
 					      "skip_arpdetect", "offline-resize" };
 	enum vps_mode mode;
 	size_t n = strcspn(name, "=");
@@ -131,8 +134,8 @@ static int unknown(const struct cli_cmd *cmd, const char *text, struct vz_error 
 	return vz_fail(err, exit, 0, "Invalid option: %s", vz_quote(shown, sizeof(shown), text));
 }
 
-int cli_parse(const struct cli_cmd *cmd, int argc, char **argv, void *args, struct op_change **changes,
-	      size_t *nchanges, int *ret_words, struct vz_error *err)
+int cli_parse(const struct cli_cmd *cmd, int argc, char **argv, void *args,
+	      struct op_change **changes, size_t *nchanges, int *ret_words, struct vz_error *err)
 {
 	struct table t = { .n = 0 };
 	int c, r = 0, words = 0;
@@ -144,8 +147,9 @@ int cli_parse(const struct cli_cmd *cmd, int argc, char **argv, void *args, stru
 		const char *seen = optind > 0 ? argv[optind - 1] : "";
 
 		if (c == ':')
-			return vz_fail(err, cmd->needs & CLI_BAD_OPTION_21 ? VZ_EXIT_VALUE : VZ_EXIT_USAGE, 0,
-				       "Option %s needs an argument", seen);
+			return vz_fail(
+				err, cmd->needs & CLI_BAD_OPTION_21 ? VZ_EXIT_VALUE : VZ_EXIT_USAGE,
+				0, "Option %s needs an argument", seen);
 		if (c == '?')
 			return unknown(cmd, seen, err);
 		if (c >= ALIAS_BASE) {
@@ -153,7 +157,8 @@ int cli_parse(const struct cli_cmd *cmd, int argc, char **argv, void *args, stru
 
 			r = cli_add_change(changes, nchanges, a->id, a->mode, optarg);
 		} else if (c >= PARAM_BASE) {
-			r = cli_add_change(changes, nchanges, (enum vps_param_id)(c - PARAM_BASE), PM_SET, optarg);
+			r = cli_add_change(changes, nchanges, (enum vps_param_id)(c - PARAM_BASE),
+					   PM_SET, optarg);
 		} else if (c >= OWN_BASE) {
 			r = own_option(&cmd->opts[c - OWN_BASE], args, optarg);
 		} else {

@@ -68,7 +68,7 @@ static void add_flags(struct vz_buf *b, const json_t *flags)
 	const char *name, *sep = "";
 	json_t *on;
 
-	json_object_foreach((json_t *)flags, name, on) {
+	json_object_foreach ((json_t *)flags, name, on) {
 		vz_buf_str(b, sep);
 		add_safe(b, name);
 		vz_buf_str(b, json_is_true(on) ? ":on" : ":off");
@@ -246,7 +246,7 @@ static void add_json(struct vz_buf *b, const struct out_column *c, const json_t 
 
 	if (json_is_array(v) && json_array_size(v) > 0) {
 		vz_buf_str(b, "[");
-		json_array_foreach(v, i, item) {
+		json_array_foreach (v, i, item) {
 			vz_buf_fmt(b, "%s\n%*s", first ? "" : ",", indent + 2, "");
 			add_scalar(b, c->kind, item);
 			first = false;
@@ -254,7 +254,7 @@ static void add_json(struct vz_buf *b, const struct out_column *c, const json_t 
 		vz_buf_fmt(b, "\n%*s]", indent, "");
 	} else if (json_is_object(v) && json_object_size(v) > 0) {
 		vz_buf_str(b, "{");
-		json_object_foreach((json_t *)v, name, item) {
+		json_object_foreach ((json_t *)v, name, item) {
 			add_key(b, name, indent + 2, first);
 			if (c->kind == OUT_MEMBER && json_is_null(item))
 				vz_buf_str(b, "0");
@@ -284,7 +284,7 @@ void out_json(struct vz_buf *b, const struct out_column *const *cols, size_t n, 
 	size_t r;
 
 	vz_buf_str(b, "[");
-	json_array_foreach(rows, r, row) {
+	json_array_foreach (rows, r, row) {
 		vz_buf_str(b, r ? ",\n  {" : "\n  {");
 		for (size_t i = 0; i < n; i++) {
 			if (repeated(cols, i))

@@ -13,21 +13,21 @@
  */
 
 enum out_kind {
-	OUT_INT,     /* integer */
-	OUT_REAL,    /* number, "%g" in both views */
-	OUT_TEXT,    /* string; cut to the width unless last */
-	OUT_LIST,    /* array of strings; the first one only unless last */
-	OUT_YESNO,   /* boolean */
-	OUT_FLAGS,   /* object name -> boolean; text "a:on,b:off" */
-	OUT_UPTIME,  /* seconds; JSON 3 decimals, text "003d07h:22m:05s"; sorts longest first */
+	OUT_INT, /* integer */
+	OUT_REAL, /* number, "%g" in both views */
+	OUT_TEXT, /* string; cut to the width unless last */
+	OUT_LIST, /* array of strings; the first one only unless last */
+	OUT_YESNO, /* boolean */
+	OUT_FLAGS, /* object name -> boolean; text "a:on,b:off" */
+	OUT_UPTIME, /* seconds; JSON 3 decimals, text "003d07h:22m:05s"; sorts longest first */
 	OUT_LOADAVG, /* array of numbers; JSON with 2 decimals, text "1.23/0.50/0.10" */
-	OUT_MEMBER,  /* object of integers, in JSON 0 when absent; text is the one called @member */
+	OUT_MEMBER, /* object of integers, in JSON 0 when absent; text is the one called @member */
 };
 
 enum out_flag {
-	OUT_DASH_ZERO = 1,	  /* text: "-" for 0 */
-	OUT_NULL_ZERO = 2,	  /* JSON: 0 for an absent value */
-	OUT_NO_JSON = 4,	  /* a view of another column; refused in JSON */
+	OUT_DASH_ZERO = 1, /* text: "-" for 0 */
+	OUT_NULL_ZERO = 2, /* JSON: 0 for an absent value */
+	OUT_NO_JSON = 4, /* a view of another column; refused in JSON */
 	OUT_HEADER_OPPOSITE = 8, /* the header is aligned the other way (a quirk clients know) */
 };
 

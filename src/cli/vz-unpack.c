@@ -22,9 +22,9 @@ static int usage(struct vz_error *err, const char *arg)
 	char quoted[100];
 
 	return vz_fail(err, VZ_EXIT_USAGE, 0,
-		"vz-unpack: bad argument '%s'; it is run by vzctl: "
-		"[--check] [--shift N] [--max-bytes N] [--max-entries N]",
-		vz_quote(quoted, sizeof(quoted), arg));
+		       "vz-unpack: bad argument '%s'; it is run by vzctl: "
+		       "[--check] [--shift N] [--max-bytes N] [--max-entries N]",
+		       vz_quote(quoted, sizeof(quoted), arg));
 }
 
 static int parse(int argc, char **argv, struct tpl_untar *ret, struct vz_error *err)
@@ -33,9 +33,9 @@ static int parse(int argc, char **argv, struct tpl_untar *ret, struct vz_error *
 		const char *name;
 		uint64_t *value, max;
 	} numbers[] = {
-		{"--shift", &ret->shift, UINT32_MAX / 2},
-		{"--max-bytes", &ret->max_bytes, INT64_MAX},
-		{"--max-entries", &ret->max_entries, INT64_MAX},
+		{ "--shift", &ret->shift, UINT32_MAX / 2 },
+		{ "--max-bytes", &ret->max_bytes, INT64_MAX },
+		{ "--max-entries", &ret->max_entries, INT64_MAX },
 	};
 
 	for (int i = 1; i < argc; i++) {
@@ -57,7 +57,7 @@ static int parse(int argc, char **argv, struct tpl_untar *ret, struct vz_error *
 
 static int unpack(int argc, char **argv, struct vz_error *err)
 {
-	struct tpl_untar want = {.max_entries = ENTRIES_DEFAULT};
+	struct tpl_untar want = { .max_entries = ENTRIES_DEFAULT };
 	VZ_FD int root = -EBADF;
 	int r = parse(argc, argv, &want, err);
 
@@ -65,7 +65,7 @@ static int unpack(int argc, char **argv, struct vz_error *err)
 		return r;
 	if (!want.check && fcntl(UNPACK_FD_TARGET, F_GETFD) < 0)
 		return vz_fail(err, VZ_EXIT_USAGE, errno,
-			"vz-unpack: no directory on descriptor %d", UNPACK_FD_TARGET);
+			       "vz-unpack: no directory on descriptor %d", UNPACK_FD_TARGET);
 	/* Names stay the bytes they are; in the C locale libarchive would turn the others into '?'.
 	 */
 	if (!setlocale(LC_CTYPE, "C.UTF-8"))
@@ -87,7 +87,7 @@ const char *__asan_default_options(void)
 
 int main(int argc, char **argv)
 {
-	struct vz_error err = {0};
+	struct vz_error err = { 0 };
 
 	if (unpack(argc, argv, &err) == 0)
 		return 0;

@@ -238,25 +238,31 @@ static json_t *get_disk(const struct out_column *c, const void *row)
 
 #define CONF OP_NEED_CONF
 #define RUN  OP_NEED_RUNNING
-#define COL(col, head, wide, type, flag, need, getter, id) \
-	{ .name = col, .header = head, .width = wide, .kind = type, .flags = flag, \
-	  .needs = need, .get = getter, .arg = id }
-#define TEXT(col, head, wide, id) COL(col, head, wide, OUT_TEXT, 0, CONF, get_text, VP_##id)
-#define LIST(col, head, wide, id) COL(col, head, wide, OUT_LIST, 0, CONF, get_list, VP_##id)
+#define COL(col, head, wide, type, flag, need, getter, id)                                         \
+	{                                                                                          \
+		.name = col, .header = head, .width = wide, .kind = type, .flags = flag,           \
+		.needs = need, .get = getter, .arg = id                                            \
+	}
+#define TEXT(col, head, wide, id)      COL(col, head, wide, OUT_TEXT, 0, CONF, get_text, VP_##id)
+#define LIST(col, head, wide, id)      COL(col, head, wide, OUT_LIST, 0, CONF, get_list, VP_##id)
 #define NUM(col, head, wide, flag, id) COL(col, head, wide, OUT_INT, flag, CONF, get_u64, VP_##id)
-#define MEMBER(col, head, flag, need, getter, id, what) \
-	{ .name = col, .header = head, .width = 10, .kind = OUT_MEMBER, .flags = flag, \
-	  .needs = need, .member = what, .get = getter, .arg = VP_##id }
-#define UBC(col, head, need, id) \
-	MEMBER(col, head, 0, CONF | RUN | (need), get_ubc, id, "held"), \
-	MEMBER(col ".m", head ".M", OUT_NO_JSON, CONF | RUN | (need), get_ubc, id, "maxheld"), \
-	MEMBER(col ".b", head ".B", OUT_NO_JSON, CONF, get_ubc, id, "barrier"), \
-	MEMBER(col ".l", head ".L", OUT_NO_JSON, CONF, get_ubc, id, "limit"), \
-	MEMBER(col ".f", head ".F", OUT_NO_JSON, CONF | RUN | (need), get_ubc, id, "failcnt")
-#define DISK(col, head, id) \
-	MEMBER(col, head, 0, CONF, get_disk, id, "usage"), \
-	MEMBER(col ".s", head ".S", OUT_NO_JSON, CONF, get_disk, id, "softlimit"), \
-	MEMBER(col ".h", head ".H", OUT_NO_JSON, CONF, get_disk, id, "hardlimit")
+#define MEMBER(col, head, flag, need, getter, id, what)                                            \
+	{                                                                                          \
+		.name = col, .header = head, .width = 10, .kind = OUT_MEMBER, .flags = flag,       \
+		.needs = need, .member = what, .get = getter, .arg = VP_##id                       \
+	}
+#define UBC(col, head, need, id)                                                                   \
+	MEMBER(col, head, 0, CONF | RUN | (need), get_ubc, id, "held"),                            \
+		MEMBER(col ".m", head ".M", OUT_NO_JSON, CONF | RUN | (need), get_ubc, id,         \
+		       "maxheld"),                                                                 \
+		MEMBER(col ".b", head ".B", OUT_NO_JSON, CONF, get_ubc, id, "barrier"),            \
+		MEMBER(col ".l", head ".L", OUT_NO_JSON, CONF, get_ubc, id, "limit"),              \
+		MEMBER(col ".f", head ".F", OUT_NO_JSON, CONF | RUN | (need), get_ubc, id,         \
+		       "failcnt")
+#define DISK(col, head, id)                                                                        \
+	MEMBER(col, head, 0, CONF, get_disk, id, "usage"),                                         \
+		MEMBER(col ".s", head ".S", OUT_NO_JSON, CONF, get_disk, id, "softlimit"),         \
+		MEMBER(col ".h", head ".H", OUT_NO_JSON, CONF, get_disk, id, "hardlimit")
 
 static const struct out_column columns[] = {
 	COL("ctid", "CTID", 10, OUT_INT, 0, 0, get_ctid, 0),
@@ -276,8 +282,13 @@ static const struct out_column columns[] = {
 	LIST("configured_ip", "IP_ADDR", -15, IP_ADDRESS),
 	LIST("nameserver", "NAMESERVER", -15, NAMESERVER),
 	LIST("searchdomain", "SEARCHDOMAIN", -15, SEARCHDOMAIN),
-	{ .name = "status", .header = "STATUS", .width = -9, .kind = OUT_TEXT,
-	  .needs = OP_NEED_RUNNING | OP_NEED_STATUS, .words = status_words, .get = get_status },
+	{ .name = "status",
+	  .header = "STATUS",
+	  .width = -9,
+	  .kind = OUT_TEXT,
+	  .needs = OP_NEED_RUNNING | OP_NEED_STATUS,
+	  .words = status_words,
+	  .get = get_status },
 	UBC("kmemsize", "KMEMSIZE", 0, KMEMSIZE),
 	UBC("lockedpages", "LOCKEDP", 0, LOCKEDPAGES),
 	UBC("privvmpages", "PRIVVMP", 0, PRIVVMPAGES),

@@ -408,8 +408,8 @@ int main(int argc, char **argv)
 	int r;
 
 	/* a bad line in somebody's configuration is vzctl's to tell; stderr stays clean here */
-	vz_log_init(&(struct vz_log_setup){
-		.program = "vzlist", .tty_level = -2, .file_level = -2 });
+	vz_log_init(
+		&(struct vz_log_setup){ .program = "vzlist", .tty_level = -2, .file_level = -2 });
 	if (take_argv(&a, argc, argv) < 0)
 		return 1;
 	if (a.help) {

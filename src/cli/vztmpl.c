@@ -21,9 +21,7 @@
 #define VZ_DATADIR "/usr/share/croft"
 #endif
 
-enum { ENV_MAX = 16,
-	RECIPE_LACKS_TOOL = 69,
-	SCHEMA = 1 };
+enum { ENV_MAX = 16, RECIPE_LACKS_TOOL = 69, SCHEMA = 1 };
 
 struct args {
 	bool json, force;
@@ -32,8 +30,8 @@ struct args {
 
 static int no_name(struct vz_error *err)
 {
-	return vz_fail(
-		err, VZ_EXIT_USAGE, 0, "vztmpl: name of a template missing; see vztmpl --help");
+	return vz_fail(err, VZ_EXIT_USAGE, 0,
+		       "vztmpl: name of a template missing; see vztmpl --help");
 }
 
 /* ---- list ---- */
@@ -68,8 +66,8 @@ static json_t *info_json(const struct tpl_info *t)
 	for (size_t i = 0; i < t->npins; i++)
 		(void)json_array_append_new(used, json_integer(t->pins[i].ctid));
 	return json_pack("{s:s,s:o,s:I,s:o,s:o}", "name", t->name, "format",
-		t->format[0] ? json_string(t->format) : json_null(), "size",
-		(json_int_t)t->size_bytes, "generations", gens, "used_by", used);
+			 t->format[0] ? json_string(t->format) : json_null(), "size",
+			 (json_int_t)t->size_bytes, "generations", gens, "used_by", used);
 }
 
 static int list_json(const struct tpl_info *list, size_t n, struct vz_error *err)
@@ -80,7 +78,7 @@ static int list_json(const struct tpl_info *list, size_t n, struct vz_error *err
 	for (size_t i = 0; i < n; i++)
 		(void)json_array_append_new(rows, info_json(&list[i]));
 	if (json_object_set_new(all, "schema", json_integer(SCHEMA)) < 0 ||
-		json_object_set_new(all, "templates", rows) < 0 || json_array_size(rows) != n)
+	    json_object_set_new(all, "templates", rows) < 0 || json_array_size(rows) != n)
 		return vz_fail(err, VZ_EXIT_SYSTEM, ENOMEM, "list");
 	if (json_dumpf(all, stdout, JSON_INDENT(2)) < 0 || fputc('\n', stdout) == EOF)
 		return vz_fail(err, VZ_EXIT_SYSTEM, EIO, "write the list");
@@ -95,7 +93,7 @@ static void list_text(const struct tpl_info *list, size_t n)
 		if ((int)strlen(list[i].name) > width)
 			width = (int)strlen(list[i].name);
 	printf("%-*s %-8s %6s %11s  %s\n", width, "NAME", "FORMAT", "SIZE", "GENERATIONS",
-		"USED BY");
+	       "USED BY");
 	for (size_t i = 0; i < n; i++) {
 		const struct tpl_info *t = &list[i];
 		char size[32] = "-";
@@ -103,7 +101,7 @@ static void list_text(const struct tpl_info *list, size_t n)
 		if (t->format[0])
 			(void)human(size, sizeof(size), t->size_bytes);
 		printf("%-*s %-8s %6s %11zu  ", width, t->name, t->format[0] ? t->format : "-",
-			size, t->generations.n);
+		       size, t->generations.n);
 		for (size_t p = 0; p < t->npins; p++)
 			printf("%s%u", p ? "," : "", t->pins[p].ctid);
 		puts(t->npins ? "" : "-");
@@ -157,7 +155,7 @@ static int cmd_verify(const struct vps_config *global, const struct args *a, str
 	if (n < 0)
 		return (int)n;
 	for (ssize_t i = 0; i < n; i++) {
-		struct vz_error one = {0};
+		struct vz_error one = { 0 };
 
 		if (!list[i].format[0] || verify_one(global, list[i].name, &one) == 0)
 			continue;
@@ -175,8 +173,8 @@ static int cmd_remove(const struct vps_config *global, const struct args *a, str
 
 /* ---- build ---- */
 
-static bool recipe_in(
-	const char *dir, const char *name, char ret_dir[PATH_MAX], char ret_path[PATH_MAX])
+static bool recipe_in(const char *dir, const char *name, char ret_dir[PATH_MAX],
+		      char ret_path[PATH_MAX])
 {
 	struct stat st;
 
@@ -185,35 +183,36 @@ static bool recipe_in(
 	return stat(ret_path, &st) == 0 && S_ISREG(st.st_mode) && access(ret_path, X_OK) == 0;
 }
 
-static int find_recipe(
-	const char *name, char ret_dir[PATH_MAX], char ret_path[PATH_MAX], struct vz_error *err)
+static int find_recipe(const char *name, char ret_dir[PATH_MAX], char ret_path[PATH_MAX],
+		       struct vz_error *err)
 {
 	const char *data = secure_getenv("CROFT_DATADIR");
 
 	if (!data)
 		data = VZ_DATADIR;
 	if (recipe_in(vps_paths()->etc, name, ret_dir, ret_path) ||
-		recipe_in(data, name, ret_dir, ret_path))
+	    recipe_in(data, name, ret_dir, ret_path))
 		return 0;
 	return vz_fail(err, VZ_EXIT_NOSCRIPT, ENOENT,
-		"no recipe %s in %s/templates or %s/templates", name, vps_paths()->etc, data);
+		       "no recipe %s in %s/templates or %s/templates", name, vps_paths()->etc,
+		       data);
 }
 
 /* The recipe sees little of our environment: what it is to make, and the way to the network. */
 static int run_recipe(const char *recipe, const char *dir, const char *name, const char *out,
-	struct vz_error *err)
+		      struct vz_error *err)
 {
-	static const char *const passed[] = {"TMPDIR", "http_proxy", "https_proxy", "ftp_proxy",
-		"no_proxy", "SOURCE_DATE_EPOCH"};
-	const char *argv[] = {recipe, NULL};
-	const char *env[ENV_MAX + 1] = {VZ_PATH_ENV, "HOME=/root", "LC_ALL=C.UTF-8"};
-	struct vz_run how = {.env = env, .stdout_fd = STDERR_FILENO};
-	VZ_LIST struct vz_list own = {0};
+	static const char *const passed[] = { "TMPDIR",	   "http_proxy", "https_proxy",
+					      "ftp_proxy", "no_proxy",	 "SOURCE_DATE_EPOCH" };
+	const char *argv[] = { recipe, NULL };
+	const char *env[ENV_MAX + 1] = { VZ_PATH_ENV, "HOME=/root", "LC_ALL=C.UTF-8" };
+	struct vz_run how = { .env = env, .stdout_fd = STDERR_FILENO };
+	VZ_LIST struct vz_list own = { 0 };
 	size_t n = 3;
 	int r = 0;
 
 	for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]) + 3; i++) {
-		const char *keys[] = {"NAME", "OUT", "RECIPES"}, *values[] = {name, out, dir};
+		const char *keys[] = { "NAME", "OUT", "RECIPES" }, *values[] = { name, out, dir };
 		const char *key = i < 3 ? keys[i] : passed[i - 3];
 		const char *value = i < 3 ? values[i] : secure_getenv(key);
 		VZ_FREE char *text = value ? vz_fmt("%s=%s", key, value) : NULL;
@@ -294,10 +293,10 @@ static const struct {
 	const char *name;
 	int (*run)(const struct vps_config *, const struct args *, struct vz_error *);
 } commands[] = {
-	{"build", cmd_build},
-	{"list", cmd_list},
-	{"verify", cmd_verify},
-	{"remove", cmd_remove},
+	{ "build", cmd_build },
+	{ "list", cmd_list },
+	{ "verify", cmd_verify },
+	{ "remove", cmd_remove },
 };
 
 static void help(void)
@@ -317,14 +316,14 @@ static void help(void)
 static int run(int argc, char **argv, struct vz_error *err)
 {
 	static const struct option options[] = {
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},
-		{"json", no_argument, NULL, 'j'},
-		{"force", no_argument, NULL, 'f'},
-		{NULL, 0, NULL, 0},
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "force", no_argument, NULL, 'f' },
+		{ NULL, 0, NULL, 0 },
 	};
-	VPS_CONFIG struct vps_config global = {0};
-	struct args a = {0};
+	VPS_CONFIG struct vps_config global = { 0 };
+	struct args a = { 0 };
 	int c, r;
 
 	while ((c = getopt_long(argc, argv, "hjf", options, NULL)) != -1) {
@@ -343,16 +342,16 @@ static int run(int argc, char **argv, struct vz_error *err)
 	}
 	if (optind == argc || argc - optind > 2)
 		return vz_fail(err, VZ_EXIT_USAGE, 0,
-			"vztmpl: one command and at most one name; "
-			"see vztmpl --help");
+			       "vztmpl: one command and at most one name; "
+			       "see vztmpl --help");
 	a.name = argv[optind + 1]; /* argv ends with NULL */
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (!vz_streq(argv[optind], commands[i].name))
 			continue;
 		if ((a.json && commands[i].run != cmd_list) ||
-			(a.force && commands[i].run != cmd_build))
+		    (a.force && commands[i].run != cmd_build))
 			return vz_fail(err, VZ_EXIT_USAGE, 0, "vztmpl: %s has no such option",
-				commands[i].name);
+				       commands[i].name);
 		r = vps_load_global(&global, err);
 		return r < 0 ? r : commands[i].run(&global, &a, err);
 	}
@@ -361,10 +360,10 @@ static int run(int argc, char **argv, struct vz_error *err)
 
 int main(int argc, char **argv)
 {
-	struct vz_error err = {0};
+	struct vz_error err = { 0 };
 	int r;
 
-	vz_log_init(&(struct vz_log_setup){.program = "vztmpl"});
+	vz_log_init(&(struct vz_log_setup){ .program = "vztmpl" });
 	r = run(argc, argv, &err);
 	if (fflush(stdout) == EOF && r == 0)
 		r = vz_fail(&err, VZ_EXIT_SYSTEM, errno, "write");

@@ -44,7 +44,8 @@ static int join_groups(const struct ctx_orders *o, const struct mon_fds *f, stru
 /* Limits that a user namespace takes from its maker: they hold for all of the VPS together. */
 static void namespace_limits(void)
 {
-	static const int what[] = { RLIMIT_NPROC, RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE, RLIMIT_MEMLOCK };
+	static const int what[] = { RLIMIT_NPROC, RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE,
+				    RLIMIT_MEMLOCK };
 
 	for (size_t i = 0; i < sizeof(what) / sizeof(*what); i++) {
 		struct rlimit l;
@@ -185,7 +186,8 @@ static void init_main(const struct ctx_orders *o, const struct mon_fds *f)
 	if (r == 0 && o->has_script) {
 		r = run_start_script(f->script);
 		if (r != 0) {
-			(void)vz_fail(&err, VZ_EXIT_SCRIPT, 0, "start script of the VPS failed (%d)", r);
+			(void)vz_fail(&err, VZ_EXIT_SCRIPT, 0,
+				      "start script of the VPS failed (%d)", r);
 			die(f, &err);
 		}
 	}

@@ -19,12 +19,13 @@ struct ctx_start {
 
 /* Descriptors that go along with the orders; -1 = absent. Borrowed by ctx_spawn. */
 struct ctx_fds {
-	int root;	 /* detached mount of the VPS's root */
-	int seccomp;	 /* compiled filter, sealed file */
+	int root; /* detached mount of the VPS's root */
+	int seccomp; /* compiled filter, sealed file */
 	int start_script; /* CTID.start, sealed file */
-	int procs[12];	 /* cgroup.procs of payload and of each v1 group */
+	int procs[12]; /* cgroup.procs of payload and of each v1 group */
 	size_t nprocs;
-	int volumes[CTX_VOLUMES]; /* nesting: detached mounts for /var/lib/{docker,containerd,containers} */
+	int volumes
+		[CTX_VOLUMES]; /* nesting: detached mounts for /var/lib/{docker,containerd,containers} */
 	size_t nvolumes;
 };
 
@@ -38,7 +39,8 @@ int ctx_spawn(const struct ctx_orders *o, const struct ctx_fds *fds, struct ctx_
 	      struct vz_error *err) __attribute__((warn_unused_result));
 
 /** ctx_network_ready - tell the child that its links are there; wait for ROOT, CAGED, SCRIPTS, CONSOLE. */
-int ctx_network_ready(struct ctx_start *s, struct vz_error *err) __attribute__((warn_unused_result));
+int ctx_network_ready(struct ctx_start *s, struct vz_error *err)
+	__attribute__((warn_unused_result));
 
 /**
  * ctx_go - let init run: sends GO, waits for the hang-up of exec, checks that init lives, and tells vzmon that
@@ -81,7 +83,7 @@ enum ctx_exec_flags {
 struct ctx_exec {
 	unsigned int flags;
 	char *const *argv; /* NULL-terminated */
-	const char *type;  /* LOGIN: text typed into the shell first; NULL none */
+	const char *type; /* LOGIN: text typed into the shell first; NULL none */
 };
 
 /**
@@ -105,7 +107,8 @@ int ctx_make_devs(const struct vps_state *st, const struct ctx_dev *devs, size_t
 	__attribute__((warn_unused_result));
 
 /** ctx_set_hostname - the host name of a running VPS. 0 or -errno. */
-int ctx_set_hostname(const struct vps_state *st, const char *name) __attribute__((warn_unused_result));
+int ctx_set_hostname(const struct vps_state *st, const char *name)
+	__attribute__((warn_unused_result));
 
 /** ctx_console - attach the terminal to the console of a running VPS until ESC . or end of file. 0 or -errno. */
 int ctx_console(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));

@@ -67,9 +67,9 @@ int ctx_seal_self(char *const argv[])
 /* ---- inside ---- */
 
 /*
- * A leaf below the group that belongs to the VPS, so that its systemd may move what logs in (su, a scope) into a session
- * of its own; from a group beside it the kernel refuses that. The leaf is the host's: the tenant cannot freeze or fill
- * it. Where he put one of his own, or spoiled the group, CTID/host it is.
+ * A leaf below the group that belongs to the VPS, so that its systemd may move what logs in (su, a scope)
+ * into a session of its own; from a group beside it the kernel refuses that. The leaf is the host's: the tenant
+ * cannot freeze or fill it. Where he put one of his own, or spoiled the group, CTID/host it is.
  */
 static int open_leaf(const char *dir)
 {
@@ -99,14 +99,16 @@ static int open_groups(const struct vps_state *st, struct exec_group g[GROUPS_MA
 		const char *dir = strchr(st->cgroups.v[i], '=') + 1;
 		bool v2 = !strncmp(st->cgroups.v[i], "v2=", 3);
 		char path[PATH_MAX];
-		int fd = vz_openat(AT_FDCWD, vps_path(path, "%s%s/cgroup.procs", dir, v2 ? "/host" : ""),
+		int fd = vz_openat(AT_FDCWD,
+				   vps_path(path, "%s%s/cgroup.procs", dir, v2 ? "/host" : ""),
 				   O_WRONLY, 0);
 
 		if (fd == -ENOENT)
 			continue;
 		if (fd < 0 || *ret_n == GROUPS_MAX)
 			return fd < 0 ? fd : -E2BIG;
-		g[(*ret_n)++] = (struct exec_group){ .procs = fd, .leaf = v2 ? open_leaf(dir) : -1 };
+		g[(*ret_n)++] =
+			(struct exec_group){ .procs = fd, .leaf = v2 ? open_leaf(dir) : -1 };
 	}
 	return 0;
 }
@@ -114,7 +116,8 @@ static int open_groups(const struct vps_state *st, struct exec_group g[GROUPS_MA
 static int join_groups(struct exec_group *g, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		if ((g[i].leaf < 0 || write(g[i].leaf, "0", 1) < 0) && write(g[i].procs, "0", 1) < 0)
+		if ((g[i].leaf < 0 || write(g[i].leaf, "0", 1) < 0) &&
+		    write(g[i].procs, "0", 1) < 0)
 			return -errno;
 		vz_closep(&g[i].leaf);
 		vz_closep(&g[i].procs);
@@ -141,8 +144,10 @@ static void run_program(const struct ctx_exec *x)
 	static const char *const shells[] = { "/bin/bash", "/bin/sh" };
 	static const char *const env[] = { "HOME=/", "TERM=linux", VZ_PATH_ENV, NULL };
 	char term[128];
-	const char *login_env[] = { "HISTFILE=/dev/null", "HOME=/root", "USER=root", "LOGNAME=root", term,
-				    VZ_PATH_ENV, NULL };
+	const char *login_env[] = {
+		"HISTFILE=/dev/null", "HOME=/root", "USER=root", "LOGNAME=root", term,
+		VZ_PATH_ENV,	      NULL
+	};
 	const char *have = getenv("TERM");
 
 	(void)snprintf(term, sizeof(term), "TERM=%s", have ? have : "linux");
@@ -331,7 +336,8 @@ int ctx_exec_run(const struct vps_state *st, uint32_t ctid, const struct ctx_exe
 		return vz_fail(err, VZ_EXIT_NOT_RUNNING, 0, "Container is not running");
 	if (st->seccomp) {
 		seccomp = vz_openat(AT_FDCWD,
-				    vps_path(path, "%s/%u/seccomp.bpf", vps_paths()->run, ctid), O_RDONLY, 0);
+				    vps_path(path, "%s/%u/seccomp.bpf", vps_paths()->run, ctid),
+				    O_RDONLY, 0);
 		if (seccomp < 0)
 			return vz_fail(err, VZ_EXIT_SYSTEM, -seccomp, "open %s", path);
 	}
@@ -345,7 +351,8 @@ int ctx_exec_run(const struct vps_state *st, uint32_t ctid, const struct ctx_exe
 		joiner(sk[1], st, pidfd, seccomp, x, ttys);
 	}
 	vz_closep(&sk[1]);
-	r = pid < 0 ? vz_fail(err, VZ_EXIT_SYSTEM, errno, "fork") : converse(sk[0], pid, x, ttys, err);
+	r = pid < 0 ? vz_fail(err, VZ_EXIT_SYSTEM, errno, "fork")
+		    : converse(sk[0], pid, x, ttys, err);
 	vz_closep(&sk[0]);
 	return r;
 }

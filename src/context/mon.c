@@ -49,7 +49,8 @@ static int take_orders(struct mon *m)
 
 static void close_start_fds(struct mon *m)
 {
-	int *const fds[] = { &m->f.protocol, &m->f.root, &m->f.seccomp, &m->f.script, &m->f.console };
+	int *const fds[] = { &m->f.protocol, &m->f.root, &m->f.seccomp, &m->f.script,
+			     &m->f.console };
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
 		vz_closep(fds[i]);
@@ -103,8 +104,8 @@ static void log_end(const struct mon *m, const siginfo_t *si)
 		return;
 	(void)localtime_r(&now, &tm);
 	(void)strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S%z", &tm);
-	n = snprintf(line, sizeof(line), "%s vzmon : CT %u : init ended: %s %d%s\n", stamp, m->o.ctid,
-		     si->si_code == CLD_EXITED ? "status" : "signal", si->si_status,
+	n = snprintf(line, sizeof(line), "%s vzmon : CT %u : init ended: %s %d%s\n", stamp,
+		     m->o.ctid, si->si_code == CLD_EXITED ? "status" : "signal", si->si_status,
 		     si->si_code != CLD_EXITED && si->si_status == SIGHUP ? " (reboot)" : "");
 	if (vz_write_all(fd, line, (size_t)n) < 0)
 		return;
@@ -185,7 +186,8 @@ int mon_main(int control)
 
 	(void)sigaction(SIGPIPE, &ign, NULL);
 	(void)sigaction(SIGHUP, &ign, NULL);
-	(void)sigaction(SIGTERM, &ign, NULL); /* a node shutdown stops VPSes by vzctl, not by killing us */
+	(void)sigaction(SIGTERM, &ign,
+			NULL); /* a node shutdown stops VPSes by vzctl, not by killing us */
 	(void)sigaction(SIGINT, &ign, NULL);
 	r = take_orders(&m);
 	if (r < 0)

@@ -27,7 +27,8 @@ int ctx_notify_open(const struct ctx_start *s, uint64_t uid_base, struct vz_erro
 	(void)snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/%d/root" CTX_NOTIFY_PATH,
 		       (int)s->init_pid);
 	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
-	    fchownat(AT_FDCWD, sa.sun_path, (uid_t)uid_base, (gid_t)uid_base, AT_SYMLINK_NOFOLLOW) < 0)
+	    fchownat(AT_FDCWD, sa.sun_path, (uid_t)uid_base, (gid_t)uid_base, AT_SYMLINK_NOFOLLOW) <
+		    0)
 		return vz_fail(err, VZ_EXIT_WAIT, errno, "bind %s", sa.sun_path);
 	return vz_take_fd(&fd);
 }
@@ -91,7 +92,8 @@ int ctx_set_hostname(const struct vps_state *st, const char *name)
 		return pidfd;
 	pid = fork();
 	if (pid == 0)
-		_exit(setns(pidfd, CLONE_NEWUTS) < 0 || sethostname(name, strlen(name)) < 0 ? errno : 0);
+		_exit(setns(pidfd, CLONE_NEWUTS) < 0 || sethostname(name, strlen(name)) < 0 ? errno
+											    : 0);
 	r = pid < 0 ? -errno : vz_wait(pid);
 	return r > 0 ? -r : r;
 }

@@ -9,7 +9,8 @@
 
 enum { CTX_ORDERS_VERSION = 1, CTX_DEVS = 32, CTX_VOLUMES = 3, CTX_RING = 64 * 1024 };
 
-#define CTX_NOTIFY_PATH "/run/host/notify" /* inside the VPS, as systemd's container interface names it */
+#define CTX_NOTIFY_PATH                                                                            \
+	"/run/host/notify" /* inside the VPS, as systemd's container interface names it */
 
 /** struct ctx_dev - a device node under /dev of the VPS */
 struct ctx_dev {
@@ -26,16 +27,16 @@ struct ctx_dev {
 struct ctx_orders {
 	uint32_t version, ctid, generation;
 	uint64_t uid_base, uid_count;
-	uint64_t caps;		/* bounding set, bit n = capability n */
+	uint64_t caps; /* bounding set, bit n = capability n */
 	uint64_t run_bytes, run_inodes; /* limits of the tmpfs on /run, /tmp and /dev/shm, each */
 	uint8_t nesting, notify, bare, has_seccomp, has_script, nprocs, nvolumes;
 	uint32_t ndevs;
 	struct ctx_dev devs[CTX_DEVS];
 	char hostname[65];
 	char init[64];
-	char rundir[256];   /* /run/vz/CTID */
-	char vzctl[256];    /* run when init ends */
-	char log[256];	    /* vzmon's log file, "" = none */
+	char rundir[256]; /* /run/vz/CTID */
+	char vzctl[256]; /* run when init ends */
+	char log[256]; /* vzmon's log file, "" = none */
 };
 
 #endif

@@ -14,14 +14,14 @@
 
 /** struct mon_fds - descriptors vzmon received with its orders; -1 = absent */
 struct mon_fds {
-	int control;	/* vzctl, until the VPS is started */
-	int protocol;	/* to vzctl, used by builder and init */
+	int control; /* vzctl, until the VPS is started */
+	int protocol; /* to vzctl, used by builder and init */
 	int root, seccomp, script;
 	int procs[12];
 	int volumes[CTX_VOLUMES]; /* detached mounts for the paths in rootfs.c */
-	int console;	/* slave of the console pty */
+	int console; /* slave of the console pty */
 	int console_mnt; /* detached mount of its device file */
-	int mon;	/* builder: tells vzmon init's pid and pidfd */
+	int mon; /* builder: tells vzmon init's pid and pidfd */
 };
 
 /** child_builder - body of the builder; never returns. Host namespaces, root. See child.c. */

@@ -181,9 +181,11 @@ int ctx_console(uint32_t ctid, struct vz_error *err)
 	(void)vps_path(path, "%s/%u/console.sock", vps_paths()->run, ctid);
 	sk = vz_unix_connect(path);
 	if (sk < 0)
-		return vz_fail(err, VZ_EXIT_NOT_RUNNING, -sk, "Unable to attach to the console %s", path);
+		return vz_fail(err, VZ_EXIT_NOT_RUNNING, -sk, "Unable to attach to the console %s",
+			       path);
 	if (vz_recv_fds(sk, &word, 1, &pty, &nfds) != 1)
-		return vz_fail(err, VZ_EXIT_SYSTEM, ECONNRESET, "the console of VPS %u is busy", ctid);
+		return vz_fail(err, VZ_EXIT_SYSTEM, ECONNRESET, "the console of VPS %u is busy",
+			       ctid);
 	(void)printf("Attached to CT %u (ESC . to detach)\n", ctid);
 	(void)fflush(stdout);
 	r = console_loop(sk, nfds ? pty : -1);

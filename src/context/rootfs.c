@@ -56,7 +56,7 @@ static int attach(int mnt, int dir)
 }
 
 static const char *const volume_paths[CTX_VOLUMES] = { "var/lib/docker", "var/lib/containerd",
-						     "var/lib/containers" };
+						       "var/lib/containers" };
 
 struct option {
 	const char *key, *value;
@@ -89,7 +89,8 @@ static int put_tmpfs(int root, const char *name, const struct ctx_orders *o, con
 {
 	char id[24], size[24], nr[24];
 	const struct option opts[] = {
-		{ "uid", id }, { "gid", id }, { "mode", mode }, { "size", size }, { "nr_inodes", nr }, { 0 },
+		{ "uid", id },	  { "gid", id },       { "mode", mode },
+		{ "size", size }, { "nr_inodes", nr }, { 0 },
 	};
 	VZ_FD int dir = open_dir(root, name);
 	VZ_FD int mnt = -EBADF;
@@ -119,7 +120,8 @@ int rootfs_dev_node(int dev, const struct ctx_dev *d)
 		if (up < 0)
 			return up;
 	}
-	if (mknodat(base ? up : dev, base ? base + 1 : d->name, d->mode, makedev(d->major, d->minor)) < 0 &&
+	if (mknodat(base ? up : dev, base ? base + 1 : d->name, d->mode,
+		    makedev(d->major, d->minor)) < 0 &&
 	    errno != EEXIST)
 		return -errno;
 	return 0;
@@ -168,7 +170,8 @@ static int put_console(int dev, int mnt)
 static int put_dev(int root, const struct ctx_orders *o, const struct mon_fds *f)
 {
 	VZ_FD int dev = -EBADF;
-	int r = put_tmpfs(root, "dev", o, "0755", 1 << 20, 4096, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+	int r = put_tmpfs(root, "dev", o, "0755", 1 << 20, 4096,
+			  MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
 
 	if (r < 0)
 		return r;
@@ -255,7 +258,8 @@ int rootfs_build(const struct ctx_orders *o, const struct mon_fds *f, struct vz_
 	r = put_volumes(root, o, f);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "attach the volumes for nesting");
-	if (fchdir(root) < 0) /* for rootfs_enter: the copy of the mounts takes the working directory along */
+	if (fchdir(root) <
+	    0) /* for rootfs_enter: the copy of the mounts takes the working directory along */
 		return vz_fail(err, VZ_EXIT_ENVCREATE, errno, "enter the root");
 	return 0;
 }
@@ -275,13 +279,17 @@ static int put_fs(int root, const char *name, const char *type, const struct opt
 	if (mnt < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, -mnt, "mount %s for the VPS", type);
 	r = attach(mnt, dir);
-	return r < 0 ? vz_fail(err, VZ_EXIT_ENVCREATE, -r, "mount %s at /%s of the VPS", type, name) : 0;
+	return r < 0 ? vz_fail(err, VZ_EXIT_ENVCREATE, -r, "mount %s at /%s of the VPS", type, name)
+		     : 0;
 }
 
 static int put_kernel_fs(int root, struct vz_error *err)
 {
 	static const struct option pts[] = {
-		{ "mode", "0620" }, { "ptmxmode", "0666" }, { "gid", "5" }, { 0 },
+		{ "mode", "0620" },
+		{ "ptmxmode", "0666" },
+		{ "gid", "5" },
+		{ 0 },
 	};
 	const unsigned int plain = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 	int r = put_fs(root, "proc", "proc", NULL, plain, err);
@@ -291,7 +299,8 @@ static int put_kernel_fs(int root, struct vz_error *err)
 	if (r == 0)
 		r = put_fs(root, "sys/fs/cgroup", "cgroup2", NULL, plain, err);
 	if (r == 0)
-		r = put_fs(root, "dev/pts", "devpts", pts, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, err);
+		r = put_fs(root, "dev/pts", "devpts", pts, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+			   err);
 	if (r == 0)
 		r = put_fs(root, "dev/mqueue", "mqueue", NULL, plain, err);
 	return r;
@@ -317,8 +326,9 @@ static int bind_over(int root, const char *from, const char *to, bool readonly)
 /* Cosmetic: the wall is the user namespace (root inside can undo these and gains nothing by it). */
 static int put_masks(int root)
 {
-	static const char *const hidden[] = { "proc/kcore", "proc/keys",	 "proc/latency_stats",
-					      "proc/timer_list", "proc/sched_debug", "proc/sysrq-trigger" };
+	static const char *const hidden[] = { "proc/kcore",	    "proc/keys",
+					      "proc/latency_stats", "proc/timer_list",
+					      "proc/sched_debug",   "proc/sysrq-trigger" };
 	static const char *const readonly[] = { "proc/sys", "proc/bus", "proc/fs", "proc/irq" };
 	VZ_FD int net = open_tree(root, "proc/sys/net", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	int r = 0;
@@ -327,7 +337,8 @@ static int put_masks(int root)
 		r = bind_over(root, "dev/null", hidden[i], false);
 	for (size_t i = 0; r == 0 && i < sizeof(readonly) / sizeof(*readonly); i++)
 		r = bind_over(root, readonly[i], readonly[i], true);
-	if (r == 0 && net >= 0) { /* the network namespace is the VPS's own: its settings stay writable */
+	if (r == 0 &&
+	    net >= 0) { /* the network namespace is the VPS's own: its settings stay writable */
 		VZ_FD int spot = vz_open_nolink(root, "proc/sys/net", O_PATH | O_DIRECTORY, 0);
 
 		r = spot < 0 ? spot : attach(net, spot);
@@ -359,8 +370,8 @@ static int change_root(int root)
 
 int rootfs_enter(const struct ctx_orders *o, struct vz_error *err)
 {
-	VZ_FD int root = open_tree(AT_FDCWD, ".",
-				   OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	VZ_FD int root =
+		open_tree(AT_FDCWD, ".", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 	int r;
 
 	(void)umask(022);

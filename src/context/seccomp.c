@@ -16,12 +16,35 @@ enum { FILTER_VERSION = 1, FILTER_MAX = 32768 };
  * of them already; the filter keeps their code out of reach. Answered by EPERM.
  */
 static const char *const denied[] = {
-	"kexec_load",	   "kexec_file_load", "init_module",	   "finit_module",  "delete_module",
-	"create_module",   "query_module",    "get_kernel_syms",   "open_by_handle_at",
-	"swapon",	   "swapoff",	      "acct",		   "iopl",	    "ioperm",
-	"modify_ldt",	   "lookup_dcookie",  "perf_event_open",   "nfsservctl",    "uselib",
-	"vm86",		   "vm86old",	      "settimeofday",	   "clock_settime", "stime",
-	"quotactl",	   "quotactl_fd",     "userfaultfd",	   "move_pages",    "syslog",
+	"kexec_load",
+	"kexec_file_load",
+	"init_module",
+	"finit_module",
+	"delete_module",
+	"create_module",
+	"query_module",
+	"get_kernel_syms",
+	"open_by_handle_at",
+	"swapon",
+	"swapoff",
+	"acct",
+	"iopl",
+	"ioperm",
+	"modify_ldt",
+	"lookup_dcookie",
+	"perf_event_open",
+	"nfsservctl",
+	"uselib",
+	"vm86",
+	"vm86old",
+	"settimeofday",
+	"clock_settime",
+	"stime",
+	"quotactl",
+	"quotactl_fd",
+	"userfaultfd",
+	"move_pages",
+	"syslog",
 };
 /* What container engines inside want back. */
 static const char *const denied_unless_nesting[] = { "bpf" };
@@ -103,8 +126,8 @@ int ctx_seccomp(bool nesting, struct vz_error *err)
 	r = vz_mkdir_p(vps_paths()->run, 0755);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "mkdir %s", vps_paths()->run);
-	(void)vps_path(path, "%s/seccomp-%d-%u.%u.%u-%d.bpf", vps_paths()->run, FILTER_VERSION, v->major,
-		       v->minor, v->micro, nesting);
+	(void)vps_path(path, "%s/seccomp-%d-%u.%u.%u-%d.bpf", vps_paths()->run, FILTER_VERSION,
+		       v->major, v->minor, v->micro, nesting);
 	n = vz_read_file(AT_FDCWD, path, FILTER_MAX, &bytes);
 	if (n > 0) {
 		len = (size_t)n;

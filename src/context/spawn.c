@@ -37,7 +37,8 @@ static void become_vzmon(int control)
 		own_env[n++] = lib_env;
 	}
 	(void)setsid();
-	if (null < 0 || chdir("/") < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
+	if (null < 0 || chdir("/") < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
+	    dup2(null, 2) < 0)
 		_exit(127);
 	if (control == CONTROL_FD) {
 		if (fcntl(control, F_SETFD, 0) < 0)
@@ -116,7 +117,8 @@ static int spawn_steps(const struct ctx_orders *o, struct ctx_start *s, struct v
 	(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)s->init_pid);
 	s->netns = vz_openat(AT_FDCWD, path, O_RDONLY, 0);
 	if (s->netns < 0)
-		return vz_fail(err, VZ_EXIT_ENVCREATE, -s->netns, "open the network namespace of init");
+		return vz_fail(err, VZ_EXIT_ENVCREATE, -s->netns,
+			       "open the network namespace of init");
 	return sync_expect(s->sk, STEP_ROOT, NULL, NULL, err);
 }
 
@@ -162,7 +164,8 @@ int ctx_go(struct ctx_start *s, struct vz_error *err)
 		return m.err.sys > 0 ? -m.err.sys : -EPROTO;
 	}
 	if (n != 0)
-		return vz_fail(err, VZ_EXIT_ENVCREATE, n < 0 ? errno : EPROTO, "init gave no answer");
+		return vz_fail(err, VZ_EXIT_ENVCREATE, n < 0 ? errno : EPROTO,
+			       "init gave no answer");
 	if (vz_pidfd_poll(s->init_pidfd, 0) == 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, 0, "init of the VPS ended at once");
 	r = vz_send_fds(s->mon, "started", sizeof("started"), NULL, 0);

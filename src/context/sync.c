@@ -6,9 +6,9 @@
 #include <sys/socket.h>
 
 static const char *const names[] = {
-	[STEP_NONE] = "none",	  [STEP_BORN] = "born",	  [STEP_MAPPED] = "mapped",
-	[STEP_SPAWNED] = "spawned", [STEP_ROOT] = "root",	  [STEP_NET] = "net",
-	[STEP_CAGED] = "caged",	  [STEP_SCRIPTS] = "scripts", [STEP_CONSOLE] = "console",
+	[STEP_NONE] = "none",	    [STEP_BORN] = "born",	[STEP_MAPPED] = "mapped",
+	[STEP_SPAWNED] = "spawned", [STEP_ROOT] = "root",	[STEP_NET] = "net",
+	[STEP_CAGED] = "caged",	    [STEP_SCRIPTS] = "scripts", [STEP_CONSOLE] = "console",
 	[STEP_GO] = "go",
 };
 
@@ -50,8 +50,9 @@ int sync_expect(int sk, enum start_step want, pid_t *ret_pid, int *ret_fd, struc
 	}
 	if (m.step != want) {
 		vz_closep(&fd);
-		return vz_fail(err, VZ_EXIT_ENVCREATE, EPROTO, "step \"%s\" came where \"%s\" was due",
-			       sync_name(m.step), sync_name(want));
+		return vz_fail(err, VZ_EXIT_ENVCREATE, EPROTO,
+			       "step \"%s\" came where \"%s\" was due", sync_name(m.step),
+			       sync_name(want));
 	}
 	if (ret_pid)
 		*ret_pid = m.pid;

@@ -13,15 +13,15 @@
  */
 enum start_step {
 	STEP_NONE,
-	STEP_BORN,    /* builder: cgroups joined, root built, user namespace made */
-	STEP_MAPPED,  /* vzctl: id maps written */
+	STEP_BORN, /* builder: cgroups joined, root built, user namespace made */
+	STEP_MAPPED, /* vzctl: id maps written */
 	STEP_SPAWNED, /* builder: init cloned; its pidfd rides along */
-	STEP_ROOT,    /* init: pivoted, proc, sysfs, cgroup2, devpts mounted */
-	STEP_NET,     /* vzctl: links are in */
-	STEP_CAGED,   /* init: capabilities, seccomp */
+	STEP_ROOT, /* init: pivoted, proc, sysfs, cgroup2, devpts mounted */
+	STEP_NET, /* vzctl: links are in */
+	STEP_CAGED, /* init: capabilities, seccomp */
 	STEP_SCRIPTS, /* init: CTID.start ran */
 	STEP_CONSOLE, /* init: controlling terminal */
-	STEP_GO,      /* vzctl: state saved */
+	STEP_GO, /* vzctl: state saved */
 };
 
 struct start_msg {

@@ -224,12 +224,9 @@ static int apply_caged(const struct dist_job *job, struct dist_result *ret)
 		unsigned int bit;
 		int (*fn)(const struct dist_job *job, struct vz_error *err);
 	} steps[] = {
-		{ DIST_FIRST, dist_first },
-		{ DIST_HOSTNAME, dist_hostname },
-		{ DIST_DNS, dist_dns },
-		{ DIST_NETWORK, dist_network },
-		{ DIST_BOOT, dist_boot },
-		{ DIST_WAIT, dist_wait },
+		{ DIST_FIRST, dist_first }, { DIST_HOSTNAME, dist_hostname },
+		{ DIST_DNS, dist_dns },	    { DIST_NETWORK, dist_network },
+		{ DIST_BOOT, dist_boot },   { DIST_WAIT, dist_wait },
 	};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {

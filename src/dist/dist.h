@@ -14,11 +14,15 @@
 
 enum dist_what {
 	DIST_HOSTNAME = 1 << 0, /* /etc/hostname and our line in /etc/hosts */
-	DIST_DNS = 1 << 1,	/* /etc/resolv.conf (unless it is a link to systemd-resolved: then a drop-in) */
-	DIST_NETWORK = 1 << 2,	/* systemd-networkd, ifupdown: venet0 is configured from outside */
-	DIST_BOOT = 1 << 3,	/* /fastboot, console login for systemd or inittab */
-	DIST_FIRST = 1 << 4,	/* create: new /etc/machine-id, ssh host keys removed and made anew at boot */
-	DIST_WAIT = 1 << 5,	/* start --wait without systemd: the FIFO and a line in /etc/inittab */
+	DIST_DNS =
+		1
+		<< 1, /* /etc/resolv.conf (unless it is a link to systemd-resolved: then a drop-in) */
+	DIST_NETWORK = 1 << 2, /* systemd-networkd, ifupdown: venet0 is configured from outside */
+	DIST_BOOT = 1 << 3, /* /fastboot, console login for systemd or inittab */
+	DIST_FIRST =
+		1
+		<< 4, /* create: new /etc/machine-id, ssh host keys removed and made anew at boot */
+	DIST_WAIT = 1 << 5, /* start --wait without systemd: the FIFO and a line in /etc/inittab */
 };
 
 #define DIST_FIFO "/.vzfifo" /* as vzctl names it */
@@ -41,7 +45,7 @@ int dist_passwd(int rootfd, int userns_fd, const char *user_pw, struct vz_error 
 	__attribute__((warn_unused_result));
 
 /** dist_init_kind - what /sbin/init is: "systemd", "busybox", "sysvinit", "openrc", "other"; "" = none. */
-int dist_init_kind(int rootfd, int userns_fd, char ret_kind[16], char ret_path[64], struct vz_error *err)
-	__attribute__((warn_unused_result));
+int dist_init_kind(int rootfd, int userns_fd, char ret_kind[16], char ret_path[64],
+		   struct vz_error *err) __attribute__((warn_unused_result));
 
 #endif

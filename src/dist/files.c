@@ -11,8 +11,8 @@
 #include <strings.h>
 
 #define HOSTS_COMMENT "# Auto-generated hostname. Please do not remove this comment."
-#define HOSTS_LOCAL \
-	"127.0.0.1 localhost localhost.localdomain\n" \
+#define HOSTS_LOCAL                                                                                \
+	"127.0.0.1 localhost localhost.localdomain\n"                                              \
 	"::1 localhost ip6-localhost ip6-loopback\n"
 
 static int failed(struct vz_error *err, int r, const char *path)

@@ -267,7 +267,12 @@ static int host_ipv6(const char *ifname, int exit, struct vz_error *err)
 		if (r == -ENOENT)
 			r = net_forward_all6();
 	}
-	return r < 0 ? vz_fail(err, exit, -r, "IPv6 forwarding for %s", ifname) : 0;
+	if (r < 0)
+		return vz_fail(err, exit, -r, "IPv6 forwarding for %s", ifname);
+	r = net_antispoof6(err);
+	if (r < 0)
+		err->exit = exit;
+	return r;
 }
 
 static int host_setup(struct nl_sock *sk, const char *ifname, bool ipv6, struct vz_error *err)

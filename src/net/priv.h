@@ -2,6 +2,8 @@
 #ifndef NET_PRIV_H
 #define NET_PRIV_H
 
+#include "util/error.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -66,5 +68,10 @@ int net_nl_watch(struct nl_sock *sk) __attribute__((warn_unused_result));
 
 /** net_forward_all6 - IPv6 forwarding for the whole host; uplinks still accept advertisements. */
 int net_forward_all6(void) __attribute__((warn_unused_result));
+
+/* antispoof.c */
+
+/** net_antispoof6 - drop packets of VPSes whose IPv6 source is not theirs. Idempotent. Return: 0; -errno with @err. */
+int net_antispoof6(struct vz_error *err) __attribute__((warn_unused_result));
 
 #endif

@@ -90,7 +90,9 @@ static int apply_dev(struct applying *a, struct vz_error *err)
 	if (r < 0 || n == 0)
 		return r;
 	r = ctx_make_devs(a->st, devs, n);
-	return r < 0 ? vz_fail(err, VZ_EXIT_DEVICES, -r, "make the device nodes in VPS %u", a->o->ctid) : 0;
+	return r < 0 ? vz_fail(err, VZ_EXIT_DEVICES, -r, "make the device nodes in VPS %u",
+			       a->o->ctid)
+		     : 0;
 }
 
 static int netns_of(const struct vps_state *st, struct vz_error *err)
@@ -154,7 +156,8 @@ static int dist_running(struct applying *a, unsigned int what, struct vz_error *
 	(void)snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)a->st->init_pid);
 	userns = vz_openat(AT_FDCWD, path, O_RDONLY, 0);
 	if (root < 0 || userns < 0)
-		return vz_fail(err, VZ_EXIT_NOT_RUNNING, -(root < 0 ? root : userns), "open %s", path);
+		return vz_fail(err, VZ_EXIT_NOT_RUNNING, -(root < 0 ? root : userns), "open %s",
+			       path);
 	return dist_apply(root, userns, &a->o->cfg, what, resolv, err);
 }
 
@@ -176,7 +179,8 @@ static int apply_host(struct applying *a, struct vz_error *err)
 	if (!name)
 		return 0;
 	if (strlen(name) > 64)
-		return vz_fail(err, VZ_EXIT_BAD_HOSTNAME, 0, "host name %s is longer than 64 characters", name);
+		return vz_fail(err, VZ_EXIT_BAD_HOSTNAME, 0,
+			       "host name %s is longer than 64 characters", name);
 	r = ctx_set_hostname(a->st, name);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "set host name %s", name);
@@ -198,9 +202,9 @@ static const struct {
 	enum vps_group group;
 	int (*run)(struct applying *a, struct vz_error *err);
 } appliers[] = {
-	{ AG_MEM, apply_mem },	 { AG_PIDS, apply_pids }, { AG_CPU, apply_cpu },
+	{ AG_MEM, apply_mem },	     { AG_PIDS, apply_pids }, { AG_CPU, apply_cpu },
 	{ AG_CPUSET, apply_cpuset }, { AG_DEV, apply_dev },   { AG_NET, apply_net },
-	{ AG_HOST, apply_host }, { AG_DNS, apply_dns },
+	{ AG_HOST, apply_host },     { AG_DNS, apply_dns },
 };
 
 static bool group_changed(enum vps_group group, const bool changed[VP_MAX])
@@ -224,7 +228,8 @@ static void roll_back(const struct applying *a, size_t last)
 		if (a->changed[id] && vps_param_copy(&a->o->cfg, a->old, id) < 0)
 			return;
 	for (size_t i = 0; i <= last; i++)
-		if (group_changed(appliers[i].group, a->changed) && appliers[i].run(&back, &err) < 0)
+		if (group_changed(appliers[i].group, a->changed) &&
+		    appliers[i].run(&back, &err) < 0)
 			vz_warn("WARNING: going back: %s", err.msg);
 	vz_list_clear(&back.missing);
 }

@@ -9,7 +9,8 @@
 #include <fcntl.h>
 #include <sys/wait.h>
 
-static int run(const struct vps_state *st, uint32_t ctid, const struct ctx_exec *x, struct vz_error *err)
+static int run(const struct vps_state *st, uint32_t ctid, const struct ctx_exec *x,
+	       struct vz_error *err)
 {
 	int r = ctx_exec_run(st, ctid, x, err);
 
@@ -22,8 +23,9 @@ static int run(const struct vps_state *st, uint32_t ctid, const struct ctx_exec 
 /* Start the context with a process 1 of ours that only waits, run, and take it down again. */
 static int run_bare(struct op *o, const struct ctx_exec *x, struct vz_error *err)
 {
-	const struct op_start start = { .force = true, .skip_setup = true, .bare = true,
-					.skip_remount = true };
+	const struct op_start start = {
+		.force = true, .skip_setup = true, .bare = true, .skip_remount = true
+	};
 	VPS_STATE struct vps_state st = { 0 };
 	bool was = sto_mounted(o->cfg.ve_root);
 	struct vz_error ignored;
@@ -31,8 +33,9 @@ static int run_bare(struct op *o, const struct ctx_exec *x, struct vz_error *err
 
 	if (r < 0)
 		return r;
-	r = vps_running(o->ctid, &st) ? run(&st, o->ctid, x, err)
-				      : vz_fail(err, VZ_EXIT_NOT_RUNNING, 0, "Container is not running");
+	r = vps_running(o->ctid, &st)
+		    ? run(&st, o->ctid, x, err)
+		    : vz_fail(err, VZ_EXIT_NOT_RUNNING, 0, "Container is not running");
 	if (op_cleanup_dead(o, &ignored) < 0)
 		vz_warn("WARNING: %s", ignored.msg);
 	if (!was && sto_mounted(o->cfg.ve_root) && op_do_umount(o, &ignored) < 0)
@@ -70,7 +73,8 @@ int op_on_root(uint32_t ctid, char *const *argv, struct vz_error *err)
 		return r;
 	if (vps_running(ctid, &st))
 		return run(&st, ctid, &x, err);
-	if (!sto_mounted(o.cfg.ve_root)) /* mounting would run the premount script that perhaps called us */
+	if (!sto_mounted(
+		    o.cfg.ve_root)) /* mounting would run the premount script that perhaps called us */
 		return vz_fail(err, VZ_EXIT_NOT_MOUNTED, 0, "VPS is not mounted");
 	return run_bare(&o, &x, err);
 }

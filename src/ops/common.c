@@ -82,8 +82,9 @@ int op_place(struct op *o, struct sto_place *ret, struct vz_error *err)
 			       o->cfg.ve_layout);
 	if (o->layout->needs_template && !o->lower[0]) {
 		if (!o->cfg.ostemplate || !o->cfg.ostemplate_hash)
-			return vz_fail(err, VZ_EXIT_NO_TEMPLATE, 0,
-				       "OSTEMPLATE and OSTEMPLATE_HASH are needed for the overlay layout");
+			return vz_fail(
+				err, VZ_EXIT_NO_TEMPLATE, 0,
+				"OSTEMPLATE and OSTEMPLATE_HASH are needed for the overlay layout");
 		r = tpl_unpacked(&o->cfg, o->cfg.ostemplate, o->cfg.ostemplate_hash, o->lower, err);
 		if (r < 0)
 			return r;

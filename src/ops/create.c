@@ -24,7 +24,8 @@ struct creating {
 
 /* ---- what it will be ---- */
 
-static int take_text(struct vps_config *c, enum vps_param_id id, const char *text, struct vz_error *err)
+static int take_text(struct vps_config *c, enum vps_param_id id, const char *text,
+		     struct vz_error *err)
 {
 	return text ? vps_param_parse(c, id, PM_SET, text, VS_CLI, err) : 0;
 }
@@ -38,8 +39,9 @@ static int take_sample(struct creating *s, struct vz_error *err)
 	int r;
 
 	if (s->a->sample && s->had_conf)
-		return vz_fail(err, VZ_EXIT_SAMPLE, EEXIST, "configuration %s exists, --config %s is not used",
-			       s->conf, s->a->sample);
+		return vz_fail(err, VZ_EXIT_SAMPLE, EEXIST,
+			       "configuration %s exists, --config %s is not used", s->conf,
+			       s->a->sample);
 	if (s->had_conf) {
 		vz_warn("WARNING: configuration %s exists and is kept", s->conf);
 		r = vps_load_file(c, s->conf, VS_VPS, NULL);
@@ -113,9 +115,11 @@ static int check_private(const struct creating *s, struct vz_error *err)
 	if (lstat(p, &st) < 0)
 		return errno == ENOENT ? 0 : vz_fail(err, VZ_EXIT_NEW_PRIVATE, errno, "%s", p);
 	if (vz_is_mountpoint(p) == 1)
-		return vz_fail(err, VZ_EXIT_NEW_PRIVATE, EBUSY, "Private area %s is a mount point", p);
+		return vz_fail(err, VZ_EXIT_NEW_PRIVATE, EBUSY, "Private area %s is a mount point",
+			       p);
 	if (!empty_dir(p))
-		return vz_fail(err, VZ_EXIT_PRIVATE_EXISTS, EEXIST, "Private area already exists in %s", p);
+		return vz_fail(err, VZ_EXIT_PRIVATE_EXISTS, EEXIST,
+			       "Private area already exists in %s", p);
 	return 0;
 }
 
@@ -147,7 +151,8 @@ static int step_plan(void *arg, struct vz_error *err)
 		return r;
 	s->o->layout = sto_layout(c->ve_layout);
 	if (!s->o->layout)
-		return vz_fail(err, VZ_EXIT_VALUE, 0, "VE_LAYOUT=\"%s\" cannot be made here (allowed: simfs, overlay)",
+		return vz_fail(err, VZ_EXIT_VALUE, 0,
+			       "VE_LAYOUT=\"%s\" cannot be made here (allowed: simfs, overlay)",
 			       c->ve_layout);
 	if (s->o->layout->needs_template) {
 		r = tpl_hash(s->archive, hash, err);
@@ -168,8 +173,10 @@ static int step_config(void *arg, struct vz_error *err)
 	int r;
 
 	for (int id = 0; id < VP_MAX; id++)
-		which[id] = c->source[id] >= VS_VPS && vps_param(id)->when != PW_GLOBAL && id != VP_NAME;
-	which[VP_VE_ROOT] = which[VP_VE_PRIVATE] = which[VP_OSTEMPLATE] = which[VP_VE_LAYOUT] = true;
+		which[id] = c->source[id] >= VS_VPS && vps_param(id)->when != PW_GLOBAL &&
+			    id != VP_NAME;
+	which[VP_VE_ROOT] = which[VP_VE_PRIVATE] = which[VP_OSTEMPLATE] = which[VP_VE_LAYOUT] =
+		true;
 	r = vps_save(c, which, err);
 	if (r < 0)
 		return r;
@@ -203,7 +210,8 @@ static int step_private(void *arg, struct vz_error *err)
 	(void)vps_path(s->tmp, "%s.tmp", o->cfg.ve_private);
 	r = vz_rm_rf(AT_FDCWD, s->tmp); /* of a create that was cut off */
 	if (r < 0 || mkdir(s->tmp, 0755) < 0)
-		return vz_fail(err, VZ_EXIT_NEW_PRIVATE, r < 0 ? -r : errno, "Unable to make %s", s->tmp);
+		return vz_fail(err, VZ_EXIT_NEW_PRIVATE, r < 0 ? -r : errno, "Unable to make %s",
+			       s->tmp);
 	s->userns = vz_userns_open(o->base, o->count);
 	if (s->userns < 0)
 		return vz_fail(err, VZ_EXIT_NEW_PRIVATE, -s->userns, "user namespace");
@@ -270,7 +278,7 @@ static int step_rename(void *arg, struct vz_error *err)
 
 	if (fd >= 0)
 		(void)syncfs(fd); /* a power cut after the rename must find the files */
-	(void)rmdir(p);		  /* an empty one is allowed */
+	(void)rmdir(p); /* an empty one is allowed */
 	if (rename(s->tmp, p) < 0)
 		return vz_fail(err, VZ_EXIT_NEW_PRIVATE, errno, "rename %s", s->tmp);
 	return 0;
@@ -332,16 +340,19 @@ static int check_addresses(const struct op_create *a, uint32_t ctid, struct vz_e
 
 	if (a->extra && vps_is_set(a->extra, VP_NAME) && *a->extra->name) {
 		if (!vps_name_valid(a->extra->name, ctid))
-			return vz_fail(err, VZ_EXIT_NAME, 0, "Name \"%s\" cannot be used: digits alone are a CTID",
+			return vz_fail(err, VZ_EXIT_NAME, 0,
+				       "Name \"%s\" cannot be used: digits alone are a CTID",
 				       a->extra->name);
 		if (vps_name_lookup(a->extra->name, &holder) == 0 && holder != ctid)
 			return vz_fail(err, VZ_EXIT_NAME, 0,
-				       "Conflict: name %s already used by VPS %u", a->extra->name, holder);
+				       "Conflict: name %s already used by VPS %u", a->extra->name,
+				       holder);
 	}
 	return 0;
 }
 
-int op_create(const struct op_env *env, uint32_t ctid, const struct op_create *a, struct vz_error *err)
+int op_create(const struct op_env *env, uint32_t ctid, const struct op_create *a,
+	      struct vz_error *err)
 {
 	OP struct op o;
 	struct creating s = { .o = &o, .a = a, .userns = -1 };

@@ -37,7 +37,8 @@ static void empty_trash_in_background(const char *parent)
 	(void)dup2(null, 1);
 	(void)dup2(null, 2);
 	(void)close_range(3, ~0U, 0);
-	lock = vz_openat(AT_FDCWD, vps_path(path, "%s/rm.lck", vps_paths()->run), O_RDWR | O_CREAT, 0600);
+	lock = vz_openat(AT_FDCWD, vps_path(path, "%s/rm.lck", vps_paths()->run), O_RDWR | O_CREAT,
+			 0600);
 	if (lock >= 0)
 		(void)flock(lock, LOCK_EX);
 	empty_trash(parent);
@@ -66,8 +67,8 @@ static int move_private(const struct op *o, char parent[PATH_MAX], struct vz_err
 
 static void rename_config(uint32_t ctid)
 {
-	static const char *const what[] = { "conf",  "mount",	"umount",     "premount",
-					    "start", "stop",	"postumount" };
+	static const char *const what[] = { "conf",  "mount", "umount",	   "premount",
+					    "start", "stop",  "postumount" };
 
 	for (size_t i = 0; i < sizeof(what) / sizeof(*what); i++) {
 		char from[PATH_MAX], to[PATH_MAX];

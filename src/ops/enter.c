@@ -17,7 +17,8 @@ static int running_state(uint32_t ctid, struct vps_state *ret, struct vz_error *
 	vz_log_ctid(ctid);
 	if (vps_running(ctid, ret))
 		return 0;
-	if (vps_load_file(&cfg, vps_path(path, "%s/%u.conf", vps_paths()->conf, ctid), VS_VPS, NULL) < 0)
+	if (vps_load_file(&cfg, vps_path(path, "%s/%u.conf", vps_paths()->conf, ctid), VS_VPS,
+			  NULL) < 0)
 		return vz_fail(err, VZ_EXIT_NOVECONFIG, ENOENT,
 			       "Container config file does not exist: %s", path);
 	return vz_fail(err, VZ_EXIT_NOT_RUNNING, 0, "Container is not running");

@@ -7,10 +7,10 @@
 
 /* What a list can ask for. No lock is taken: files are replaced by rename, so each is whole. */
 enum op_need {
-	OP_NEED_CONF = 1,    /* the configuration */
+	OP_NEED_CONF = 1, /* the configuration */
 	OP_NEED_RUNNING = 2, /* whether init lives, and since when */
-	OP_NEED_STATUS = 4,  /* of one that does not run: mounted, suspended or stopped */
-	OP_NEED_PIDS = 8,    /* counters of a running one */
+	OP_NEED_STATUS = 4, /* of one that does not run: mounted, suspended or stopped */
+	OP_NEED_PIDS = 8, /* counters of a running one */
 	OP_NEED_MEM = 16,
 	OP_NEED_SWAP = 32,
 };

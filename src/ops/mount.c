@@ -14,8 +14,8 @@ static int private_there(const struct op *o, struct vz_error *err)
 	struct stat st;
 
 	if (stat(o->cfg.ve_private, &st) < 0 || !S_ISDIR(st.st_mode))
-		return vz_fail(err, VZ_EXIT_NO_PRIVATE, ENOENT, "VPS private area %s does not exist",
-			       o->cfg.ve_private);
+		return vz_fail(err, VZ_EXIT_NO_PRIVATE, ENOENT,
+			       "VPS private area %s does not exist", o->cfg.ve_private);
 	return 0;
 }
 
@@ -23,7 +23,8 @@ static int private_there(const struct op *o, struct vz_error *err)
 static char *mount_facts(const struct op *o)
 {
 	return vz_fmt("%s %s %s %llu\n", o->layout->name, o->cfg.ve_private,
-		      o->cfg.ostemplate_hash && o->layout->needs_template ? o->cfg.ostemplate_hash : "-",
+		      o->cfg.ostemplate_hash && o->layout->needs_template ? o->cfg.ostemplate_hash
+									  : "-",
 		      (unsigned long long)o->base);
 }
 
@@ -118,7 +119,8 @@ int op_root_fd(struct op *o, int *ret_root, int *ret_userns, struct vz_error *er
 		return r;
 	userns = vz_userns_open(o->base, o->count);
 	if (userns < 0)
-		return vz_fail(err, VZ_EXIT_ENVCREATE, -userns, "user namespace of VPS %u", o->ctid);
+		return vz_fail(err, VZ_EXIT_ENVCREATE, -userns, "user namespace of VPS %u",
+			       o->ctid);
 	root = sto_clone_root(o->layout, &p, userns, &warnings, err);
 	op_warn_all(&warnings);
 	if (root < 0)
@@ -137,8 +139,8 @@ int op_mount(const struct op_env *env, uint32_t ctid, struct vz_error *err)
 	if (r < 0)
 		return r;
 	if (o.bad)
-		return vz_fail(err, VZ_EXIT_INVALID_CONFIG, 0, "%u bad lines in the configuration of VPS %u",
-			       o.bad, ctid);
+		return vz_fail(err, VZ_EXIT_INVALID_CONFIG, 0,
+			       "%u bad lines in the configuration of VPS %u", o.bad, ctid);
 	r = op_do_mount(&o, false, &was, err);
 	if (r == 0)
 		vz_say(was ? "VPS is already mounted" : "VPS is mounted");

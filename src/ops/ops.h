@@ -18,7 +18,8 @@ struct op_env {
 
 struct op_create {
 	const char *ostemplate, *sample, *layout, *root, *private_dir;
-	const struct vps_config *extra; /* rows given on the command line, source VS_CLI; NULL none */
+	const struct vps_config
+		*extra; /* rows given on the command line, source VS_CLI; NULL none */
 };
 
 struct op_start {
@@ -36,36 +37,38 @@ enum op_setmode { OP_SETMODE_NONE, OP_SETMODE_RESTART, OP_SETMODE_IGNORE };
 struct op_set {
 	bool save, force, reset_ub;
 	enum op_setmode setmode;
-	const char *applyconfig;  /* sample to merge, NULL none */
-	const char *userpasswd;	  /* user:password, NULL none */
+	const char *applyconfig; /* sample to merge, NULL none */
+	const char *userpasswd; /* user:password, NULL none */
 	/* options in the order given: row, how, text */
 	struct op_change {
 		enum vps_param_id id;
 		enum vps_mode mode;
 		const char *text;
-	} *changes;
+	} * changes;
 	size_t nchanges;
 };
 
-int op_create(const struct op_env *env, uint32_t ctid, const struct op_create *a, struct vz_error *err)
-	__attribute__((warn_unused_result));
+int op_create(const struct op_env *env, uint32_t ctid, const struct op_create *a,
+	      struct vz_error *err) __attribute__((warn_unused_result));
 int op_destroy(const struct op_env *env, uint32_t ctid, struct vz_error *err)
 	__attribute__((warn_unused_result));
 int op_mount(const struct op_env *env, uint32_t ctid, struct vz_error *err)
 	__attribute__((warn_unused_result));
 int op_umount(const struct op_env *env, uint32_t ctid, struct vz_error *err)
 	__attribute__((warn_unused_result));
-int op_start(const struct op_env *env, uint32_t ctid, const struct op_start *a, struct vz_error *err)
-	__attribute__((warn_unused_result));
+int op_start(const struct op_env *env, uint32_t ctid, const struct op_start *a,
+	     struct vz_error *err) __attribute__((warn_unused_result));
 int op_stop(const struct op_env *env, uint32_t ctid, const struct op_stop *a, struct vz_error *err)
 	__attribute__((warn_unused_result));
 int op_restart(const struct op_env *env, uint32_t ctid, const struct op_start *start,
-	       const struct op_stop *stop, struct vz_error *err) __attribute__((warn_unused_result));
+	       const struct op_stop *stop, struct vz_error *err)
+	__attribute__((warn_unused_result));
 int op_set(const struct op_env *env, uint32_t ctid, const struct op_set *a, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
 /** op_after_end - init ended by itself: clean up, and start again when it asked for a reboot. Called by vzmon. */
-int op_after_end(uint32_t ctid, bool reboot, struct vz_error *err) __attribute__((warn_unused_result));
+int op_after_end(uint32_t ctid, bool reboot, struct vz_error *err)
+	__attribute__((warn_unused_result));
 
 /** struct op_status_words - the words of the status line */
 struct op_status_words {
@@ -84,7 +87,8 @@ enum op_exec_kind { OP_EXEC_SHELL, OP_EXEC_PLAIN, OP_EXEC_STDIN };
 int op_exec(uint32_t ctid, enum op_exec_kind kind, char *const *argv, struct vz_error *err)
 	__attribute__((warn_unused_result));
 /** op_enter - login shell on a pty; @type: text typed into it first, NULL none. */
-int op_enter(uint32_t ctid, const char *type, struct vz_error *err) __attribute__((warn_unused_result));
+int op_enter(uint32_t ctid, const char *type, struct vz_error *err)
+	__attribute__((warn_unused_result));
 int op_console(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
 /** op_seal - see ctx_seal_self. */
 int op_seal(char *const argv[]) __attribute__((warn_unused_result));

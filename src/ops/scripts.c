@@ -13,7 +13,9 @@ int op_script(const struct op *o, const char *name, struct vz_error *err)
 	const char *root = secure_getenv("CROFT_ROOT"), *lib = secure_getenv("CROFT_LIBEXEC");
 	char own_root[PATH_MAX + 16], own_lib[PATH_MAX + 16];
 	char path[PATH_MAX], veid[32], conf[PATH_MAX + 64], in[PATH_MAX + 64];
-	const char *env[] = { "HOME=/", "TERM=linux", VZ_PATH_ENV, veid, conf, in, NULL, NULL, NULL };
+	const char *env[] = {
+		"HOME=/", "TERM=linux", VZ_PATH_ENV, veid, conf, in, NULL, NULL, NULL
+	};
 	const char *argv[] = { path, NULL };
 	struct vz_run how = { .env = env };
 	struct stat st;
@@ -28,7 +30,8 @@ int op_script(const struct op *o, const char *name, struct vz_error *err)
 		       o->ctid);
 	if (root) { /* a tree of tests: the script's own vzctl must see the same one */
 		(void)snprintf(own_root, sizeof(own_root), "CROFT_ROOT=%s", root);
-		(void)snprintf(own_lib, sizeof(own_lib), "CROFT_LIBEXEC=%s", lib ? lib : vps_paths()->libexec);
+		(void)snprintf(own_lib, sizeof(own_lib), "CROFT_LIBEXEC=%s",
+			       lib ? lib : vps_paths()->libexec);
 		env[6] = own_root;
 		env[7] = own_lib;
 	}

@@ -12,7 +12,8 @@ struct setting {
 	struct op *o;
 	const struct op_set *a;
 	struct vps_config old;
-	struct vps_config live; /* running: IP_ADDRESS as it will be up, which may differ from the file's */
+	struct vps_config
+		live; /* running: IP_ADDRESS as it will be up, which may differ from the file's */
 	bool changed[VP_MAX];
 	bool running;
 	struct vps_state st;
@@ -56,9 +57,10 @@ static int take_changes(struct setting *s, struct vz_error *err)
 
 static int take_applyconfig(struct setting *s, struct vz_error *err)
 {
-	static const enum vps_param_id own[] = { VP_HOSTNAME, VP_IP_ADDRESS, VP_OSTEMPLATE, VP_VE_ROOT,
-						 VP_VE_PRIVATE, VP_DESCRIPTION, VP_NAME, VP_VEID,
-						 VP_LOCAL_UID, VP_VE_LAYOUT, VP_OSTEMPLATE_HASH };
+	static const enum vps_param_id own[] = { VP_HOSTNAME,  VP_IP_ADDRESS,	  VP_OSTEMPLATE,
+						 VP_VE_ROOT,   VP_VE_PRIVATE,	  VP_DESCRIPTION,
+						 VP_NAME,      VP_VEID,		  VP_LOCAL_UID,
+						 VP_VE_LAYOUT, VP_OSTEMPLATE_HASH };
 	VPS_CONFIG struct vps_config sample = { 0 };
 	bool skip[VP_MAX] = { false };
 	char path[PATH_MAX];
@@ -71,15 +73,16 @@ static int take_applyconfig(struct setting *s, struct vz_error *err)
 	(void)vps_path(path, "%s/ve-%s.conf-sample", vps_paths()->conf, s->a->applyconfig);
 	r = vps_load_file(&sample, path, VS_VPS, skip);
 	if (r != 0)
-		return vz_fail(err, VZ_EXIT_APPLY_CONFIG, r < 0 ? -r : 0, "Sample config %s %s", path,
-			       r < 0 ? "cannot be read" : "has bad lines");
+		return vz_fail(err, VZ_EXIT_APPLY_CONFIG, r < 0 ? -r : 0, "Sample config %s %s",
+			       path, r < 0 ? "cannot be read" : "has bad lines");
 	for (int id = 0; id < VP_MAX; id++)
 		if (vps_is_set(&sample, id)) {
 			if (vps_param_copy(&s->o->cfg, &sample, id) < 0)
 				return vz_fail(err, VZ_EXIT_SYSTEM, ENOMEM, "set");
 			s->changed[id] = true;
 		}
-	return vps_param_parse(&s->o->cfg, VP_ORIGIN_SAMPLE, PM_SET, s->a->applyconfig, VS_CLI, err) < 0
+	return vps_param_parse(&s->o->cfg, VP_ORIGIN_SAMPLE, PM_SET, s->a->applyconfig, VS_CLI,
+			       err) < 0
 		       ? -EINVAL
 		       : (s->changed[VP_ORIGIN_SAMPLE] = true, 0);
 }
@@ -119,14 +122,16 @@ static int check_ids(const struct setting *s, struct vz_error *err)
 {
 	if (s->changed[VP_LOCAL_UID] && s->o->cfg.local_uid == 0)
 		return vz_fail(err, VZ_EXIT_VALUE, 0,
-			       "Bad value for --local_uid: \"0\" (it would make root inside root of the node)");
+			       "Bad value for --local_uid: \"0\" (it would make root inside root "
+			       "of the node)");
 	return 0;
 }
 
 static int check_running_paths(const struct setting *s, struct vz_error *err)
 {
 	if (s->running && (s->changed[VP_VE_ROOT] || s->changed[VP_VE_PRIVATE]))
-		return vz_fail(err, VZ_EXIT_RUNNING, 0, "--root and --private cannot change while the VPS runs");
+		return vz_fail(err, VZ_EXIT_RUNNING, 0,
+			       "--root and --private cannot change while the VPS runs");
 	return 0;
 }
 
@@ -138,10 +143,11 @@ static int check_name(const struct setting *s, struct vz_error *err)
 	if (!s->changed[VP_NAME] || !name || !*name)
 		return 0;
 	if (!vps_name_valid(name, s->o->ctid))
-		return vz_fail(err, VZ_EXIT_NAME, 0, "Name \"%s\" cannot be used: digits alone are a CTID", name);
+		return vz_fail(err, VZ_EXIT_NAME, 0,
+			       "Name \"%s\" cannot be used: digits alone are a CTID", name);
 	if (vps_name_lookup(name, &holder) == 0 && holder != s->o->ctid)
-		return vz_fail(err, VZ_EXIT_NAME, 0, "Conflict: name %s already used by VPS %u", name,
-			       holder);
+		return vz_fail(err, VZ_EXIT_NAME, 0, "Conflict: name %s already used by VPS %u",
+			       name, holder);
 	return 0;
 }
 
@@ -156,7 +162,8 @@ static void drop_v6(struct setting *s)
 		for (size_t i = 0; i < lists[k]->n; i++)
 			if (strchr(lists[k]->v[i], ':')) {
 				if (k == 0)
-					vz_warn("WARNING: IPV6=no in vz.conf, address %s is left out",
+					vz_warn("WARNING: IPV6=no in vz.conf, address %s is left "
+						"out",
 						lists[k]->v[i]);
 				vz_list_del(lists[k], i--);
 			}
@@ -168,7 +175,8 @@ static void say_stored(const struct setting *s)
 		const struct vps_param *p = vps_param(id);
 
 		if (s->changed[id] && p->group == AG_STORED && p->option)
-			vz_warn("WARNING: --%s is stored; this version does not enforce it", p->option);
+			vz_warn("WARNING: --%s is stored; this version does not enforce it",
+				p->option);
 	}
 }
 
@@ -206,8 +214,7 @@ static bool needs_restart(const struct setting *s)
 {
 	for (int id = 0; id < VP_MAX; id++)
 		if (s->changed[id] && vps_param(id)->when == PW_RESTART &&
-		    vps_param(id)->group == AG_BOOT &&
-		    !vps_param_equal(&s->old, &s->o->cfg, id))
+		    vps_param(id)->group == AG_BOOT && !vps_param_equal(&s->old, &s->o->cfg, id))
 			return true;
 	return false;
 }
@@ -237,7 +244,8 @@ static int apply_live(struct setting *s, struct vz_error *err)
 		return r;
 	swap(&s->st.addrs, &s->live.ip_address);
 	r = vps_state_save(s->o->ctid, &s->st);
-	return r < 0 ? vz_fail(err, VZ_EXIT_CANT_ADDIP, -r, "save the state of VPS %u", s->o->ctid) : 0;
+	return r < 0 ? vz_fail(err, VZ_EXIT_CANT_ADDIP, -r, "save the state of VPS %u", s->o->ctid)
+		     : 0;
 }
 
 static int apply(struct setting *s, bool *ret_restart, struct vz_error *err)
@@ -249,11 +257,13 @@ static int apply(struct setting *s, bool *ret_restart, struct vz_error *err)
 		return 0;
 	if (needs_restart(s)) {
 		if (s->a->setmode == OP_SETMODE_IGNORE)
-			return vz_fail(err, VZ_EXIT_RUNNING, 0,
-				       "some parameters need a restart and --setmode ignore was given");
+			return vz_fail(
+				err, VZ_EXIT_RUNNING, 0,
+				"some parameters need a restart and --setmode ignore was given");
 		*ret_restart = s->a->setmode == OP_SETMODE_RESTART;
 		if (!*ret_restart)
-			vz_warn("WARNING: some parameters take effect at the next start of the VPS");
+			vz_warn("WARNING: some parameters take effect at the next start of the "
+				"VPS");
 	}
 	r = apply_live(s, err);
 	if (r < 0 && s->a->force) {
@@ -344,7 +354,8 @@ static int set_now(struct setting *s, struct vz_error *err)
 	if (s->a->save)
 		r = save(s, err);
 	else if (any)
-		vz_warn("WARNING: Settings were not saved to config and will be lost at the next start "
+		vz_warn("WARNING: Settings were not saved to config and will be lost at the next "
+			"start "
 			"(use --save flag)");
 	return r == 0 && again ? restart(s, err) : r;
 }

@@ -66,7 +66,8 @@ static int step_resources(void *arg, struct vz_error *err)
 {
 	struct starting *s = arg;
 	VZ_LIST struct vz_list missing = { 0 };
-	const unsigned int all = 1 << AG_CPU | 1 << AG_CPUSET | 1 << AG_MEM | 1 << AG_PIDS | 1 << AG_DEV;
+	const unsigned int all =
+		1 << AG_CPU | 1 << AG_CPUSET | 1 << AG_MEM | 1 << AG_PIDS | 1 << AG_DEV;
 	int r = res_create(s->o->ctid, (uid_t)s->o->base, &s->st.cgroups, &s->cg, err);
 
 	if (r == 0)
@@ -97,7 +98,8 @@ static int prepare_fifo(struct starting *s, struct vz_error *err)
 	int r = dist_apply(s->root, s->userns, &s->o->cfg, DIST_WAIT, NULL, err);
 
 	if (r < 0)
-		return vz_wrap(err, r, "--wait cannot be had for an init of kind \"%s\"", s->st.init_kind);
+		return vz_wrap(err, r, "--wait cannot be had for an init of kind \"%s\"",
+			       s->st.init_kind);
 	s->notify = vz_open_nolink(s->root, DIST_FIFO + 1, O_RDWR | O_NONBLOCK, 0);
 	if (s->notify < 0)
 		return vz_fail(err, VZ_EXIT_WAIT, -s->notify, "open " DIST_FIFO);
@@ -125,8 +127,8 @@ static int step_dist(void *arg, struct vz_error *err)
 static int fill_devs(struct starting *s, struct vz_error *err)
 {
 	static const struct ctx_dev plain[] = {
-		{ "null", S_IFCHR | 0666, 1, 3 },  { "zero", S_IFCHR | 0666, 1, 5 },
-		{ "full", S_IFCHR | 0666, 1, 7 },  { "random", S_IFCHR | 0666, 1, 8 },
+		{ "null", S_IFCHR | 0666, 1, 3 },    { "zero", S_IFCHR | 0666, 1, 5 },
+		{ "full", S_IFCHR | 0666, 1, 7 },    { "random", S_IFCHR | 0666, 1, 8 },
 		{ "urandom", S_IFCHR | 0666, 1, 9 }, { "tty", S_IFCHR | 0666, 5, 0 },
 	};
 	struct ctx_orders *o = &s->orders;
@@ -223,7 +225,8 @@ static int prepare_volumes(struct starting *s, struct vz_error *err)
 	if (!s->orders.nesting || !s->o->layout->needs_template)
 		return 0;
 	for (size_t i = 0; i < CTX_VOLUMES; i++) {
-		int r = vz_mkdir_p(vps_path(path, "%s/volumes/%s", s->o->cfg.ve_private, names[i]), 0755);
+		int r = vz_mkdir_p(vps_path(path, "%s/volumes/%s", s->o->cfg.ve_private, names[i]),
+				   0755);
 		int fd = r < 0 ? r : sto_volume(path, s->userns);
 
 		if (fd < 0)
@@ -325,7 +328,8 @@ static int step_state(void *arg, struct vz_error *err)
 		r = vz_list_copy(&st->addrs, &s->o->cfg.ip_address);
 	if (r == 0)
 		r = vps_state_save(s->o->ctid, st);
-	return r < 0 ? vz_fail(err, VZ_EXIT_ENVCREATE, -r, "save the state of VPS %u", s->o->ctid) : 0;
+	return r < 0 ? vz_fail(err, VZ_EXIT_ENVCREATE, -r, "save the state of VPS %u", s->o->ctid)
+		     : 0;
 }
 
 static void undo_state(void *arg)
@@ -428,8 +432,8 @@ static int preconditions(struct op *o, const struct op_start *a, struct vz_error
 
 	if (o->bad)
 		return vz_fail(err, VZ_EXIT_INVALID_CONFIG, 0,
-			       "%u bad line(s) in the configuration of VPS %u: mend them first", o->bad,
-			       o->ctid);
+			       "%u bad line(s) in the configuration of VPS %u: mend them first",
+			       o->bad, o->ctid);
 	if (o->cfg.disabled && !a->force)
 		return vz_fail(err, VZ_EXIT_DISABLED, 0, "VPS start disabled (--force overrides)");
 	if (vps_running(o->ctid, NULL))
@@ -442,7 +446,11 @@ static int preconditions(struct op *o, const struct op_start *a, struct vz_error
 
 int op_do_start(struct op *o, const struct op_start *a, struct vz_error *err)
 {
-	struct starting s = { .o = o, .a = a, .root = -1, .userns = -1, .notify = -1,
+	struct starting s = { .o = o,
+			      .a = a,
+			      .root = -1,
+			      .userns = -1,
+			      .notify = -1,
 			      .fds = { .seccomp = -1, .start_script = -1 },
 			      .ctx = { .sk = -1, .mon = -1, .init_pidfd = -1, .netns = -1 } };
 	int r = preconditions(o, a, err);

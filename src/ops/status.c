@@ -20,7 +20,8 @@ struct op_status_words op_status(uint32_t ctid)
 		return s;
 	s.exists = c.ve_private && stat(c.ve_private, &st) == 0 && S_ISDIR(st.st_mode);
 	s.mounted = s.running || (c.ve_root && vz_is_mountpoint(c.ve_root) == 1);
-	s.suspended = s.exists && !s.running &&
-		      access(vps_path(path, "%s/Dump.%u", c.dumpdir ? c.dumpdir : "", ctid), F_OK) == 0;
+	s.suspended =
+		s.exists && !s.running &&
+		access(vps_path(path, "%s/Dump.%u", c.dumpdir ? c.dumpdir : "", ctid), F_OK) == 0;
 	return s;
 }

@@ -36,7 +36,8 @@ static int run_inside(const struct op *o, int script, const char *command)
 
 	if (root) {
 		(void)snprintf(own_root, sizeof(own_root), "CROFT_ROOT=%s", root);
-		(void)snprintf(own_lib, sizeof(own_lib), "CROFT_LIBEXEC=%s", lib ? lib : vps_paths()->libexec);
+		(void)snprintf(own_lib, sizeof(own_lib), "CROFT_LIBEXEC=%s",
+			       lib ? lib : vps_paths()->libexec);
 		env[1] = own_root;
 		env[2] = own_lib;
 	}
@@ -54,8 +55,8 @@ static int ask_to_halt(const struct op *o, const struct vps_state *st, int pidfd
 	if (script >= 0) {
 		r = run_inside(o, script, NULL);
 		if (r != 0)
-			return vz_fail(err, VZ_EXIT_SCRIPT, 0, "stop script of VPS %u failed (%d)", o->ctid,
-				       r);
+			return vz_fail(err, VZ_EXIT_SCRIPT, 0, "stop script of VPS %u failed (%d)",
+				       o->ctid, r);
 	}
 	sig = halt_signal(st->init_kind);
 	r = sig ? vz_pidfd_signal(pidfd, sig) : run_inside(o, -1, "halt");
@@ -150,7 +151,8 @@ int op_stop(const struct op_env *env, uint32_t ctid, const struct op_stop *a, st
 	return r < 0 ? r : op_do_stop(&o, a, err);
 }
 
-int op_start(const struct op_env *env, uint32_t ctid, const struct op_start *a, struct vz_error *err)
+int op_start(const struct op_env *env, uint32_t ctid, const struct op_start *a,
+	     struct vz_error *err)
 {
 	OP struct op o;
 	int r = op_open(&o, env, ctid, "starting", err);

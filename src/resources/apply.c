@@ -12,7 +12,7 @@
 enum { CPUUNITS_DEFAULT = 1000, NODES_MAX = 1024, CPUS_MAX = 8192 };
 
 #define NODE_DIR "/sys/devices/system/node"
-#define CPU_DIR "/sys/devices/system/cpu"
+#define CPU_DIR	 "/sys/devices/system/cpu"
 
 /** struct apply - what the appliers of one call share */
 struct apply {

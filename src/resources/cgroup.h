@@ -11,24 +11,24 @@
 /* Driver interface; it speaks cgroup v2's words, v1 is an adapter behind it. */
 
 enum cg_knob {
-	CG_CPU_WEIGHT,	   /* cpuunits, 8...500000; the driver converts (v1 shares, v2 weight) */
-	CG_CPU_MAX_PCT,	   /* percent of one CPU; UINT64_MAX = none */
-	CG_MEM_MAX_BYTES,  /* UINT64_MAX = none */
+	CG_CPU_WEIGHT, /* cpuunits, 8...500000; the driver converts (v1 shares, v2 weight) */
+	CG_CPU_MAX_PCT, /* percent of one CPU; UINT64_MAX = none */
+	CG_MEM_MAX_BYTES, /* UINT64_MAX = none */
 	CG_SWAP_MAX_BYTES, /* swap alone, not memory+swap; UINT64_MAX = none */
-	CG_PIDS_MAX,	   /* UINT64_MAX = none */
+	CG_PIDS_MAX, /* UINT64_MAX = none */
 	CG_KNOB_MAX
 };
 
 enum cg_stat {
-	CG_STAT_PIDS,	   /* tasks now */
+	CG_STAT_PIDS, /* tasks now */
 	CG_STAT_PIDS_PEAK, /* most tasks ever; -EOPNOTSUPP on older kernels */
 	CG_STAT_PIDS_FAIL, /* refused forks */
-	CG_STAT_MEM,	   /* bytes now */
+	CG_STAT_MEM, /* bytes now */
 	CG_STAT_MEM_PEAK,
 	CG_STAT_MEM_FAIL, /* processes killed for memory */
-	CG_STAT_SWAP,	   /* bytes of swap now */
+	CG_STAT_SWAP, /* bytes of swap now */
 	CG_STAT_SWAP_FAIL,
-	CG_STAT_CPU_USEC,  /* CPU time used */
+	CG_STAT_CPU_USEC, /* CPU time used */
 	CG_STAT_MAX
 };
 
@@ -50,7 +50,8 @@ struct cg_driver {
 	int (*stat)(struct cg *cg, enum cg_stat what, uint64_t *ret_value);
 	/* a list as "0-3,5"; NULL = all that the parent has */
 	int (*cpuset)(struct cg *cg, const char *cpus, const char *mems, struct vz_error *err);
-	int (*devices)(struct cg *cg, const struct cg_dev_rule *rules, size_t n, struct vz_error *err);
+	int (*devices)(struct cg *cg, const struct cg_dev_rule *rules, size_t n,
+		       struct vz_error *err);
 	int (*attach)(struct cg *cg, pid_t pid, bool payload, struct vz_error *err);
 	int (*freeze)(struct cg *cg, bool on, int timeout_ms, struct vz_error *err);
 	int (*kill)(struct cg *cg, struct vz_error *err);

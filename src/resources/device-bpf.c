@@ -19,25 +19,24 @@ enum { RULE_INSNS = 8, HEAD_INSNS = 6, TAIL_INSNS = 2, PROGS_MAX = 64 };
 static const char prog_name[] = "croft_devices";
 
 #define INSN_LOAD(dst, field)                                                                      \
-	((struct bpf_insn){ .code = BPF_LDX | BPF_MEM | BPF_W,                                    \
-			     .dst_reg = (dst),                                                     \
-			     .src_reg = BPF_REG_1,                                                 \
-			     .off = offsetof(struct bpf_cgroup_dev_ctx, field) })
+	((struct bpf_insn){ .code = BPF_LDX | BPF_MEM | BPF_W,                                     \
+			    .dst_reg = (dst),                                                      \
+			    .src_reg = BPF_REG_1,                                                  \
+			    .off = offsetof(struct bpf_cgroup_dev_ctx, field) })
 #define INSN_ALU(op, dst, value)                                                                   \
 	((struct bpf_insn){ .code = BPF_ALU | (op) | BPF_K, .dst_reg = (dst), .imm = (value) })
 #define INSN_COPY(dst, src)                                                                        \
-	((struct bpf_insn){                                                                       \
-		.code = BPF_ALU | BPF_MOV | BPF_X, .dst_reg = (dst), .src_reg = (src) })
+	((struct bpf_insn){ .code = BPF_ALU | BPF_MOV | BPF_X, .dst_reg = (dst), .src_reg = (src) })
 /* jump if not equal, @to counted from the next instruction */
 #define INSN_JNE(reg, value, to)                                                                   \
-	((struct bpf_insn){ .code = BPF_JMP32 | BPF_JNE | BPF_K,                                  \
-			     .dst_reg = (reg),                                                     \
-			     .off = (to),                                                          \
-			     .imm = (value) })
+	((struct bpf_insn){ .code = BPF_JMP32 | BPF_JNE | BPF_K,                                   \
+			    .dst_reg = (reg),                                                      \
+			    .off = (to),                                                           \
+			    .imm = (value) })
 #define INSN_RETURN(insns, value)                                                                  \
 	do {                                                                                       \
 		*(insns)++ = INSN_ALU(BPF_MOV, BPF_REG_0, value);                                  \
-		*(insns)++ = (struct bpf_insn){ .code = BPF_JMP | BPF_EXIT };                     \
+		*(insns)++ = (struct bpf_insn){ .code = BPF_JMP | BPF_EXIT };                      \
 	} while (0)
 
 enum { R_TYPE = BPF_REG_2, R_ACCESS = BPF_REG_3, R_MAJOR = BPF_REG_4, R_MINOR = BPF_REG_5 };

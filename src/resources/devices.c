@@ -13,16 +13,14 @@
 
 /* A node made in a user namespace opens nothing by itself: mknod is allowed for all. */
 static const struct cg_dev_rule defaults[] = {
-	{ 'c', -1, -1, "m" },
-	{ 'b', -1, -1, "m" },
-	{ 'c', 1, 3, "rwm" },	 /* null */
-	{ 'c', 1, 5, "rwm" },	 /* zero */
-	{ 'c', 1, 7, "rwm" },	 /* full */
-	{ 'c', 1, 8, "rwm" },	 /* random */
-	{ 'c', 1, 9, "rwm" },	 /* urandom */
-	{ 'c', 5, 0, "rwm" },	 /* tty */
-	{ 'c', 5, 1, "rwm" },	 /* console */
-	{ 'c', 5, 2, "rwm" },	 /* ptmx */
+	{ 'c', -1, -1, "m" },	 { 'b', -1, -1, "m" }, { 'c', 1, 3, "rwm" }, /* null */
+	{ 'c', 1, 5, "rwm" }, /* zero */
+	{ 'c', 1, 7, "rwm" }, /* full */
+	{ 'c', 1, 8, "rwm" }, /* random */
+	{ 'c', 1, 9, "rwm" }, /* urandom */
+	{ 'c', 5, 0, "rwm" }, /* tty */
+	{ 'c', 5, 1, "rwm" }, /* console */
+	{ 'c', 5, 2, "rwm" }, /* ptmx */
 	{ 'c', 136, -1, "rwm" }, /* pts/N */
 };
 

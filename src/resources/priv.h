@@ -9,11 +9,11 @@
 #include <limits.h>
 
 enum {
-	RES_EXIT_CPU = 2,	   /* vzctl 4: "unable to set CPU parameters" */
-	CG_PERIOD_US = 100000,	   /* of the CPU quota */
+	RES_EXIT_CPU = 2, /* vzctl 4: "unable to set CPU parameters" */
+	CG_PERIOD_US = 100000, /* of the CPU quota */
 	CG_PIDS_CEILING = 4194304, /* PID_MAX_LIMIT: pids.max refuses more */
-	CG_TREE_DEPTH = 64,	   /* how deep a tenant may nest groups (cgroup.max.depth) */
-	CG_TREE_GROUPS = 16384,	   /* and how many there may be */
+	CG_TREE_DEPTH = 64, /* how deep a tenant may nest groups (cgroup.max.depth) */
+	CG_TREE_GROUPS = 16384, /* and how many there may be */
 };
 
 /* Hierarchies that a VPS has a group in. */
@@ -84,8 +84,8 @@ int cg_knob_fail(struct vz_error *err, int r, enum cg_knob knob, const char *dir
 
 /** struct cg_mountinfo - what find.c reads from a mountinfo file */
 struct cg_mountinfo {
-	uint64_t key;	    /* of the cgroup mounts, independent of the mount namespace */
-	bool have_v1;	    /* some v1 controller is mounted */
+	uint64_t key; /* of the cgroup mounts, independent of the mount namespace */
+	bool have_v1; /* some v1 controller is mounted */
 	char *v2, *systemd; /* mount points; NULL = none */
 };
 

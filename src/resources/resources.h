@@ -38,7 +38,8 @@ void res_closep(struct cg **cg);
  * Return: 0; -errno with @err (exit 2 CPU, 1 memory and processes, 86 devices).
  */
 int res_apply(struct cg *cg, const struct vps_config *cfg, unsigned int mask,
-	      struct vz_list *ret_missing, struct vz_error *err) __attribute__((warn_unused_result));
+	      struct vz_list *ret_missing, struct vz_error *err)
+	__attribute__((warn_unused_result));
 
 /**
  * res_procs_fds - descriptors of the cgroup.procs (v1: tasks' cgroup.procs) files a starting init writes "0" to:
@@ -54,7 +55,8 @@ int res_attach_monitor(pid_t pid, struct vz_error *err) __attribute__((warn_unus
  * res_kill_all - kill every process of the VPS (cgroup.kill) and wait until the groups are empty, by events.
  * Return: 0; -ETIMEDOUT; -errno.
  */
-int res_kill_all(struct cg *cg, int timeout_ms, struct vz_error *err) __attribute__((warn_unused_result));
+int res_kill_all(struct cg *cg, int timeout_ms, struct vz_error *err)
+	__attribute__((warn_unused_result));
 
 /** res_remove - rmdir every group, nested ones made by the tenant too. They must be empty of processes. */
 int res_remove(struct cg *cg, struct vz_error *err) __attribute__((warn_unused_result));

@@ -26,7 +26,8 @@ static int overlay_create(const char *dir, const struct sto_place *p, struct vz_
 		return vz_fail(err, VZ_EXIT_NEW_PRIVATE, -fd, "open %s", dir);
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (mkdirat(fd, names[i], 0755) < 0)
-			return vz_fail(err, VZ_EXIT_NEW_PRIVATE, errno, "mkdir %s/%s", dir, names[i]);
+			return vz_fail(err, VZ_EXIT_NEW_PRIVATE, errno, "mkdir %s/%s", dir,
+				       names[i]);
 	return 0;
 }
 
@@ -92,7 +93,8 @@ static int overlay_mount(const struct sto_place *p, int userns_fd, struct vz_err
 	int r;
 
 	if (!p->lower)
-		return vz_fail(err, VZ_EXIT_NO_TEMPLATE, 0, "the template of this VPS is not known");
+		return vz_fail(err, VZ_EXIT_NO_TEMPLATE, 0,
+			       "the template of this VPS is not known");
 	lower = sto_idmapped_clone(p->lower, userns_fd);
 	if (lower < 0)
 		return vz_fail(err, VZ_EXIT_MOUNT, -lower, "idmapped mount of %s", p->lower);

@@ -52,7 +52,8 @@ int sto_from_child(int (*make)(void *arg), void *arg, int *ret_mnt)
 	told = pid < 0 ? -errno : told;
 	vz_closep(&sk[1]);
 	if (pid > 0) {
-		if (vz_recv_fds(sk[0], &told, sizeof(told), ret_mnt, &nfds) != (ssize_t)sizeof(told))
+		if (vz_recv_fds(sk[0], &told, sizeof(told), ret_mnt, &nfds) !=
+		    (ssize_t)sizeof(told))
 			told = -ECONNRESET;
 		(void)vz_wait(pid);
 	}
@@ -62,7 +63,8 @@ int sto_from_child(int (*make)(void *arg), void *arg, int *ret_mnt)
 
 int sto_idmapped_clone(const char *path, int userns_fd)
 {
-	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP, .propagation = MS_PRIVATE,
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP,
+				   .propagation = MS_PRIVATE,
 				   .userns_fd = (uint64_t)userns_fd };
 	VZ_FD int mnt = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
@@ -158,7 +160,8 @@ int sto_umount(const char *root, struct vz_error *err)
 		return vz_fail(err, VZ_EXIT_UMOUNT, -r, "read mountinfo");
 	for (size_t i = mounts.n; i-- > 0;)
 		if (umount2(mounts.v[i], UMOUNT_NOFOLLOW) < 0 && errno != EINVAL)
-			return vz_fail(err, VZ_EXIT_UMOUNT, errno, "Unable to unmount %s", mounts.v[i]);
+			return vz_fail(err, VZ_EXIT_UMOUNT, errno, "Unable to unmount %s",
+				       mounts.v[i]);
 	return 0;
 }
 
@@ -183,7 +186,8 @@ static int clone_submount(const char *path, int userns_fd, struct vz_list *ret_w
 		return -errno;
 	r = idmap_at(mnt, userns_fd);
 	if (r < 0 && r != -EPERM) { /* EPERM: it has a map already */
-		text = vz_fmt("mount at %s cannot carry the ids of the VPS (%s): files look owned by nobody",
+		text = vz_fmt("mount at %s cannot carry the ids of the VPS (%s): files look owned "
+			      "by nobody",
 			      path, strerrordesc_np(-r));
 		if (!text || vz_list_add(ret_warnings, text) < 0)
 			return -ENOMEM;
@@ -192,8 +196,8 @@ static int clone_submount(const char *path, int userns_fd, struct vz_list *ret_w
 }
 
 struct tree {
-	int root, *sub;		 /* detached mounts */
-	struct vz_list paths;	 /* of the root, then of each sub */
+	int root, *sub; /* detached mounts */
+	struct vz_list paths; /* of the root, then of each sub */
 	char stage[PATH_MAX];
 };
 
@@ -279,7 +283,8 @@ static bool already_shifted(const struct sto_place *p)
 int sto_clone_root(const struct sto_layout *l, const struct sto_place *p, int userns_fd,
 		   struct vz_list *ret_warnings, struct vz_error *err)
 {
-	struct mount_attr attr = { .attr_set = MOUNT_ATTR_NODEV, .attr_clr = MOUNT_ATTR_NOSUID,
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_NODEV,
+				   .attr_clr = MOUNT_ATTR_NOSUID,
 				   .propagation = MS_PRIVATE };
 	VZ_FD int mnt = open_tree(AT_FDCWD, p->root, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	int r = 0;
@@ -287,7 +292,8 @@ int sto_clone_root(const struct sto_layout *l, const struct sto_place *p, int us
 	if (mnt < 0)
 		return vz_fail(err, VZ_EXIT_MOUNT, errno, "clone %s", p->root);
 	if (mount_setattr(mnt, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
-		return vz_fail(err, VZ_EXIT_MOUNT, errno, "mount flags of the clone of %s", p->root);
+		return vz_fail(err, VZ_EXIT_MOUNT, errno, "mount flags of the clone of %s",
+			       p->root);
 	if (l->idmap_root && !already_shifted(p))
 		r = idmap_at(mnt, userns_fd);
 	if (r < 0)

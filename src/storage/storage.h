@@ -31,7 +31,8 @@ int sto_umount(const char *root, struct vz_error *err) __attribute__((warn_unuse
  * Return: mount fd the caller closes; -errno with exit 50.
  */
 int sto_clone_root(const struct sto_layout *l, const struct sto_place *p, int userns_fd,
-		   struct vz_list *ret_warnings, struct vz_error *err) __attribute__((warn_unused_result));
+		   struct vz_list *ret_warnings, struct vz_error *err)
+	__attribute__((warn_unused_result));
 
 /** sto_volume - detached clone of @dir with the ids of @userns_fd, nodev, for the VPS. fd or -errno. */
 int sto_volume(const char *dir, int userns_fd) __attribute__((warn_unused_result));

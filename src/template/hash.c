@@ -10,15 +10,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { HEX_LEN = 64,
-	RECORD_MAX = 256 };
+enum { HEX_LEN = 64, RECORD_MAX = 256 };
 
 /* What the remembered hash holds for: "SIZE MTIME_NS INODE". */
 static void stat_words(const struct stat *st, char *ret, size_t size)
 {
 	(void)snprintf(ret, size, "%lld %lld %llu", (long long)st->st_size,
-		(long long)st->st_mtim.tv_sec * 1000000000LL + st->st_mtim.tv_nsec,
-		(unsigned long long)st->st_ino);
+		       (long long)st->st_mtim.tv_sec * 1000000000LL + st->st_mtim.tv_nsec,
+		       (unsigned long long)st->st_ino);
 }
 
 bool tpl_hash_valid(const char *hex)
@@ -45,7 +44,7 @@ static int recall(const char *archive, const struct stat *st, char ret_hex[65])
 	stat_words(st, words, sizeof(words));
 	len = strlen(words);
 	if (!tpl_hash_valid(text) || strncmp(text + HEX_LEN + 1, words, len) != 0 ||
-		!vz_streq(text + HEX_LEN + 1 + len, "\n"))
+	    !vz_streq(text + HEX_LEN + 1 + len, "\n"))
 		return 0;
 	memcpy(ret_hex, text, HEX_LEN + 1);
 	return 1;
@@ -65,8 +64,8 @@ static void remember(const char *archive, const struct stat *st, const char *hex
 
 static const char *find_sha256sum(void)
 {
-	static const char *const places[] = {
-		"/usr/bin/sha256sum", "/bin/sha256sum", "/usr/local/bin/sha256sum"};
+	static const char *const places[] = { "/usr/bin/sha256sum", "/bin/sha256sum",
+					      "/usr/local/bin/sha256sum" };
 
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
 		if (access(places[i], X_OK) == 0)
@@ -77,12 +76,12 @@ static const char *find_sha256sum(void)
 /* coreutils' sha256sum, since no library that we link has the sum; it prints "HEX  -". */
 static int compute(const char *archive, int fd, char ret_hex[65], struct vz_error *err)
 {
-	const char *argv[] = {find_sha256sum(), NULL};
+	const char *argv[] = { find_sha256sum(), NULL };
 	VZ_FD int from = -EBADF;
 	VZ_FD int to = -EBADF;
 	VZ_FD int in = -EBADF;
 	VZ_FREE char *text = NULL;
-	struct vz_run how = {0};
+	struct vz_run how = { 0 };
 	int p[2], r;
 
 	if (!argv[0])
@@ -119,7 +118,7 @@ static bool same_file(const struct stat *a, const struct stat *b)
 }
 
 static int count_and_keep(const char *archive, int fd, const struct stat *before, char ret_hex[65],
-	struct vz_error *err)
+			  struct vz_error *err)
 {
 	char hex[HEX_LEN + 1];
 	struct stat after;
@@ -171,7 +170,7 @@ int tpl_verify(const char *archive, struct vz_error *err)
 		r = compute(archive, fd, now, err);
 		if (r == 0 && !vz_streq(old, now))
 			r = vz_fail(err, VZ_EXIT_BAD_TEMPLATE, 0,
-				"%s: content is not that of the remembered SHA-256", archive);
+				    "%s: content is not that of the remembered SHA-256", archive);
 	} else {
 		r = count_and_keep(archive, fd, &st, now, err);
 	}

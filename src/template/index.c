@@ -8,10 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME_LEN_MAX = 128,
-	HEX_LEN = 64 };
+enum { NAME_LEN_MAX = 128, HEX_LEN = 64 };
 
-static const char *const suffixes[] = {".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst"};
+static const char *const suffixes[] = { ".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst" };
 
 const char *tpl_suffix(size_t i)
 {
@@ -31,7 +30,7 @@ bool tpl_name_valid(const char *name)
 }
 
 int tpl_dir(const struct vps_config *global, const char *sub, bool make, char ret[PATH_MAX],
-	struct vz_error *err)
+	    struct vz_error *err)
 {
 	/* what is unpacked has set-user-id programs of root: no host user may come near them */
 	mode_t mode = vz_streq(sub, "unpacked") ? 0700 : 0755;
@@ -58,11 +57,11 @@ static int bad_name(const char *name, struct vz_error *err)
 	char quoted[100];
 
 	return vz_fail(err, VZ_EXIT_VALUE, EINVAL, "template name '%s'",
-		vz_quote(quoted, sizeof(quoted), name));
+		       vz_quote(quoted, sizeof(quoted), name));
 }
 
 int tpl_find(const struct vps_config *global, const char *name, char ret_path[PATH_MAX],
-	struct vz_error *err)
+	     struct vz_error *err)
 {
 	char dir[PATH_MAX], path[PATH_MAX];
 	struct stat st;
@@ -80,7 +79,7 @@ int tpl_find(const struct vps_config *global, const char *name, char ret_path[PA
 		}
 	}
 	(void)vz_fail(err, VZ_EXIT_NO_TEMPLATE, 0,
-		"Cached OS template %s/%s.tar[.gz|.bz2|.xz|.zst] not found", dir, name);
+		      "Cached OS template %s/%s.tar[.gz|.bz2|.xz|.zst] not found", dir, name);
 	err->sys = ENOENT;
 	return -ENOENT;
 }
@@ -113,7 +112,7 @@ enum tpl_gen_kind tpl_generation(const char *entry, char ret_name[NAME_MAX + 1],
 /* Return: 1 and the pin; 0 none; -errno. */
 static int pin_of(uint32_t ctid, const char *name, struct tpl_pin *ret, struct vz_error *err)
 {
-	VPS_CONFIG struct vps_config c = {0};
+	VPS_CONFIG struct vps_config c = { 0 };
 	int r = vps_load(ctid, &c, NULL, err);
 
 	if (r == -ENOENT)
@@ -121,8 +120,8 @@ static int pin_of(uint32_t ctid, const char *name, struct tpl_pin *ret, struct v
 	if (r < 0)
 		return vz_wrap(err, r, "VPS %u", ctid);
 	if (!c.ve_layout || !vz_streq(c.ve_layout, "overlay") || !c.ostemplate ||
-		!vz_streq(c.ostemplate, name) || !c.ostemplate_hash ||
-		vz_copy(ret->hash, sizeof(ret->hash), c.ostemplate_hash) < 0)
+	    !vz_streq(c.ostemplate, name) || !c.ostemplate_hash ||
+	    vz_copy(ret->hash, sizeof(ret->hash), c.ostemplate_hash) < 0)
 		return 0;
 	ret->ctid = ctid;
 	return 1;
@@ -168,7 +167,7 @@ static struct tpl_info *info_of(struct listing *l, const char *name)
 	if (!more)
 		return NULL;
 	l->v = more;
-	l->v[l->n] = (struct tpl_info){.name = strdup(name)};
+	l->v[l->n] = (struct tpl_info){ .name = strdup(name) };
 	return l->v[l->n].name ? &l->v[l->n++] : NULL;
 }
 
@@ -196,7 +195,7 @@ static int add_archive(struct listing *l, int dirfd, const char *entry)
 		memcpy(name, entry, len - slen);
 		name[len - slen] = '\0';
 		if (!tpl_name_valid(name) || fstatat(dirfd, entry, &st, 0) < 0 ||
-			!S_ISREG(st.st_mode))
+		    !S_ISREG(st.st_mode))
 			return 0;
 		t = info_of(l, name);
 		if (!t)
@@ -221,8 +220,8 @@ static int add_unpacked(struct listing *l, const char *entry)
 	return t ? vz_list_add(&t->generations, hash) : -ENOMEM;
 }
 
-static int scan(
-	const struct vps_config *global, const char *sub, struct listing *l, struct vz_error *err)
+static int scan(const struct vps_config *global, const char *sub, struct listing *l,
+		struct vz_error *err)
 {
 	VZ_DIR DIR *d = NULL;
 	char path[PATH_MAX];
@@ -257,7 +256,7 @@ void tpl_list_free(struct tpl_info *list, size_t n)
 
 ssize_t tpl_list(const struct vps_config *global, struct tpl_info **ret, struct vz_error *err)
 {
-	struct listing l = {0};
+	struct listing l = { 0 };
 	int r = scan(global, "cache", &l, err);
 
 	if (r == 0)

@@ -14,9 +14,7 @@
  * into the programs; they meet in the argument vector and in one struct vz_error on
  * UNPACK_FD_ERROR.
  */
-enum { UNPACK_FD_ARCHIVE = 0,
-	UNPACK_FD_TARGET = 3,
-	UNPACK_FD_ERROR = 4 };
+enum { UNPACK_FD_ARCHIVE = 0, UNPACK_FD_TARGET = 3, UNPACK_FD_ERROR = 4 };
 
 /** struct tpl_untar - what vz-unpack is asked for
  * @shift: added to every id; @max_bytes: apparent size of all files, 0 = no limit
@@ -103,7 +101,7 @@ int tpl_meta_fd(struct tpl_job *j, int fd, struct archive_entry *e, const char *
 	__attribute__((warn_unused_result));
 /** tpl_meta_at - owner, mode and time of a symlink or FIFO. */
 int tpl_meta_at(struct tpl_job *j, int parent, const char *base, struct archive_entry *e,
-	const char *name) __attribute__((warn_unused_result));
+		const char *name) __attribute__((warn_unused_result));
 /** tpl_meta_mtime - modification time of an entry. */
 struct timespec tpl_meta_mtime(struct archive_entry *e);
 
@@ -112,7 +110,7 @@ struct timespec tpl_meta_mtime(struct archive_entry *e);
 /** tpl_dir - TEMPLATE/@sub of the configuration, made when @make. -EINVAL exit 24 without TEMPLATE.
  */
 int tpl_dir(const struct vps_config *global, const char *sub, bool make, char ret[PATH_MAX],
-	struct vz_error *err) __attribute__((warn_unused_result));
+	    struct vz_error *err) __attribute__((warn_unused_result));
 
 /** tpl_hash_fd - hash of the archive open as @fd and found at @archive. */
 int tpl_hash_fd(const char *archive, int fd, char ret_hex[65], struct vz_error *err)
@@ -120,15 +118,13 @@ int tpl_hash_fd(const char *archive, int fd, char ret_hex[65], struct vz_error *
 
 /** tpl_unpack_fd - run vz-unpack. @dirfd -1: check only. */
 int tpl_unpack_fd(const char *archive, int archive_fd, int dirfd, uint64_t shift,
-	struct vz_error *err) __attribute__((warn_unused_result));
+		  struct vz_error *err) __attribute__((warn_unused_result));
 
 /** tpl_suffix - i-th suffix of archives, ".tar" first; NULL past the end. */
 const char *tpl_suffix(size_t i);
 
 /** tpl_generation - split "NAME@HASH" or "NAME@HASH.tmp.PID" of TEMPLATE/unpacked. */
-enum tpl_gen_kind { GEN_NONE,
-	GEN_WHOLE,
-	GEN_STALE };
+enum tpl_gen_kind { GEN_NONE, GEN_WHOLE, GEN_STALE };
 enum tpl_gen_kind tpl_generation(const char *entry, char ret_name[NAME_MAX + 1], char ret_hash[65]);
 
 /** tpl_pins - the VPSes that pin a generation of @name, ascending; malloc'ed. Return: count or

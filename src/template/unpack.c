@@ -11,17 +11,15 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
-enum { FD_SAFE = 10,
-	ERRNO_MAX = 4095,
-	EXEC_FAILED = 127 };
+enum { FD_SAFE = 10, ERRNO_MAX = 4095, EXEC_FAILED = 127 };
 
 /* Context: forked child of the host's root. @fds: archive, target, socket; target may be -1. */
 static void __attribute__((noreturn)) run_unpacker(const int fds[3], pid_t parent, uint64_t shift)
 {
-	static const int places[3] = {UNPACK_FD_ARCHIVE, UNPACK_FD_TARGET, UNPACK_FD_ERROR};
-	static const char *const env[] = {VZ_PATH_ENV, "HOME=/", NULL};
+	static const int places[3] = { UNPACK_FD_ARCHIVE, UNPACK_FD_TARGET, UNPACK_FD_ERROR };
+	static const char *const env[] = { VZ_PATH_ENV, "HOME=/", NULL };
 	char path[PATH_MAX + 16], number[24];
-	const char *argv[] = {path, "--shift", number, fds[1] < 0 ? "--check" : NULL, NULL};
+	const char *argv[] = { path, "--shift", number, fds[1] < 0 ? "--check" : NULL, NULL };
 	sigset_t none;
 	int moved[3];
 
@@ -73,13 +71,13 @@ static int unpacker_result(const char *archive, int sk, pid_t pid, struct vz_err
 	}
 	if (status == EXEC_FAILED || status < 0)
 		return vz_fail(err, VZ_EXIT_SYSTEM, ENOEXEC, "cannot run %s/vz-unpack",
-			vps_paths()->libexec);
-	return vz_fail(
-		err, VZ_EXIT_BAD_TEMPLATE, 0, "%s: the unpacker died (status %d)", archive, status);
+			       vps_paths()->libexec);
+	return vz_fail(err, VZ_EXIT_BAD_TEMPLATE, 0, "%s: the unpacker died (status %d)", archive,
+		       status);
 }
 
-int tpl_unpack_fd(
-	const char *archive, int archive_fd, int dirfd, uint64_t shift, struct vz_error *err)
+int tpl_unpack_fd(const char *archive, int archive_fd, int dirfd, uint64_t shift,
+		  struct vz_error *err)
 {
 	VZ_FD int ours = -EBADF;
 	VZ_FD int theirs = -EBADF;
@@ -98,7 +96,7 @@ int tpl_unpack_fd(
 	if (pid < 0)
 		return vz_fail(err, VZ_EXIT_SYSTEM, errno, "fork");
 	if (pid == 0) {
-		const int fds[3] = {archive_fd, dirfd, theirs};
+		const int fds[3] = { archive_fd, dirfd, theirs };
 
 		run_unpacker(fds, self, shift);
 	}

@@ -64,7 +64,7 @@ static bool is_there(int dir, const char *entry)
 
 /* Unpack @fd as @tmp, then give it its name: whoever sees the name sees everything. */
 static int make_generation(const struct area *a, const char *archive, int fd, const char *tmp,
-	const char *entry, struct vz_error *err)
+			   const char *entry, struct vz_error *err)
 {
 	VZ_FD int dir = -EBADF;
 	int r;
@@ -79,12 +79,12 @@ static int make_generation(const struct area *a, const char *archive, int fd, co
 		return r;
 	if (syncfs(dir) < 0 || renameat(a->dir, tmp, a->dir, entry) < 0 || fsync(a->dir) < 0)
 		return vz_fail(err, errno == ENOSPC ? VZ_EXIT_NO_SPACE : VZ_EXIT_SYSTEM, errno,
-			"%s/%s", a->path, entry);
+			       "%s/%s", a->path, entry);
 	return 0;
 }
 
 static int unpack_now(const struct vps_config *global, const struct area *a, const char *name,
-	const char *hash, const char *entry, struct vz_error *err)
+		      const char *hash, const char *entry, struct vz_error *err)
 {
 	char archive[PATH_MAX], tmp[NAME_MAX + 32], now[65];
 	VZ_FD int fd = -EBADF;
@@ -100,8 +100,8 @@ static int unpack_now(const struct vps_config *global, const struct area *a, con
 		return r;
 	if (!vz_streq(now, hash))
 		return vz_fail(err, VZ_EXIT_NO_TEMPLATE, 0,
-			"generation %.12s of template %s is gone and %s is a newer one", hash, name,
-			archive);
+			       "generation %.12s of template %s is gone and %s is a newer one",
+			       hash, name, archive);
 	(void)snprintf(tmp, sizeof(tmp), "%s.tmp.%d", entry, (int)getpid());
 	r = make_generation(a, archive, fd, tmp, entry, err);
 	if (r < 0)
@@ -110,9 +110,9 @@ static int unpack_now(const struct vps_config *global, const struct area *a, con
 }
 
 int tpl_unpacked(const struct vps_config *global, const char *name, const char *hash,
-	char ret_dir[PATH_MAX], struct vz_error *err)
+		 char ret_dir[PATH_MAX], struct vz_error *err)
 {
-	AREA struct area a = {.dir = -EBADF, .lock = -EBADF};
+	AREA struct area a = { .dir = -EBADF, .lock = -EBADF };
 	char entry[NAME_MAX + 1], dir[PATH_MAX], path[PATH_MAX];
 	int r;
 
@@ -148,7 +148,7 @@ static bool pinned(const struct tpl_pin *pins, size_t n, const char *hash)
 /* A generation loses its name first, so that nobody meets half of one. Return: how many, or -errno.
  */
 static int drop_generations(const struct area *a, const char *name, const struct tpl_pin *pins,
-	size_t npins, struct vz_error *err)
+			    size_t npins, struct vz_error *err)
 {
 	char of[NAME_MAX + 1], hash[65], tmp[NAME_MAX + 32];
 	VZ_DIR DIR *d = vz_opendirat(a->dir, ".");
@@ -159,7 +159,7 @@ static int drop_generations(const struct area *a, const char *name, const struct
 		return vz_fail(err, VZ_EXIT_SYSTEM, errno, "%s", a->path);
 	while ((e = readdir(d))) {
 		if (tpl_generation(e->d_name, of, hash) != GEN_WHOLE || !vz_streq(of, name) ||
-			pinned(pins, npins, hash))
+		    pinned(pins, npins, hash))
 			continue;
 		(void)snprintf(tmp, sizeof(tmp), "%s.tmp.%d", e->d_name, (int)getpid());
 		if (renameat(a->dir, e->d_name, a->dir, tmp) < 0)
@@ -172,8 +172,8 @@ static int drop_generations(const struct area *a, const char *name, const struct
 
 /* Archives of @name with other suffixes than @keep (NULL: with any), and what was remembered of
  * them. */
-static int drop_archives(
-	const struct vps_config *global, const char *name, const char *keep, struct vz_error *err)
+static int drop_archives(const struct vps_config *global, const char *name, const char *keep,
+			 struct vz_error *err)
 {
 	char dir[PATH_MAX], path[PATH_MAX];
 	int count = 0, r = tpl_dir(global, "cache", false, dir, err);
@@ -194,10 +194,10 @@ static int drop_archives(
 	return count;
 }
 
-int tpl_install(
-	const struct vps_config *global, const char *name, const char *tmp, struct vz_error *err)
+int tpl_install(const struct vps_config *global, const char *name, const char *tmp,
+		struct vz_error *err)
 {
-	AREA struct area a = {.dir = -EBADF, .lock = -EBADF};
+	AREA struct area a = { .dir = -EBADF, .lock = -EBADF };
 	VZ_FREE struct tpl_pin *pins = NULL;
 	VZ_FD int fd = -EBADF;
 	char dir[PATH_MAX], path[PATH_MAX];
@@ -231,22 +231,22 @@ int tpl_install(
 	return r < 0 ? r : 0;
 }
 
-static int refuse_pinned(
-	const char *name, const struct tpl_pin *pins, size_t n, struct vz_error *err)
+static int refuse_pinned(const char *name, const struct tpl_pin *pins, size_t n,
+			 struct vz_error *err)
 {
-	VZ_BUF struct vz_buf ids = {0};
+	VZ_BUF struct vz_buf ids = { 0 };
 
 	for (size_t i = 0; i < n; i++)
 		vz_buf_fmt(&ids, "%s%u", i ? ", " : "", pins[i].ctid);
 	(void)vz_fail(err, VZ_EXIT_SYSTEM, 0, "template %s is in use by VPS %s", name,
-		ids.s ? ids.s : "?");
+		      ids.s ? ids.s : "?");
 	err->sys = EBUSY;
 	return -EBUSY;
 }
 
 int tpl_remove(const struct vps_config *global, const char *name, struct vz_error *err)
 {
-	AREA struct area a = {.dir = -EBADF, .lock = -EBADF};
+	AREA struct area a = { .dir = -EBADF, .lock = -EBADF };
 	VZ_FREE struct tpl_pin *pins = NULL;
 	ssize_t npins;
 	int archives, generations, r;

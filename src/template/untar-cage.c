@@ -37,8 +37,8 @@ static int check_root(const struct tpl_untar *want)
 		most = want->max_entries;
 	(void)snprintf(inodes, sizeof(inodes), "%llu", (unsigned long long)most + 64);
 	if (fsconfig(fs, FSCONFIG_SET_STRING, "size", "256m", 0) < 0 ||
-		fsconfig(fs, FSCONFIG_SET_STRING, "nr_inodes", inodes, 0) < 0 ||
-		fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+	    fsconfig(fs, FSCONFIG_SET_STRING, "nr_inodes", inodes, 0) < 0 ||
+	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return -errno;
 	fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
 	return fd >= 0 ? fd : -errno;
@@ -54,8 +54,8 @@ static int target_root(int dirfd)
 	struct mount_attr attr = {
 		.attr_set = MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID,
 	};
-	VZ_FD int fd = open_tree(
-		dirfd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (unsigned int)AT_EMPTY_PATH);
+	VZ_FD int fd = open_tree(dirfd, "",
+				 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (unsigned int)AT_EMPTY_PATH);
 
 	if (fd < 0)
 		return vz_openat(dirfd, ".", O_RDONLY | O_DIRECTORY, 0);
@@ -68,17 +68,17 @@ static int target_root(int dirfd)
  */
 static int drop_caps(void)
 {
-	static const unsigned char keep[] = {
-		CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETFCAP};
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {0};
+	static const unsigned char keep[] = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID,
+					      CAP_SETFCAP };
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
 	uint64_t mask = 0;
 
 	for (size_t i = 0; i < sizeof(keep); i++)
 		mask |= 1ULL << keep[i];
 	for (unsigned int cap = 0; cap < 64; cap++)
 		if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 && !(mask >> cap & 1) &&
-			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
 			return -1;
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	for (int i = 0; i < 2; i++)
@@ -88,7 +88,7 @@ static int drop_caps(void)
 
 static int limit(int which, rlim_t value)
 {
-	return setrlimit((unsigned int)which, &(struct rlimit){value, value});
+	return setrlimit((unsigned int)which, &(struct rlimit){ value, value });
 }
 
 int tpl_untar_cage(int dirfd, const struct tpl_untar *want, struct vz_error *err)

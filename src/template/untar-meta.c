@@ -15,17 +15,16 @@
 #include <string.h>
 #include <sys/xattr.h>
 
-enum { ACL_MAX = 256,
-	MODE_BITS = 07777 };
+enum { ACL_MAX = 256, MODE_BITS = 07777 };
 
 /* linux/xattr.h has these, but does not go well with sys/xattr.h. */
-#define CAPS_ATTR "security.capability"
+#define CAPS_ATTR  "security.capability"
 #define USER_ATTRS "user."
 
 struct timespec tpl_meta_mtime(struct archive_entry *e)
 {
-	return (struct timespec){
-		.tv_sec = archive_entry_mtime(e), .tv_nsec = archive_entry_mtime_nsec(e)};
+	return (struct timespec){ .tv_sec = archive_entry_mtime(e),
+				  .tv_nsec = archive_entry_mtime_nsec(e) };
 }
 
 static uid_t shifted(const struct tpl_job *j, int64_t id)
@@ -42,7 +41,7 @@ int tpl_meta_check(struct tpl_job *j, struct archive_entry *e, const char *name)
 	(void)archive_entry_xattr_reset(e);
 	while (archive_entry_xattr_next(e, &key, &value, &size) == ARCHIVE_OK)
 		if (key && !strcmp(key, CAPS_ATTR) && size != XATTR_CAPS_SZ_2 &&
-			size != XATTR_CAPS_SZ_3)
+		    size != XATTR_CAPS_SZ_3)
 			return tpl_refuse(j, name, "file capabilities of %zu bytes", size);
 	return 0;
 }
@@ -53,7 +52,7 @@ int tpl_meta_check(struct tpl_job *j, struct archive_entry *e, const char *name)
  */
 static int set_caps(struct tpl_job *j, int fd, const void *value, size_t size, const char *name)
 {
-	struct vfs_ns_cap_data cap = {0};
+	struct vfs_ns_cap_data cap = { 0 };
 
 	memcpy(&cap, value, size);
 	size = XATTR_CAPS_SZ_2;
@@ -141,12 +140,12 @@ static bool acl_id(struct tpl_job *j, int tag, int qual, const char *name, uint3
 }
 
 static int set_acl(struct tpl_job *j, int fd, struct archive_entry *e, int type, const char *key,
-	const char *name)
+		   const char *name)
 {
 	struct {
 		struct posix_acl_xattr_header head;
 		struct posix_acl_xattr_entry v[ACL_MAX];
-	} acl = {.head.a_version = htole32(POSIX_ACL_XATTR_VERSION)};
+	} acl = { .head.a_version = htole32(POSIX_ACL_XATTR_VERSION) };
 	int got_type, perm, tag, qual;
 	const char *who;
 	uint32_t id;
@@ -168,7 +167,7 @@ static int set_acl(struct tpl_job *j, int fd, struct archive_entry *e, int type,
 	}
 	qsort(acl.v, n, sizeof(acl.v[0]), by_tag); /* the kernel wants this order */
 	if (fsetxattr(fd, key, &acl, sizeof(acl.head) + n * sizeof(acl.v[0]), 0) == 0 ||
-		errno == EOPNOTSUPP)
+	    errno == EOPNOTSUPP)
 		return 0;
 	if (errno == EINVAL)
 		return tpl_refuse(j, name, "a malformed access list");
@@ -188,31 +187,31 @@ int tpl_meta_fd(struct tpl_job *j, int fd, struct archive_entry *e, const char *
 		return tpl_sysfail(j, name, -errno, "chmod");
 	r = set_xattrs(j, fd, e, name);
 	if (r == 0)
-		r = set_acl(
-			j, fd, e, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, "system.posix_acl_access", name);
+		r = set_acl(j, fd, e, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, "system.posix_acl_access",
+			    name);
 	if (r == 0 && dir)
-		r = set_acl(
-			j, fd, e, ARCHIVE_ENTRY_ACL_TYPE_DEFAULT, "system.posix_acl_default", name);
+		r = set_acl(j, fd, e, ARCHIVE_ENTRY_ACL_TYPE_DEFAULT, "system.posix_acl_default",
+			    name);
 	if (r < 0)
 		return r;
-	if (!dir && futimens(fd, (struct timespec[]){mtime, mtime}) < 0)
+	if (!dir && futimens(fd, (struct timespec[]){ mtime, mtime }) < 0)
 		return tpl_sysfail(j, name, -errno, "set the time of");
 	return 0;
 }
 
-int tpl_meta_at(
-	struct tpl_job *j, int parent, const char *base, struct archive_entry *e, const char *name)
+int tpl_meta_at(struct tpl_job *j, int parent, const char *base, struct archive_entry *e,
+		const char *name)
 {
 	struct timespec mtime = tpl_meta_mtime(e);
 
 	if (fchownat(parent, base, shifted(j, archive_entry_uid(e)),
-		    shifted(j, archive_entry_gid(e)), AT_SYMLINK_NOFOLLOW) < 0)
+		     shifted(j, archive_entry_gid(e)), AT_SYMLINK_NOFOLLOW) < 0)
 		return tpl_sysfail(j, name, -errno, "chown");
 	/* No race: nobody else writes here, and what we just made is no symlink. */
 	if (archive_entry_filetype(e) != AE_IFLNK &&
-		fchmodat(parent, base, archive_entry_perm(e) & MODE_BITS, 0) < 0)
+	    fchmodat(parent, base, archive_entry_perm(e) & MODE_BITS, 0) < 0)
 		return tpl_sysfail(j, name, -errno, "chmod");
-	if (utimensat(parent, base, (struct timespec[]){mtime, mtime}, AT_SYMLINK_NOFOLLOW) < 0)
+	if (utimensat(parent, base, (struct timespec[]){ mtime, mtime }, AT_SYMLINK_NOFOLLOW) < 0)
 		return tpl_sysfail(j, name, -errno, "set the time of");
 	return 0;
 }

@@ -11,11 +11,8 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-enum { DEPTH_MAX = 200,
-	PATH_LEN_MAX = 4095,
-	NAME_LEN_MAX = 255 };
-enum { QUOTED_MAX = 200,
-	OPEN_TRIES = 1000 };
+enum { DEPTH_MAX = 200, PATH_LEN_MAX = 4095, NAME_LEN_MAX = 255 };
+enum { QUOTED_MAX = 200, OPEN_TRIES = 1000 };
 
 int tpl_refuse(struct tpl_job *j, const char *name, const char *fmt, ...)
 {
@@ -26,7 +23,7 @@ int tpl_refuse(struct tpl_job *j, const char *name, const char *fmt, ...)
 	(void)vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
 	return vz_fail(j->err, VZ_EXIT_BAD_TEMPLATE, 0, "archive refused: entry '%s': %s",
-		vz_quote(quoted, sizeof(quoted), name), why);
+		       vz_quote(quoted, sizeof(quoted), name), why);
 }
 
 int tpl_sysfail(struct tpl_job *j, const char *name, int r, const char *what)
@@ -35,7 +32,7 @@ int tpl_sysfail(struct tpl_job *j, const char *name, int r, const char *what)
 	char quoted[QUOTED_MAX];
 
 	return vz_fail(j->err, full ? VZ_EXIT_NO_SPACE : VZ_EXIT_SYSTEM, -r, "%s '%s'", what,
-		vz_quote(quoted, sizeof(quoted), name));
+		       vz_quote(quoted, sizeof(quoted), name));
 }
 
 int tpl_path_clean(struct tpl_job *j, const char *name, char ret[PATH_MAX])

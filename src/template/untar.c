@@ -18,8 +18,8 @@ static int broken(struct tpl_job *j)
 	char quoted[300];
 
 	return vz_fail(j->err, VZ_EXIT_BAD_TEMPLATE, 0, "archive is broken after %llu entries: %s",
-		(unsigned long long)j->entries,
-		vz_quote(quoted, sizeof(quoted), why ? why : "unknown format"));
+		       (unsigned long long)j->entries,
+		       vz_quote(quoted, sizeof(quoted), why ? why : "unknown format"));
 }
 
 /* Make room for an entry that is not a directory. */
@@ -63,10 +63,10 @@ static int copy_data(struct tpl_job *j, struct archive_entry *e, int fd, const c
 
 	if (size < 0)
 		return tpl_refuse(j, name, "negative size");
-	if (j->want->max_bytes && ((uint64_t)size > j->want->max_bytes ||
-					  j->bytes > j->want->max_bytes - (uint64_t)size))
+	if (j->want->max_bytes &&
+	    ((uint64_t)size > j->want->max_bytes || j->bytes > j->want->max_bytes - (uint64_t)size))
 		return tpl_refuse(j, name, "the files are larger than %llu bytes together",
-			(unsigned long long)j->want->max_bytes);
+				  (unsigned long long)j->want->max_bytes);
 	j->bytes += (uint64_t)size;
 	while ((r = archive_read_data_block(j->ar, &buf, &len, &at)) != ARCHIVE_EOF) {
 		if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
@@ -228,16 +228,16 @@ static int put_hardlink(struct tpl_job *j, const char *path, const char *target)
  */
 static int put_device(struct tpl_job *j, struct archive_entry *e, const char *path)
 {
-	static const unsigned char usual[][2] = {
-		{1, 3}, {1, 5}, {1, 7}, {1, 8}, {1, 9}, {5, 0}, {5, 1}, {5, 2}};
+	static const unsigned char usual[][2] = { { 1, 3 }, { 1, 5 }, { 1, 7 }, { 1, 8 },
+						  { 1, 9 }, { 5, 0 }, { 5, 1 }, { 5, 2 } };
 	dev_t dev = archive_entry_rdev(e);
 
 	for (size_t i = 0; archive_entry_filetype(e) == AE_IFCHR && i < 8; i++)
 		if (major(dev) == usual[i][0] && minor(dev) == usual[i][1])
 			return 0;
 	return tpl_refuse(j, path, "%s device %u:%u",
-		archive_entry_filetype(e) == AE_IFCHR ? "character" : "block", major(dev),
-		minor(dev));
+			  archive_entry_filetype(e) == AE_IFCHR ? "character" : "block", major(dev),
+			  minor(dev));
 }
 
 static int check_ids(struct tpl_job *j, struct archive_entry *e, const char *path)
@@ -260,7 +260,7 @@ static int put_entry(struct tpl_job *j, struct archive_entry *e)
 		return tpl_refuse(j, "?", "a name that cannot be read");
 	if (++j->entries > j->want->max_entries)
 		return tpl_refuse(j, name, "more than %llu entries",
-			(unsigned long long)j->want->max_entries);
+				  (unsigned long long)j->want->max_entries);
 	r = tpl_path_clean(j, name, path);
 	if (r == 0)
 		r = check_ids(j, e, path);
@@ -311,12 +311,12 @@ static int read_entries(struct tpl_job *j)
 
 		if (r == ARCHIVE_EOF) {
 			if (!j->entries)
-				return vz_fail(
-					j->err, VZ_EXIT_BAD_TEMPLATE, 0, "archive holds nothing");
+				return vz_fail(j->err, VZ_EXIT_BAD_TEMPLATE, 0,
+					       "archive holds nothing");
 			/* libarchive takes a clean end of file for the end mark; we do not */
 			if (archive_filter_bytes(j->ar, 0) - before < 512)
 				return vz_fail(j->err, VZ_EXIT_BAD_TEMPLATE, 0,
-					"archive ends without its end mark: cut short?");
+					       "archive ends without its end mark: cut short?");
 			return 0;
 		}
 		if (r == ARCHIVE_WARN && name_damaged(j->ar))
@@ -343,8 +343,8 @@ static int finish(struct tpl_job *j)
 		int parent = tpl_path_parent(j, d->path, false, &base);
 
 		if (parent >= 0) /* else a later entry took its place */
-			(void)utimensat(parent, base, (struct timespec[]){d->mtime, d->mtime},
-				AT_SYMLINK_NOFOLLOW);
+			(void)utimensat(parent, base, (struct timespec[]){ d->mtime, d->mtime },
+					AT_SYMLINK_NOFOLLOW);
 	}
 	if (fchown(j->root, owner, owner) < 0 || fchmod(j->root, 0755) < 0)
 		return tpl_sysfail(j, "/", -errno, "set owner and mode of");
@@ -361,11 +361,11 @@ static struct archive *open_archive(struct tpl_job *j, int fd)
 	/* Only what is compiled in: no filter that would start a program. ARCHIVE_WARN says it
 	 * would. */
 	if (archive_read_support_format_tar(a) != ARCHIVE_OK ||
-		archive_read_support_filter_gzip(a) != ARCHIVE_OK ||
-		archive_read_support_filter_bzip2(a) != ARCHIVE_OK ||
-		archive_read_support_filter_xz(a) != ARCHIVE_OK ||
-		archive_read_support_filter_zstd(a) != ARCHIVE_OK ||
-		archive_read_open_fd(a, fd, BLOCK_BYTES) != ARCHIVE_OK) {
+	    archive_read_support_filter_gzip(a) != ARCHIVE_OK ||
+	    archive_read_support_filter_bzip2(a) != ARCHIVE_OK ||
+	    archive_read_support_filter_xz(a) != ARCHIVE_OK ||
+	    archive_read_support_filter_zstd(a) != ARCHIVE_OK ||
+	    archive_read_open_fd(a, fd, BLOCK_BYTES) != ARCHIVE_OK) {
 		(void)broken(j);
 		(void)archive_read_free(a);
 		return NULL;
@@ -375,7 +375,7 @@ static struct archive *open_archive(struct tpl_job *j, int fd)
 
 int tpl_untar(const struct tpl_untar *want, int archive_fd, int rootfd, struct vz_error *err)
 {
-	struct tpl_job j = {.want = want, .root = rootfd, .parent = -EBADF, .err = err};
+	struct tpl_job j = { .want = want, .root = rootfd, .parent = -EBADF, .err = err };
 	int r;
 
 	if (want->shift > UINT32_MAX / 2)

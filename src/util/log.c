@@ -74,14 +74,14 @@ static void emit(int level, FILE *tty, const char *fmt, va_list ap)
 		to_file(text);
 }
 
-#define LOGGER(name, level, stream)           \
-	void name(const char *fmt, ...)       \
-	{                                     \
-		va_list ap;                   \
-					      \
-		va_start(ap, fmt);            \
-		emit(level, stream, fmt, ap); \
-		va_end(ap);                   \
+#define LOGGER(name, level, stream)                                                                \
+	void name(const char *fmt, ...)                                                            \
+	{                                                                                          \
+		va_list ap;                                                                        \
+                                                                                                   \
+		va_start(ap, fmt);                                                                 \
+		emit(level, stream, fmt, ap);                                                      \
+		va_end(ap);                                                                        \
 	}
 
 LOGGER(vz_say, 0, stdout)

@@ -12,9 +12,9 @@
 
 struct vz_log_setup {
 	const char *program; /* borrowed for ever */
-	const char *file;    /* NULL or "": no log file; copied */
-	int file_level;	     /* highest level that reaches the file */
-	int tty_level;	     /* highest level that reaches stdout; -2 = nothing, not even errors */
+	const char *file; /* NULL or "": no log file; copied */
+	int file_level; /* highest level that reaches the file */
+	int tty_level; /* highest level that reaches stdout; -2 = nothing, not even errors */
 };
 
 void vz_log_init(const struct vz_log_setup *s);
@@ -23,10 +23,10 @@ void vz_log_ctid(unsigned int ctid);
 /** vz_log_level - what reaches the terminal from now on. */
 void vz_log_level(int tty_level);
 
-void vz_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* level 0, stdout */
-void vz_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* we go on; stderr */
+void vz_say(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* level 0, stdout */
+void vz_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* we go on; stderr */
 void vz_error(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* stderr */
-void vz_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* level 1 */
+void vz_info(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* level 1 */
 void vz_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* level 3 */
 
 #endif

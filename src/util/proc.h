@@ -31,11 +31,11 @@ int vz_boot_id(char ret[37]) __attribute__((warn_unused_result));
 /** struct vz_run - how vz_run starts a program; all zero: everything inherited */
 struct vz_run {
 	const char *const *env; /* NULL: the environment HOME=/ TERM=linux PATH=standard only */
-	int stdin_fd;		/* 0: /dev/null */
-	int stdout_fd;		/* 0: inherited */
-	bool silent;		/* standard output and error go to /dev/null */
-	int pass_fd;		/* > 0: stays open in the program under this same number */
-	int timeout_ms;		/* 0: none; then the program is killed and -ETIMEDOUT returned */
+	int stdin_fd; /* 0: /dev/null */
+	int stdout_fd; /* 0: inherited */
+	bool silent; /* standard output and error go to /dev/null */
+	int pass_fd; /* > 0: stays open in the program under this same number */
+	int timeout_ms; /* 0: none; then the program is killed and -ETIMEDOUT returned */
 };
 
 /**

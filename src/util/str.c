@@ -183,7 +183,8 @@ static size_t utf8_len(const unsigned char *s)
 			return 0;
 	if (n == 2 && s[0] == 0xc2 && s[1] < 0xa0)
 		return 0; /* C1 controls: some terminals obey them */
-	if (n == 3 && s[0] == 0xe2 && (s[1] == 0x80 || s[1] == 0x81) && s[2] >= 0xa6 && s[2] <= 0xaf)
+	if (n == 3 && s[0] == 0xe2 && (s[1] == 0x80 || s[1] == 0x81) && s[2] >= 0xa6 &&
+	    s[2] <= 0xaf)
 		return 0; /* marks that turn the direction of writing */
 	return n;
 }

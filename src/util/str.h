@@ -24,7 +24,8 @@ void vz_list_del(struct vz_list *l, size_t i);
 void vz_list_clear(struct vz_list *l);
 
 /** vz_list_copy - deep copy into @dst, whose old content is freed. Return: 0 or -ENOMEM. */
-int vz_list_copy(struct vz_list *dst, const struct vz_list *src) __attribute__((warn_unused_result));
+int vz_list_copy(struct vz_list *dst, const struct vz_list *src)
+	__attribute__((warn_unused_result));
 
 /** vz_list_split - append the pieces of @s between characters of @seps, empty ones left out. */
 int vz_list_split(struct vz_list *l, const char *s, const char *seps)

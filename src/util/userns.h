@@ -14,7 +14,8 @@
 int vz_userns_open(uint64_t base, uint64_t count) __attribute__((warn_unused_result));
 
 /** vz_userns_write_maps - uid_map and gid_map of @pid: 0 @base @count, setgroups allowed. 0 or -errno. */
-int vz_userns_write_maps(pid_t pid, uint64_t base, uint64_t count) __attribute__((warn_unused_result));
+int vz_userns_write_maps(pid_t pid, uint64_t base, uint64_t count)
+	__attribute__((warn_unused_result));
 
 /** vz_become_base - in a child: setresgid, setresuid to @base, keeping every capability. 0 or -errno. */
 int vz_become_base(uint64_t base) __attribute__((warn_unused_result));

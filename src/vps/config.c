@@ -133,8 +133,9 @@ static int take_line(struct vps_config *c, const char *path, size_t number, cons
 		return 0;
 	if (skip && skip[id]) {
 		if (src == VS_GLOBAL && id == VP_LOCAL_UID)
-			vz_info("%s line %zu: LOCAL_UID is ignored here, every VPS has ids of its own", path,
-				number);
+			vz_info("%s line %zu: LOCAL_UID is ignored here, every VPS has ids of its "
+				"own",
+				path, number);
 		return 0;
 	}
 	if (seen[id]) {
@@ -185,9 +186,9 @@ static int defaults(struct vps_config *c)
 		enum vps_param_id id;
 		const char *text;
 	} plain[] = {
-		{ VP_LOGGING, "yes" },	   { VP_LOG_LEVEL, "0" },    { VP_VERBOSE, "0" },
+		{ VP_LOGGING, "yes" },	    { VP_LOG_LEVEL, "0" },   { VP_VERBOSE, "0" },
 		{ VP_STOP_TIMEOUT, "120" }, { VP_CPUUNITS, "1000" }, { VP_IPV6, "yes" },
-		{ VP_VE_LAYOUT, "simfs" }, { VP_IOPRIO, "4" },
+		{ VP_VE_LAYOUT, "simfs" },  { VP_IOPRIO, "4" },
 	};
 	int r = 0;
 

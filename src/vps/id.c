@@ -41,7 +41,8 @@ static int link_target(const char *name, uint32_t *ret)
 	char *base, *dot;
 	ssize_t n;
 
-	n = readlink(vps_path(path, "%s/names/%s", vps_paths()->etc, name), target, sizeof(target) - 1);
+	n = readlink(vps_path(path, "%s/names/%s", vps_paths()->etc, name), target,
+		     sizeof(target) - 1);
 	if (n < 0)
 		return -errno;
 	target[n] = '\0';
@@ -62,7 +63,8 @@ int vps_name_lookup(const char *name, uint32_t *ret)
 
 	if (!vps_name_valid(name, UINT32_MAX) || link_target(name, &ctid) < 0)
 		return -ENOENT;
-	if (vps_load_file(&c, vps_path(path, "%s/%u.conf", vps_paths()->conf, ctid), VS_VPS, NULL) < 0)
+	if (vps_load_file(&c, vps_path(path, "%s/%u.conf", vps_paths()->conf, ctid), VS_VPS, NULL) <
+	    0)
 		return -ENOENT;
 	if (!c.name || strcmp(c.name, name) != 0)
 		return -ENOENT;
@@ -78,12 +80,14 @@ int vps_name_assign(uint32_t ctid, const char *old, const char *name, struct vz_
 
 	if (*name) {
 		if (!vps_name_valid(name, ctid))
-			return vz_fail(err, VZ_EXIT_NAME, EINVAL, "Name \"%s\" cannot be used", name);
+			return vz_fail(err, VZ_EXIT_NAME, EINVAL, "Name \"%s\" cannot be used",
+				       name);
 		if (vps_name_lookup(name, &holder) == 0 && holder != ctid)
 			return vz_fail(err, VZ_EXIT_NAME, EEXIST,
 				       "Conflict: name %s already used by VPS %u", name, holder);
 	}
-	if (old && *old && strcmp(old, name) != 0 && link_target(old, &holder) == 0 && holder == ctid)
+	if (old && *old && strcmp(old, name) != 0 && link_target(old, &holder) == 0 &&
+	    holder == ctid)
 		(void)unlink(vps_path(path, "%s/names/%s", vps_paths()->etc, old));
 	if (!*name)
 		return 0;
@@ -118,7 +122,8 @@ ssize_t vps_list_ctids(uint32_t **ret)
 		size_t digits = strspn(e->d_name, "0123456789");
 		uint32_t ctid;
 
-		if (digits == 0 || digits >= sizeof(num) || strcmp(e->d_name + digits, ".conf") != 0)
+		if (digits == 0 || digits >= sizeof(num) ||
+		    strcmp(e->d_name + digits, ".conf") != 0)
 			continue;
 		memcpy(num, e->d_name, digits);
 		num[digits] = '\0';

@@ -52,7 +52,8 @@ static int read_ids(struct ranges *l, const char *path, int base_field, int coun
 
 	if (vz_read_file(AT_FDCWD, path, 16 << 20, &text) < 0)
 		return 0;
-	for (line = strtok_r(text, "\n", &save); r == 0 && line; line = strtok_r(NULL, "\n", &save)) {
+	for (line = strtok_r(text, "\n", &save); r == 0 && line;
+	     line = strtok_r(NULL, "\n", &save)) {
 		uint64_t base = 0, count = count_field < 0;
 		int field = 0;
 
@@ -124,7 +125,8 @@ int vps_idbase(struct vps_config *c, uint64_t *ret_base, uint64_t *ret_count, bo
 		base = c->local_uid;
 		if (base == 0 && !secure_getenv("CROFT_I_GIVE_UP_ISOLATION"))
 			return vz_fail(err, VZ_EXIT_VALUE, EPERM,
-				       "LOCAL_UID=0 would make root of VPS %u root of the node", c->ctid);
+				       "LOCAL_UID=0 would make root of VPS %u root of the node",
+				       c->ctid);
 		if (base + count > UINT32_MAX || clashes(&used, base, count))
 			return vz_fail(err, VZ_EXIT_VALUE, EADDRINUSE,
 				       "LOCAL_UID=%llu of VPS %u overlaps ids that are in use",
@@ -134,7 +136,8 @@ int vps_idbase(struct vps_config *c, uint64_t *ret_base, uint64_t *ret_count, bo
 		base = (uint64_t)c->ctid << 16;
 	} else {
 		for (uint64_t slot = LAST_SLOT; slot >= FIRST_SLOT && !base; slot--)
-			if ((slot << 16) + count <= UINT32_MAX && !clashes(&used, slot << 16, count))
+			if ((slot << 16) + count <= UINT32_MAX &&
+			    !clashes(&used, slot << 16, count))
 				base = slot << 16;
 		if (!base)
 			return vz_fail(err, VZ_EXIT_RESOURCE, ENOSPC, "no free range of %llu ids",

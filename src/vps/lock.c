@@ -2,6 +2,7 @@
 #include "vps/vps.h"
 
 #include "util/fd.h"
+#include "util/log.h"
 #include "util/parse.h"
 #include "util/proc.h"
 
@@ -76,6 +77,22 @@ static void wait_change(const char *dir, int ms)
 	(void)poll(&p, 1, ms);
 }
 
+/* For the log: who it is. */
+static void say_holder(pid_t pid)
+{
+	VZ_FREE char *text = NULL;
+	char path[64], shown[256];
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+	n = vz_read_file(AT_FDCWD, path, 4096, &text);
+	for (ssize_t i = 0; i + 1 < n; i++)
+		if (!text[i])
+			text[i] = ' ';
+	vz_info("Locked by: pid %d, cmdline %s", (int)pid,
+		vz_quote(shown, sizeof(shown), n > 0 ? text : "?"));
+}
+
 int vps_lock_take(const struct vps_config *global, uint32_t ctid, const char *word, int wait_ms,
 		  struct vps_lock *ret, struct vz_error *err)
 {
@@ -89,7 +106,8 @@ int vps_lock_take(const struct vps_config *global, uint32_t ctid, const char *wo
 		return vz_fail(err, VZ_EXIT_LOCKDIR_NOTSET, EINVAL, "LOCKDIR is not set");
 	r = vz_mkdir_p(dir, 0755);
 	if (r < 0)
-		return vz_fail(err, VZ_EXIT_LOCKDIR_NOTSET, -r, "Unable to make lock directory %s", dir);
+		return vz_fail(err, VZ_EXIT_LOCKDIR_NOTSET, -r, "Unable to make lock directory %s",
+			       dir);
 	(void)vps_path(ret->path, "%s/%u.lck", dir, ctid);
 	for (;;) {
 		uint64_t now;
@@ -105,9 +123,11 @@ int vps_lock_take(const struct vps_config *global, uint32_t ctid, const char *wo
 		else if (++tries > 100)
 			break;
 	}
-	if (r == -EBUSY || r == -EAGAIN)
-		return vz_fail(err, VZ_EXIT_LOCKED, EBUSY, "VPS already locked (by pid %d)",
-			       (int)pid);
+	if (r == -EBUSY || r == -EAGAIN) {
+		say_holder(pid);
+		(void)vz_fail(err, VZ_EXIT_LOCKED, 0, "VPS already locked (by pid %d)", (int)pid);
+		return -EBUSY;
+	}
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_SYSTEM, -r,
 			       "Unable to make lock file %s (--skiplock works without)", ret->path);
@@ -118,7 +138,8 @@ void vps_lock_drop(struct vps_lock *l)
 {
 	if (l->fd < 0)
 		return;
-	(void)unlink(l->path); /* before the flock goes, so that nobody locks a removed file for long */
+	(void)unlink(
+		l->path); /* before the flock goes, so that nobody locks a removed file for long */
 	vz_closep(&l->fd);
 	l->fd = -1;
 }

@@ -7,9 +7,11 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define X(id, opt, key, type, unit, lo, hi, field, group, when, by, arg, help)                \
-	[VP_##id] = { #id,		    opt,	  key,	      PT_##type, PU_##unit, lo, hi, \
-		      offsetof(struct vps_config, field), AG_##group, PW_##when, by,	    arg, help },
+#define X(id, opt, key, type, unit, lo, hi, field, group, when, by, arg, help)                     \
+	[VP_##id] = { #id,	  opt,	     key, PT_##type,                                       \
+		      PU_##unit,  lo,	     hi,  offsetof(struct vps_config, field),              \
+		      AG_##group, PW_##when, by,  arg,                                             \
+		      help },
 static const struct vps_param params[VP_MAX] = { VZ_PARAMS(X) };
 #undef X
 
@@ -60,8 +62,8 @@ static void *field_of(const struct vps_config *c, const struct vps_param *p)
 	return (char *)c + p->offset;
 }
 
-int vps_param_parse(struct vps_config *c, enum vps_param_id id, enum vps_mode mode, const char *text,
-		    enum vps_source src, struct vz_error *err)
+int vps_param_parse(struct vps_config *c, enum vps_param_id id, enum vps_mode mode,
+		    const char *text, enum vps_source src, struct vz_error *err)
 {
 	const struct vps_param *p = &params[id];
 	const struct vps_type_ops *ops = vps_type_ops(p->type);
@@ -75,8 +77,8 @@ int vps_param_parse(struct vps_config *c, enum vps_param_id id, enum vps_mode mo
 	if (r == -ENOMEM)
 		return vz_fail(err, VZ_EXIT_SYSTEM, ENOMEM, "%s", p->id);
 	if (ops->store == STORE_U64 && p->type == PT_U64)
-		(void)snprintf(range, sizeof(range), "a number from %" PRIu64 " to %" PRIu64, p->min,
-			       p->max);
+		(void)snprintf(range, sizeof(range), "a number from %" PRIu64 " to %" PRIu64,
+			       p->min, p->max);
 	return vz_fail(err, ops->exit, 0, "Bad value for %s%s: \"%s\" (allowed: %s)",
 		       src == VS_CLI ? "--" : "",
 		       src == VS_CLI && p->option ? p->option : (p->key ? p->key : p->id),

@@ -12,7 +12,15 @@
  * @print: append the canonical text
  */
 struct vps_type_ops {
-	enum { STORE_U64, STORE_I64, STORE_BOOL, STORE_DOUBLE, STORE_TEXT, STORE_PAIR, STORE_LIST } store;
+	enum {
+		STORE_U64,
+		STORE_I64,
+		STORE_BOOL,
+		STORE_DOUBLE,
+		STORE_TEXT,
+		STORE_PAIR,
+		STORE_LIST
+	} store;
 	int exit;
 	const char *allowed;
 	int (*parse)(const struct vps_param *p, enum vps_mode mode, const char *text,

@@ -33,7 +33,7 @@ static int get_list(const json_t *j, const char *key, struct vz_list *ret)
 	size_t i;
 	json_t *v;
 
-	json_array_foreach(list, i, v)
+	json_array_foreach (list, i, v)
 		if (json_is_string(v) && vz_list_add(ret, json_string_value(v)) < 0)
 			return -ENOMEM;
 	return 0;
@@ -82,12 +82,12 @@ int vps_state_save(uint32_t ctid, const struct vps_state *s)
 	VZ_JSON json_t *j = NULL;
 	char path[PATH_MAX];
 
-	j = json_pack("{si ss si sI si sI sI si sI sI sI sb ss ss ss so so}", "schema", 1, "boot_id",
-		      s->boot_id, "init_pid", (int)s->init_pid, "init_start",
+	j = json_pack("{si ss si sI si sI sI si sI sI sI sb ss ss ss so so}", "schema", 1,
+		      "boot_id", s->boot_id, "init_pid", (int)s->init_pid, "init_start",
 		      (json_int_t)s->init_start, "mon_pid", (int)s->mon_pid, "mon_start",
-		      (json_int_t)s->mon_start, "started_ms", (json_int_t)s->started_ms, "generation",
-		      (int)s->generation, "uid_base", (json_int_t)s->uid_base, "uid_count",
-		      (json_int_t)s->uid_count, "caps", (json_int_t)s->caps, "seccomp",
+		      (json_int_t)s->mon_start, "started_ms", (json_int_t)s->started_ms,
+		      "generation", (int)s->generation, "uid_base", (json_int_t)s->uid_base,
+		      "uid_count", (json_int_t)s->uid_count, "caps", (json_int_t)s->caps, "seccomp",
 		      (int)s->seccomp, "ifname", s->ifname, "layout", s->layout, "init_kind",
 		      s->init_kind, "addrs", put_list(&s->addrs), "cgroups", put_list(&s->cgroups));
 	if (!j)

@@ -45,7 +45,8 @@ int vps_parse_list_add(const struct vps_param *p, enum vps_mode mode, const char
 	if (strpbrk(text, "\n\r\""))
 		return -EINVAL;
 	r = vz_list_split(&words, text, " \t,");
-	if (r == 0 && !(mode == PM_SET && src != VS_CLI) && !(mode == PM_DEL && !strcmp(text, "all")))
+	if (r == 0 && !(mode == PM_SET && src != VS_CLI) &&
+	    !(mode == PM_DEL && !strcmp(text, "all")))
 		r = vz_list_copy(&fresh, field);
 	for (size_t i = 0; r == 0 && i < words.n; i++) {
 		int at = vz_list_find(&fresh, words.v[i]);
@@ -119,7 +120,8 @@ static int change_ip(struct vz_list *l, enum vps_mode mode, const char *word)
 		return r < 0 ? r : 0;
 	at = find_ip(l, canon, len);
 	if (at >= 0 && (mode == PM_DEL || strcmp(l->v[at], canon) != 0)) {
-		vz_list_del(l, (size_t)at); /* the same address with another mask: delete, then add */
+		vz_list_del(l,
+			    (size_t)at); /* the same address with another mask: delete, then add */
 		at = -1;
 	}
 	if (mode != PM_DEL && at < 0)
@@ -338,16 +340,52 @@ int vps_parse_netif(const struct vps_param *p, enum vps_mode mode, const char *t
 /* ---- NAME:on NAME:off ---- */
 
 static const char *const cap_names[] = {
-	"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID",
-	"SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW",
-	"IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT",
-	"SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD",
-	"LEASE", "AUDIT_WRITE", "VE_ADMIN", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG",
-	"WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE", "FS_MASK",
+	"CHOWN",
+	"DAC_OVERRIDE",
+	"DAC_READ_SEARCH",
+	"FOWNER",
+	"FSETID",
+	"KILL",
+	"SETGID",
+	"SETUID",
+	"SETPCAP",
+	"LINUX_IMMUTABLE",
+	"NET_BIND_SERVICE",
+	"NET_BROADCAST",
+	"NET_ADMIN",
+	"NET_RAW",
+	"IPC_LOCK",
+	"IPC_OWNER",
+	"SYS_MODULE",
+	"SYS_RAWIO",
+	"SYS_CHROOT",
+	"SYS_PTRACE",
+	"SYS_PACCT",
+	"SYS_ADMIN",
+	"SYS_BOOT",
+	"SYS_NICE",
+	"SYS_RESOURCE",
+	"SYS_TIME",
+	"SYS_TTY_CONFIG",
+	"MKNOD",
+	"LEASE",
+	"AUDIT_WRITE",
+	"VE_ADMIN",
+	"SETFCAP",
+	"MAC_OVERRIDE",
+	"MAC_ADMIN",
+	"SYSLOG",
+	"WAKE_ALARM",
+	"BLOCK_SUSPEND",
+	"AUDIT_READ",
+	"PERFMON",
+	"BPF",
+	"CHECKPOINT_RESTORE",
+	"FS_MASK",
 };
 enum { CAP_COUNT = 41, CAP_VE_ADMIN = 30, CAP_BITS = 41 };
 
-static const char *const feature_names[] = { "sysfs", "nfs", "sit",	 "ipip", "ppp",
+static const char *const feature_names[] = { "sysfs", "nfs",	"sit",	"ipip", "ppp",
 					     "ipgre", "bridge", "nfsd", "time", "nesting" };
 
 static int known_name(const char *const *names, size_t n, const char *word, size_t len)
@@ -429,9 +467,10 @@ bool vps_onoff(const struct vz_list *l, const char *name, bool fallback)
  */
 uint64_t vps_caps_mask(const struct vps_config *c)
 {
-	static const char *const off[] = { "SYS_MODULE", "SYS_RAWIO",	  "SYS_PACCT", "SYS_TIME",
-					   "MAC_ADMIN",	 "MAC_OVERRIDE", "BLOCK_SUSPEND",
-					   "WAKE_ALARM", "PERFMON",	  "BPF" };
+	static const char *const off[] = {
+		"SYS_MODULE",	"SYS_RAWIO",	 "SYS_PACCT",  "SYS_TIME", "MAC_ADMIN",
+		"MAC_OVERRIDE", "BLOCK_SUSPEND", "WAKE_ALARM", "PERFMON",  "BPF"
+	};
 	uint64_t mask = 0;
 
 	for (unsigned int i = 0; i < CAP_COUNT; i++) {
@@ -475,7 +514,8 @@ static int devnode_ok(const char *word)
 {
 	const char *colon = strrchr(word, ':');
 
-	if (!colon || colon == word || *word == '/' || strstr(word, "..") || strpbrk(word, "\"'\\ "))
+	if (!colon || colon == word || *word == '/' || strstr(word, "..") ||
+	    strpbrk(word, "\"'\\ "))
 		return -EINVAL;
 	if (!strncmp(word, "loop", 4))
 		return -EINVAL; /* a loop device reaches every file of the host */

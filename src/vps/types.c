@@ -185,8 +185,8 @@ static int parse_meminfo(const struct vps_param *p, enum vps_mode mode, const ch
 	uint64_t n;
 
 	if (strcmp(text, "none") != 0 &&
-	    ((strncmp(text, "pages:", 6) != 0 && strncmp(text, "privvmpages:", 12) != 0) || !colon ||
-	     vz_parse_u64(colon + 1, 1, INT32_MAX, &n) < 0))
+	    ((strncmp(text, "pages:", 6) != 0 && strncmp(text, "privvmpages:", 12) != 0) ||
+	     !colon || vz_parse_u64(colon + 1, 1, INT32_MAX, &n) < 0))
 		return -EINVAL;
 	return parse_text(p, mode, text, src, field);
 }
@@ -207,7 +207,8 @@ static int split_pair(const char *text, char a[128], char b[128])
 }
 
 /* @text in the unit whose plain number is @plain bytes; result in units of @unit bytes. */
-static int parse_amount(const char *text, uint64_t plain, uint64_t unit, bool round_up, uint64_t *ret)
+static int parse_amount(const char *text, uint64_t plain, uint64_t unit, bool round_up,
+			uint64_t *ret)
 {
 	uint64_t v;
 	int r = vz_parse_size(text, plain, &v);
@@ -245,7 +246,8 @@ static int parse_items(const char *text, struct vps_pair *ret)
 	for (int i = 0; i < 2; i++) {
 		int r = 0;
 
-		*out[i] = INT64_MAX; /* what "unlimited" means, and what a number too large becomes */
+		*out[i] =
+			INT64_MAX; /* what "unlimited" means, and what a number too large becomes */
 		if (strcasecmp(in[i], "unlimited") != 0)
 			r = vz_parse_u64(in[i], 0, INT64_MAX, out[i]);
 		if (r == -EINVAL)
@@ -371,41 +373,47 @@ static void print_list(const struct vps_param *p, const void *field, struct vz_b
 
 static const struct vps_type_ops types[PT_MAX] = {
 	[PT_U64] = { STORE_U64, VZ_EXIT_VALUE, NULL, parse_u64, print_u64 },
-	[PT_LEVEL] = { STORE_I64, VZ_EXIT_VALUE, "a number from -1 to 100", parse_level, print_level },
+	[PT_LEVEL] = { STORE_I64, VZ_EXIT_VALUE, "a number from -1 to 100", parse_level,
+		       print_level },
 	[PT_BOOL] = { STORE_BOOL, VZ_EXIT_VALUE, "yes or no", parse_bool, print_bool },
 	[PT_TEXT] = { STORE_TEXT, VZ_EXIT_VALUE, "one line of text", parse_text, print_text },
-	[PT_FILENAME] = { STORE_TEXT, VZ_EXIT_VALUE, "a file name without / and blanks", parse_filename,
-			  print_text },
+	[PT_FILENAME] = { STORE_TEXT, VZ_EXIT_VALUE, "a file name without / and blanks",
+			  parse_filename, print_text },
 	[PT_NAME] = { STORE_TEXT, VZ_EXIT_NAME, "letters, digits, blank and - + _ .", parse_name,
 		      print_text },
 	[PT_PATH] = { STORE_TEXT, VZ_EXIT_VALUE, "an absolute path", parse_path, print_text },
 	[PT_LAYOUT] = { STORE_TEXT, VZ_EXIT_VALUE, "simfs or overlay", parse_layout, print_text },
 	[PT_UBC] = { STORE_PAIR, VZ_EXIT_VALUE, PAIR_TEXT, parse_ubc, print_pair },
 	[PT_DISK] = { STORE_PAIR, VZ_EXIT_VALUE, PAIR_TEXT, parse_disk, print_pair },
-	[PT_DISKN] = { STORE_PAIR, VZ_EXIT_VALUE, "a number or two with a colon between", parse_diskn,
-		       print_pair },
-	[PT_DOUBLE] = { STORE_DOUBLE, VZ_EXIT_VALUE, "a number such as 1.5", parse_double, print_double },
+	[PT_DISKN] = { STORE_PAIR, VZ_EXIT_VALUE, "a number or two with a colon between",
+		       parse_diskn, print_pair },
+	[PT_DOUBLE] = { STORE_DOUBLE, VZ_EXIT_VALUE, "a number such as 1.5", parse_double,
+			print_double },
 	[PT_CPULIMIT] = { STORE_U64, VZ_EXIT_VALUE, "percent of one CPU, or 0-100 with a % sign",
 			  parse_cpulimit, print_u64 },
 	[PT_CPUMASK] = { STORE_TEXT, VZ_EXIT_VALUE, "numbers and ranges such as 0-3,5 or all",
 			 parse_cpumask, print_text },
-	[PT_IOLIMIT] = { STORE_U64, VZ_EXIT_VALUE, "a number with B, K, M or G", parse_iolimit, print_u64 },
+	[PT_IOLIMIT] = { STORE_U64, VZ_EXIT_VALUE, "a number with B, K, M or G", parse_iolimit,
+			 print_u64 },
 	[PT_HOSTNAME] = { STORE_TEXT, VZ_EXIT_BAD_HOSTNAME, "a host name of at most 253 characters",
 			  parse_hostname, print_text },
-	[PT_IPS] = { STORE_LIST, VZ_EXIT_BAD_IP, "IPv4 or IPv6 addresses, each with an optional /mask",
-		     vps_parse_ips, print_list },
+	[PT_IPS] = { STORE_LIST, VZ_EXIT_BAD_IP,
+		     "IPv4 or IPv6 addresses, each with an optional /mask", vps_parse_ips,
+		     print_list },
 	[PT_DNS] = { STORE_LIST, VZ_EXIT_BAD_DNS, "addresses of name servers, or inherit",
 		     vps_parse_dns, print_list },
-	[PT_SEARCH] = { STORE_LIST, VZ_EXIT_BAD_SEARCH, "domain names, or inherit", vps_parse_search,
-			print_list },
+	[PT_SEARCH] = { STORE_LIST, VZ_EXIT_BAD_SEARCH, "domain names, or inherit",
+			vps_parse_search, print_list },
 	[PT_NETIF] = { STORE_LIST, VZ_EXIT_VALUE, NULL, vps_parse_netif, print_list },
 	[PT_LIST] = { STORE_LIST, VZ_EXIT_VALUE, "words", vps_parse_list, print_list },
 	[PT_LISTADD] = { STORE_LIST, VZ_EXIT_VALUE, "one word", vps_parse_list_add, print_list },
 	[PT_WORD] = { STORE_TEXT, VZ_EXIT_VALUE, NULL, parse_word, print_text },
-	[PT_CAPS] = { STORE_LIST, VZ_EXIT_VALUE, "NAME:on or NAME:off with the name of a capability",
-		      vps_parse_caps, print_list },
+	[PT_CAPS] = { STORE_LIST, VZ_EXIT_VALUE,
+		      "NAME:on or NAME:off with the name of a capability", vps_parse_caps,
+		      print_list },
 	[PT_FEATURES] = { STORE_LIST, VZ_EXIT_VALUE,
-			  "NAME:on or NAME:off; names: sysfs nfs sit ipip ppp ipgre bridge nfsd time nesting",
+			  "NAME:on or NAME:off; names: sysfs nfs sit ipip ppp ipgre bridge nfsd "
+			  "time nesting",
 			  vps_parse_features, print_list },
 	[PT_DEVICES] = { STORE_LIST, VZ_EXIT_VALUE, "b|c:MAJOR:MINOR|all:[r][w][q], or none",
 			 vps_parse_devices, print_list },

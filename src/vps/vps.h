@@ -17,7 +17,7 @@ enum vps_param_id {
 #define X(id, ...) VP_##id,
 	VZ_PARAMS(X)
 #undef X
-	VP_MAX
+		VP_MAX
 };
 
 enum vps_type {
@@ -86,11 +86,13 @@ typedef uint64_t vps_store_U64, vps_store_CPULIMIT, vps_store_IOLIMIT;
 typedef bool vps_store_BOOL;
 typedef double vps_store_DOUBLE;
 typedef int64_t vps_store_LEVEL;
-typedef char *vps_store_TEXT, *vps_store_FILENAME, *vps_store_NAME, *vps_store_PATH, *vps_store_LAYOUT,
-	*vps_store_CPUMASK, *vps_store_HOSTNAME, *vps_store_WORD, *vps_store_MEMINFO;
+typedef char *vps_store_TEXT, *vps_store_FILENAME, *vps_store_NAME, *vps_store_PATH,
+	*vps_store_LAYOUT, *vps_store_CPUMASK, *vps_store_HOSTNAME, *vps_store_WORD,
+	*vps_store_MEMINFO;
 typedef struct vps_pair vps_store_UBC, vps_store_DISK, vps_store_DISKN;
-typedef struct vz_list vps_store_IPS, vps_store_DNS, vps_store_SEARCH, vps_store_NETIF, vps_store_LIST,
-	vps_store_LISTADD, vps_store_CAPS, vps_store_FEATURES, vps_store_DEVICES, vps_store_DEVNODES;
+typedef struct vz_list vps_store_IPS, vps_store_DNS, vps_store_SEARCH, vps_store_NETIF,
+	vps_store_LIST, vps_store_LISTADD, vps_store_CAPS, vps_store_FEATURES, vps_store_DEVICES,
+	vps_store_DEVNODES;
 
 /**
  * struct vps_config - every parameter of one VPS; owned strings and lists
@@ -148,8 +150,9 @@ static inline bool vps_is_set(const struct vps_config *c, enum vps_param_id id)
  * @src: VS_CLI reads units as the command line does (--iolimit: MiB/s), everything else as the file
  * Return: 0; -EINVAL with @err (exit status of the type, the value, what is allowed); @c unchanged then.
  */
-int vps_param_parse(struct vps_config *c, enum vps_param_id id, enum vps_mode mode, const char *text,
-		    enum vps_source src, struct vz_error *err) __attribute__((warn_unused_result));
+int vps_param_parse(struct vps_config *c, enum vps_param_id id, enum vps_mode mode,
+		    const char *text, enum vps_source src, struct vz_error *err)
+	__attribute__((warn_unused_result));
 
 /** vps_param_print - canonical text as written to the file; malloc'ed, "" when unset. NULL: no memory. */
 char *vps_param_print(const struct vps_config *c, enum vps_param_id id);
@@ -181,12 +184,13 @@ uint64_t vps_caps_mask(const struct vps_config *c);
 /* ---- paths.c: every path Croft uses; CROFT_ROOT (tests) is put before all of them ---- */
 
 struct vps_paths {
-	char etc[PATH_MAX];  /* /etc/vz */
+	char etc[PATH_MAX]; /* /etc/vz */
 	char conf[PATH_MAX]; /* /etc/vz/conf */
-	char run[PATH_MAX];  /* /run/vz */
+	char run[PATH_MAX]; /* /run/vz */
 	char vzdir[PATH_MAX];
-	char libexec[PATH_MAX]; /* helper programs; CROFT_LIBEXEC overrides for an uninstalled build */
-	char slice[64];	     /* name of our directory in each cgroup hierarchy */
+	char libexec
+		[PATH_MAX]; /* helper programs; CROFT_LIBEXEC overrides for an uninstalled build */
+	char slice[64]; /* name of our directory in each cgroup hierarchy */
 };
 
 const struct vps_paths *vps_paths(void);
@@ -215,7 +219,8 @@ ssize_t vps_list_ctids(uint32_t **ret);
 /* ---- config.c ---- */
 
 /** vps_load_global - built-in defaults, then vz.conf. Return: 0; -errno with exit 10. */
-int vps_load_global(struct vps_config *ret, struct vz_error *err) __attribute__((warn_unused_result));
+int vps_load_global(struct vps_config *ret, struct vz_error *err)
+	__attribute__((warn_unused_result));
 
 /**
  * vps_load - defaults < vz.conf < CTID.conf; $VEID is replaced in paths.
@@ -280,12 +285,12 @@ struct vps_state {
 	uint64_t started_ms; /* CLOCK_MONOTONIC of the start */
 	uint32_t generation; /* of this start: part of link names */
 	uint64_t uid_base, uid_count;
-	uint64_t caps;	     /* bounding set of init */
-	bool seccomp;	     /* the filter in /run/vz/CTID/seccomp.bpf is in force */
-	char ifname[16];     /* host end of the veth, "" = none */
+	uint64_t caps; /* bounding set of init */
+	bool seccomp; /* the filter in /run/vz/CTID/seccomp.bpf is in force */
+	char ifname[16]; /* host end of the veth, "" = none */
 	char layout[16];
-	char init_kind[16];  /* systemd, busybox, sysvinit, openrc, other */
-	struct vz_list addrs;	/* IP addresses that are up now, also those set without --save */
+	char init_kind[16]; /* systemd, busybox, sysvinit, openrc, other */
+	struct vz_list addrs; /* IP addresses that are up now, also those set without --save */
 	struct vz_list cgroups; /* "CONTROLLER=/abs/dir"; v2's group is "v2=/abs/dir" */
 };
 

@@ -50,6 +50,8 @@ make_root() {
 	cp "$top"/etc/conf/*.conf-sample "$CROFT_ROOT/etc/vz/conf/"
 	sed "s|@VZBASE@|$vz|g; s|^LOGFILE=.*|LOGFILE=$CROFT_ROOT/vzctl.log|; s|^LOCKDIR=.*|LOCKDIR=$CROFT_ROOT/run/lock/vz|
 		s|^VE_LAYOUT=.*|VE_LAYOUT=${1:-simfs}|" "$top/etc/vz.conf.in" >"$CROFT_ROOT/etc/vz/vz.conf"
+	# of VPSes of other trees and of the machine itself
+	ip -o link | grep -oE ' vz[0-9]+-[0-9a-f]+' | sed 's/^ /link /' | sort >"$CROFT_ROOT/links.before"
 	template busybox
 }
 
@@ -92,7 +94,7 @@ links() {
 	local id
 	for id in $(cd "$CROFT_ROOT/etc/vz/conf" && ls | sed -n 's/^\([0-9]*\)\.conf.*/\1/p' | sort -u); do
 		ip -o link 2>/dev/null | grep -oE " vz$id-[0-9a-f]+" | sed 's/^ /link /'
-	done
+	done | grep -vxFf "$CROFT_ROOT/links.before" || :
 }
 
 # in teardown: stop and destroy every VPS of this tree, then assert that nothing is left
@@ -120,6 +122,7 @@ remove_root() {
 	for m in $(awk '$3 ~ /^cgroup2?$/ { print $2 }' /proc/mounts); do
 		rmdir "$m/$s/mon" "$m/$s" 2>/dev/null || :
 	done
+	ip -o link | grep -qE ' vz[0-9]+-' || nft delete table ip6 croft 2>/dev/null || :
 	rm -rf "$CROFT_ROOT"
 }
 

@@ -19,7 +19,7 @@ static inline bool tap_ok(bool good, const char *name, const char *file, int lin
 	return good;
 }
 
-#define OK(cond)	  tap_ok((cond), #cond, __FILE__, __LINE__)
+#define OK(cond)	    tap_ok((cond), #cond, __FILE__, __LINE__)
 #define OK_NAME(cond, name) tap_ok((cond), (name), __FILE__, __LINE__)
 
 static inline int tap_done(void)

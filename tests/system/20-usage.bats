@@ -45,8 +45,8 @@ refuses() {
 	for c in $with_ctid; do
 		grep -q "^vzctl $c <ctid>" <<<"$output"
 	done
-	! grep -q internal <<<"$output"
 	with=$output
+	run ! grep -q internal <<<"$with"
 	run --separate-stderr vzctl --quiet --help
 	status_is 0
 	[ "$output" = "$with" ]
@@ -189,7 +189,7 @@ refuses() {
 	run --separate-stderr vzctl set other --name '' --save
 	status_is 0
 	[ -z "$(ls -A "$CROFT_ROOT/etc/vz/names")" ]
-	! grep -q '^NAME=' "$(conf 2142)"
+	run ! grep -q '^NAME=' "$(conf 2142)"
 	refuses 21 "Unable to find VPS by name other" status other
 }
 

@@ -157,7 +157,6 @@ refused() {
 
 @test "--devices and --devnodes: the kernel's list follows, none clears" {
 	running
-	open_tun() { vzctl exec2 4142 'mknod /tmp/t c 10 200 2>/dev/null; cat /dev/net/tun </dev/null'; }
 	vzctl set 4142 --devices c:10:200:rw --save
 	saved 'DEVICES="c:10:200:rw"'
 	! v1 devices || grep -q '^c 10:200 rw' "$(group devices)/devices.list"

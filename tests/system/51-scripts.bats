@@ -73,7 +73,8 @@ down="CTID 5101 exist unmounted down"
 	[[ "$stderr" == *err-vps.premount* ]]
 	vzctl umount 5101
 	for w in vps.premount vps.mount 5101.umount vps.postumount; do
-		names=$(tr '\0' '\n' <"$CROFT_ROOT/env.$w" | sed 's/=.*//' | sort | tr '\n' ' ')
+		names=$(tr '\0' '\n' <"$CROFT_ROOT/env.$w" | sed 's/=.*//; /^CROFT_/d' | sort | tr '\n' ' ')
+		# CROFT_ROOT and CROFT_LIBEXEC are handed on only where a test has set them
 		[ "$names" = "HOME PATH TERM VEID VE_CONFFILE VZIN " ] || {
 			echo "$w: $names"
 			return 1

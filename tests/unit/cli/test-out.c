@@ -123,8 +123,7 @@ static void test_text(struct op_facts f[3])
 	     "web.example.net                         web\n"
 	     "-                                       102\n"
 	     "a-host-name-longer-than-its-colu        103\n");
-	text(f, "ctid,ip", bare,
-	     "       101 10.1.2.3 2001:db8::5\n       102 -\n       103 -\n");
+	text(f, "ctid,ip", bare, "       101 10.1.2.3 2001:db8::5\n       102 -\n       103 -\n");
 	text(f, "ip,ctid", full,
 	     "10.1.2.3 2001:db8::5        101\n"
 	     "-                      102\n"
@@ -175,8 +174,7 @@ static void test_json(struct op_facts f[3], const char *golden)
 			cols[n++] = c;
 	rows = rows_of(cols, n, f);
 	out_json(&b, cols, n, rows);
-	if (getenv("CROFT_GOLDEN_WRITE") && b.s &&
-	    vz_write_atomic(golden, b.s, b.len, 0644) < 0)
+	if (getenv("CROFT_GOLDEN_WRITE") && b.s && vz_write_atomic(golden, b.s, b.len, 0644) < 0)
 		printf("# cannot write %s\n", golden);
 	if (vz_read_file(AT_FDCWD, golden, 1 << 20, &want) < 0)
 		printf("# cannot read %s\n", golden);

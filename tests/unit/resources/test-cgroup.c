@@ -54,9 +54,9 @@ static bool call(const struct cg_fake *f, size_t i, const char *text)
 
 /* ---- mountinfo ---- */
 
-#define MI_V1 "31 23 0:27 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory\n"
+#define MI_V1	   "31 23 0:27 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory\n"
 #define MI_SYSTEMD "32 23 0:28 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd\n"
-#define MI_BIND "33 23 0:29 /vz/7 /vps/sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+#define MI_BIND	   "33 23 0:29 /vz/7 /vps/sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
 #define MI_V2                                                                                      \
 	"34 23 0:29 / /sys/fs/cgroup/uni\\040fied rw shared:3 - cgroup2 cgroup2 rw,nsdelegate\n"
 #define MI_V2_ELSEWHERE                                                                            \

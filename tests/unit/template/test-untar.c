@@ -20,9 +20,7 @@
  * CROFT_LIBEXEC, by default the current directory. srcdir as automake gives it.
  */
 
-enum { DIR_FD = 3,
-	SHIFT = 100000,
-	TIME = 1000000000 };
+enum { DIR_FD = 3, SHIFT = 100000, TIME = 1000000000 };
 
 static char work[] = "/var/tmp/croft-untar.XXXXXX";
 static int count, failed;
@@ -56,7 +54,7 @@ static void try_archive(int zoo, const char *name)
 {
 	bool want = !strncmp(name, "good-", 5);
 	char path[PATH_MAX];
-	struct vz_error err = {0};
+	struct vz_error err = { 0 };
 	VZ_FD int dir = fresh_dir(zoo);
 	int r;
 
@@ -66,49 +64,49 @@ static void try_archive(int zoo, const char *name)
 		ok(r == 0, "is unpacked", name);
 	else
 		ok(r < 0 && err.exit == VZ_EXIT_BAD_TEMPLATE && printable(err.msg) && err.msg[0],
-			"is refused", name);
+		   "is refused", name);
 	if ((r == 0) != want)
 		printf("# %s\n", err.msg);
 	memset(&err, 0, sizeof(err));
 	r = tpl_check(path, &err);
 	ok((r == 0) == want && (want || err.exit == VZ_EXIT_BAD_TEMPLATE),
-		"is judged alike by check", name);
+	   "is judged alike by check", name);
 }
 
 static void check_good(int zoo, uint64_t shift)
 {
 	const char *of = shift ? "shifted" : "plain";
-	struct vfs_ns_cap_data cap = {0};
+	struct vfs_ns_cap_data cap = { 0 };
 	char path[PATH_MAX], text[16];
-	struct vz_error err = {0};
+	struct vz_error err = { 0 };
 	VZ_FD int dir = fresh_dir(zoo);
 	VZ_FD int fd = -EBADF;
-	struct stat st = {0};
+	struct stat st = { 0 };
 	ssize_t n;
 
 	(void)snprintf(path, sizeof(path), "%s/good-plain.tar", work);
 	ok(tpl_unpack(path, dir, shift, &err) == 0, "unpacked", of);
 	ok(fstatat(dir, "bin/ash", &st, 0) == 0 && st.st_nlink == 2 &&
-			(st.st_mode & 07777) == 04755 && st.st_uid == shift,
-		"set-user-id program with a hard link", of);
+		   (st.st_mode & 07777) == 04755 && st.st_uid == shift,
+	   "set-user-id program with a hard link", of);
 	ok(st.st_mtim.tv_sec == TIME, "time of a file", of);
 	ok(fstatat(dir, "var/deep", &st, 0) == 0 && (st.st_mode & 07777) == 01777 &&
-			st.st_mtim.tv_sec == TIME,
-		"mode and time of a directory", of);
+		   st.st_mtim.tv_sec == TIME,
+	   "mode and time of a directory", of);
 	ok(fstatat(dir, "var/deep/er/file", &st, 0) == 0 && st.st_uid == shift + 1000 &&
-			st.st_gid == shift + 100,
-		"owner", of);
+		   st.st_gid == shift + 100,
+	   "owner", of);
 	ok(fstatat(dir, "sparse", &st, 0) == 0 && st.st_size == 64 << 20 && st.st_blocks < 2048,
-		"holes stay holes", of);
+	   "holes stay holes", of);
 	ok(fstatat(dir, "dev/null", &st, 0) < 0, "no device is made", of);
 	ok(fstatat(dir, "fifo", &st, 0) == 0 && S_ISFIFO(st.st_mode), "a FIFO is", of);
 	ok(fstat(dir, &st) == 0 && (st.st_mode & 07777) == 0755 && st.st_uid == shift,
-		"owner and mode of the root", of);
+	   "owner and mode of the root", of);
 	fd = vz_openat(dir, "caps", O_RDONLY, 0);
 	n = fgetxattr(fd, "security.capability", &cap, sizeof(cap));
 	/* unshifted revision 2; shifted revision 3, which names the root it is for */
 	ok(shift ? n == XATTR_CAPS_SZ_3 && cap.rootid == shift : n == XATTR_CAPS_SZ_2,
-		"file capabilities", of);
+	   "file capabilities", of);
 	vz_closep(&fd);
 	fd = vz_openat(dir, "note", O_RDONLY, 0);
 	n = fgetxattr(fd, "user.note", text, sizeof(text));
@@ -116,7 +114,7 @@ static void check_good(int zoo, uint64_t shift)
 	vz_closep(&fd);
 	fd = vz_openat(dir, "label", O_RDONLY, 0);
 	ok(fgetxattr(fd, "trusted.overlay.opaque", text, sizeof(text)) < 0, "no trusted attribute",
-		of);
+	   of);
 	vz_closep(&fd);
 	fd = vz_openat(dir, "acl", O_RDONLY, 0);
 	n = fgetxattr(fd, "system.posix_acl_access", NULL, 0);
@@ -127,8 +125,8 @@ static void check_good(int zoo, uint64_t shift)
 static int limited(int zoo, const char *name, const char *option, const char *value)
 {
 	char program[PATH_MAX];
-	const char *argv[] = {
-		vps_path(program, "%s/vz-unpack", vps_paths()->libexec), option, value, NULL};
+	const char *argv[] = { vps_path(program, "%s/vz-unpack", vps_paths()->libexec), option,
+			       value, NULL };
 	VZ_FD int in = vz_openat(zoo, name, O_RDONLY, 0);
 	VZ_FD int dir = fresh_dir(zoo);
 	VZ_FD int null = vz_openat(AT_FDCWD, "/dev/null", O_WRONLY, 0);
@@ -138,7 +136,7 @@ static int limited(int zoo, const char *name, const char *option, const char *va
 	(void)dup3(null, 2, 0);
 	vz_closep(&in);
 	(void)dup3(dir, DIR_FD, O_CLOEXEC);
-	r = vz_run(argv, &(struct vz_run){.stdin_fd = moved, .pass_fd = DIR_FD});
+	r = vz_run(argv, &(struct vz_run){ .stdin_fd = moved, .pass_fd = DIR_FD });
 	(void)dup3(saved, 2, 0);
 	(void)close(saved);
 	return r;
@@ -147,22 +145,22 @@ static int limited(int zoo, const char *name, const char *option, const char *va
 static void check_limits(int zoo)
 {
 	ok(limited(zoo, "limit-entries.tar", "--max-entries", "1000") == 0, "is enough",
-		"--max-entries 1000");
+	   "--max-entries 1000");
 	ok(limited(zoo, "limit-entries.tar", "--max-entries", "999") == VZ_EXIT_BAD_TEMPLATE,
-		"is too few", "--max-entries 999");
+	   "is too few", "--max-entries 999");
 	ok(limited(zoo, "limit-content.tar", "--max-bytes", "1048576") == 0, "is enough",
-		"--max-bytes 1048576");
+	   "--max-bytes 1048576");
 	ok(limited(zoo, "limit-content.tar", "--max-bytes", "1048575") == VZ_EXIT_BAD_TEMPLATE,
-		"is too few", "--max-bytes 1048575");
+	   "is too few", "--max-bytes 1048575");
 	ok(limited(zoo, "limit-sparse.tar", "--max-bytes", "1048576") == VZ_EXIT_BAD_TEMPLATE,
-		"counts holes", "--max-bytes");
+	   "counts holes", "--max-bytes");
 	ok(limited(zoo, "good-plain.tar", "--shift", "-1") == VZ_EXIT_USAGE, "is no number",
-		"--shift -1");
+	   "--shift -1");
 }
 
 static void check_full(int zoo)
 {
-	struct vz_error err = {0};
+	struct vz_error err = { 0 };
 	char path[PATH_MAX], out[PATH_MAX];
 	VZ_FD int dir = fresh_dir(zoo);
 	int r;
@@ -171,7 +169,7 @@ static void check_full(int zoo)
 	(void)snprintf(path, sizeof(path), "%s/limit-content.tar", work);
 	(void)snprintf(out, sizeof(out), "%s/out", work);
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-		mount("tmpfs", out, "tmpfs", 0, "size=64k") < 0) {
+	    mount("tmpfs", out, "tmpfs", 0, "size=64k") < 0) {
 		printf("ok %d - full file system # SKIP no tmpfs\n", ++count);
 		return;
 	}
@@ -186,7 +184,7 @@ static int make_zoo(void)
 {
 	const char *src = getenv("srcdir");
 	char make[PATH_MAX];
-	const char *argv[] = {make, work, NULL};
+	const char *argv[] = { make, work, NULL };
 
 	(void)snprintf(make, sizeof(make), "%s/tests/data/make-zoo", src ? src : ".");
 	return vz_run(argv, NULL);
@@ -218,8 +216,8 @@ int main(void)
 	check_good(zoo, SHIFT);
 	check_limits(zoo);
 	ok(access("/tmp/croft-zoo-escaped", F_OK) < 0 &&
-			access("/var/tmp/croft-zoo-escaped", F_OK) < 0,
-		"escaped", "nothing");
+		   access("/var/tmp/croft-zoo-escaped", F_OK) < 0,
+	   "escaped", "nothing");
 	check_full(zoo);
 	(void)!vz_rm_rf(AT_FDCWD, work);
 	printf("1..%d\n", count);

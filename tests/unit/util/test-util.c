@@ -48,18 +48,24 @@ static void test_sizes(void)
 		uint64_t unit, want;
 		int r;
 	} t[] = {
-		{ "10", 4096, 40960, 0 },	 { "10K", 4096, 10240, 0 },
-		{ "1.5G", 1, 1610612736, 0 },	 { "2p", 1, 8192, 0 },
-		{ "7B", 4096, 7, 0 },		 { "unlimited", 1, INT64_MAX, 0 },
-		{ "1T", 1, UINT64_C(1) << 40, 0 }, { "99999999999999999999", 1, INT64_MAX, -ERANGE },
+		{ "10", 4096, 40960, 0 },
+		{ "10K", 4096, 10240, 0 },
+		{ "1.5G", 1, 1610612736, 0 },
+		{ "2p", 1, 8192, 0 },
+		{ "7B", 4096, 7, 0 },
+		{ "unlimited", 1, INT64_MAX, 0 },
+		{ "1T", 1, UINT64_C(1) << 40, 0 },
+		{ "99999999999999999999", 1, INT64_MAX, -ERANGE },
 		{ "9999999T", 1, INT64_MAX, -ERANGE },
 	};
-	static const char *const bad[] = { "", "K", "1.5", "1.G", "1GG", "-1K", "1 K", "1Q", "1.5.5G" };
+	static const char *const bad[] = { "",	  "K",	 "1.5", "1.G",	 "1GG",
+					   "-1K", "1 K", "1Q",	"1.5.5G" };
 	uint64_t v;
 
 	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
 		v = 1;
-		OK_NAME(vz_parse_size(t[i].text, t[i].unit, &v) == t[i].r && v == t[i].want, t[i].text);
+		OK_NAME(vz_parse_size(t[i].text, t[i].unit, &v) == t[i].r && v == t[i].want,
+			t[i].text);
 	}
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		OK_NAME(vz_parse_size(bad[i], 1, &v) == -EINVAL, bad[i]);
@@ -109,7 +115,8 @@ static void test_files(void)
 	OK(vz_read_file(AT_FDCWD, path, 3, &text) == -EFBIG);
 	(void)snprintf(deep, sizeof(deep), "%s/link", dir);
 	OK(symlink("file", deep) == 0 && vz_write_atomic(deep, "two\n", 4, 0600) == 0);
-	OK_NAME(lstat(deep, &st) == 0 && S_ISLNK(st.st_mode), "a symlink stays, its target is replaced");
+	OK_NAME(lstat(deep, &st) == 0 && S_ISLNK(st.st_mode),
+		"a symlink stays, its target is replaced");
 	root = vz_openat(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0);
 	OK(root >= 0 && symlinkat("/etc/passwd", root, "out") == 0);
 	OK_NAME(vz_open_in(root, "out", O_RDONLY, 0) == -ENOENT, "an absolute link stays inside");
@@ -162,9 +169,10 @@ static void test_fds(void)
 
 static void test_proc(void)
 {
-	static const char *const ok[] = { "/bin/true", NULL }, *const seven[] = { "/bin/sh", "-c", "exit 7", NULL },
-				*const none[] = { "/no/such", NULL },
-				*const slow[] = { "/bin/sleep", "60", NULL };
+	static const char *const ok[] = { "/bin/true", NULL },
+				 *const seven[] = { "/bin/sh", "-c", "exit 7", NULL },
+				 *const none[] = { "/no/such", NULL },
+				 *const slow[] = { "/bin/sleep", "60", NULL };
 	const struct vz_run limit = { .timeout_ms = 50 };
 	uint64_t start = 0;
 	int fd;
@@ -175,7 +183,8 @@ static void test_proc(void)
 	fd = vz_proc_pidfd(getpid(), start);
 	OK(fd >= 0 && vz_pidfd_poll(fd, 0) == -ETIMEDOUT);
 	(void)close(fd);
-	OK_NAME(vz_proc_pidfd(getpid(), start + 1) == -ESRCH, "a number used again is another process");
+	OK_NAME(vz_proc_pidfd(getpid(), start + 1) == -ESRCH,
+		"a number used again is another process");
 }
 
 static void test_json(void)

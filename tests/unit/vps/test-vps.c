@@ -116,7 +116,8 @@ static const struct value {
 	{ VP_VE_LAYOUT, PM_SET, "ploop", NULL },
 	{ VP_VE_PRIVATE, PM_SET, "relative", NULL },
 	{ VP_VE_PRIVATE, PM_SET, "/a/../b", NULL },
-	{ VP_NETIF, PM_SET, "eth0,00:18:51:00:00:01,veth1", "ifname=eth0,mac=00:18:51:00:00:01,host_ifname=veth1" },
+	{ VP_NETIF, PM_SET, "eth0,00:18:51:00:00:01,veth1",
+	  "ifname=eth0,mac=00:18:51:00:00:01,host_ifname=veth1" },
 	{ VP_MEMINFO, PM_SET, "pages:100", "pages:100" },
 	{ VP_MEMINFO, PM_SET, "pages:", NULL },
 	{ VP_VM_OVERCOMMIT, PM_SET, "1.5", "1.5" },
@@ -137,14 +138,16 @@ static void test_values(void)
 		(void)snprintf(name, sizeof(name), "%s \"%s\"", vps_param(v->id)->id,
 			       v->id == VP_DESCRIPTION ? "(newline)" : v->text);
 		if (!v->canon) {
-			OK_NAME(r < 0 && err.exit > 0 && err.msg[0] && !vps_is_set(&c, v->id), name);
+			OK_NAME(r < 0 && err.exit > 0 && err.msg[0] && !vps_is_set(&c, v->id),
+				name);
 			continue;
 		}
 		text = vps_param_print(&c, v->id);
 		OK_NAME(r == 0 && text && !strcmp(text, v->canon), name);
 		r = vps_param_parse(&again, v->id, PM_SET, text, VS_VPS, &err);
 		second = vps_param_print(&again, v->id);
-		OK_NAME(r == 0 && second && !strcmp(second, text), "... and reads back as the same");
+		OK_NAME(r == 0 && second && !strcmp(second, text),
+			"... and reads back as the same");
 	}
 }
 
@@ -157,8 +160,10 @@ static void test_ip_changes(void)
 	OK(vps_param_parse(&c, VP_IP_ADDRESS, PM_ADD, "10.0.0.1/24", VS_CLI, &err) == 0);
 	OK_NAME(c.ip_address.n == 2 && !strcmp(c.ip_address.v[1], "10.0.0.1/24"),
 		"another mask is delete and add");
-	OK(vps_param_parse(&c, VP_IP_ADDRESS, PM_DEL, "10.0.0.1", VS_CLI, &err) == 0 && c.ip_address.n == 1);
-	OK(vps_param_parse(&c, VP_IP_ADDRESS, PM_DEL, "all", VS_CLI, &err) == 0 && c.ip_address.n == 0);
+	OK(vps_param_parse(&c, VP_IP_ADDRESS, PM_DEL, "10.0.0.1", VS_CLI, &err) == 0 &&
+	   c.ip_address.n == 1);
+	OK(vps_param_parse(&c, VP_IP_ADDRESS, PM_DEL, "all", VS_CLI, &err) == 0 &&
+	   c.ip_address.n == 0);
 }
 
 static void test_save(void)
@@ -167,21 +172,25 @@ static void test_save(void)
 	bool which[VP_MAX] = { false };
 	struct vz_error err;
 
-	put("conf/101.conf", "# kept\nONBOOT=\"no\"\nUNKNOWN=\"x y\"\n\nCPUUNITS=\"500\"\nCPUUNITS=\"600\"\n"
-			     "VE_PRIVATE=\"/srv/private/$VEID\"\nDESCRIPTION=\"a \\\"b\\\" \\$c\"\n#UUID: 12-34\n");
+	put("conf/101.conf",
+	    "# kept\nONBOOT=\"no\"\nUNKNOWN=\"x y\"\n\nCPUUNITS=\"500\"\nCPUUNITS=\"600\"\n"
+	    "VE_PRIVATE=\"/srv/private/$VEID\"\nDESCRIPTION=\"a \\\"b\\\" \\$c\"\n#UUID: 12-34\n");
 	OK(vps_load(101, &c, NULL, &err) == 0);
 	OK_NAME(c.cpuunits == 500, "the first of two assignments counts");
 	OK(!strcmp(c.ve_private, "/srv/private/101"));
 	OK(!strcmp(c.description, "a \"b\" $c"));
 	OK(vps_param_parse(&c, VP_CPUUNITS, PM_SET, "900", VS_CLI, &err) == 0);
 	OK(vps_param_parse(&c, VP_HOSTNAME, PM_SET, "h", VS_CLI, &err) == 0);
-	which[VP_CPUUNITS] = which[VP_HOSTNAME] = which[VP_VE_PRIVATE] = which[VP_DESCRIPTION] = true;
+	which[VP_CPUUNITS] = which[VP_HOSTNAME] = which[VP_VE_PRIVATE] = which[VP_DESCRIPTION] =
+		true;
 	OK(vps_save(&c, which, &err) == 0);
 	OK_NAME(conf_is("conf/101.conf",
 			"# kept\nONBOOT=\"no\"\nUNKNOWN=\"x y\"\n\nCPUUNITS=\"900\"\n"
-			"VE_PRIVATE=\"/srv/private/$VEID\"\nDESCRIPTION=\"a \\\"b\\\" \\$c\"\nHOSTNAME=\"h\"\n"
+			"VE_PRIVATE=\"/srv/private/$VEID\"\nDESCRIPTION=\"a \\\"b\\\" "
+			"\\$c\"\nHOSTNAME=\"h\"\n"
 			"#UUID: 12-34\n"),
-		"comments, unknown keys and order survive; $VEID stays; new lines before the last comment");
+		"comments, unknown keys and order survive; $VEID stays; new lines before the last "
+		"comment");
 	vps_param_clear(&c, VP_HOSTNAME);
 	OK(vps_save(&c, which, &err) == 0);
 	OK(vps_load(999, &c, NULL, &err) == -ENOENT && err.exit == VZ_EXIT_NOVECONFIG);
@@ -209,7 +218,8 @@ static void test_names(void)
 	OK(vps_name_lookup("web", &ctid) == 0 && ctid == 103);
 	OK(vps_name_assign(101, NULL, "web", &err) == -EEXIST && err.exit == VZ_EXIT_NAME);
 	put("conf/103.conf", "NAME=\"other\"\n");
-	OK_NAME(vps_name_lookup("web", &ctid) == -ENOENT, "the name in the file must match the link");
+	OK_NAME(vps_name_lookup("web", &ctid) == -ENOENT,
+		"the name in the file must match the link");
 	OK(vps_name_valid("103", 103) && !vps_name_valid("104", 103) && !vps_name_valid("a/b", 1));
 }
 
@@ -222,7 +232,8 @@ static void test_locks(void)
 
 	OK(vps_load_global(&g, &err) == 0);
 	OK(vps_lock_take(&g, 101, "testing", 0, &l, &err) == 0);
-	OK(vps_lock_take(&g, 101, "testing", 0, &second, &err) == -EBUSY && err.exit == VZ_EXIT_LOCKED);
+	OK(vps_lock_take(&g, 101, "testing", 0, &second, &err) == -EBUSY &&
+	   err.exit == VZ_EXIT_LOCKED);
 	vps_lock_drop(&l);
 	(void)snprintf(path, sizeof(path), "%s/101.lck", g.lockdir);
 	OK(access(path, F_OK) < 0);
@@ -231,7 +242,8 @@ static void test_locks(void)
 	OK_NAME(vps_lock_take(&g, 101, "testing", 0, &l, &err) == -EBUSY,
 		"a script's lock of two lines holds while its pid lives");
 	OK(vz_write_atomic(path, "4194303\nlocked\n", 15, 0644) == 0);
-	OK_NAME(vps_lock_take(&g, 101, "testing", 0, &l, &err) == 0, "a dead holder's lock is taken over");
+	OK_NAME(vps_lock_take(&g, 101, "testing", 0, &l, &err) == 0,
+		"a dead holder's lock is taken over");
 	vps_lock_drop(&l);
 }
 
@@ -242,8 +254,10 @@ static void test_ids(void)
 	struct vz_error err;
 	bool save = true;
 
-	OK(vps_idbase(&c, &base, &count, &save, &err) == 0 && base == 101 << 16 && count == 65536 && !save);
-	OK(vps_idbase(&d, &base, &count, &save, &err) == 0 && save && d.local_uid == base && base % 65536 == 0);
+	OK(vps_idbase(&c, &base, &count, &save, &err) == 0 && base == 101 << 16 && count == 65536 &&
+	   !save);
+	OK(vps_idbase(&d, &base, &count, &save, &err) == 0 && save && d.local_uid == base &&
+	   base % 65536 == 0);
 	put("conf/70000.conf", "LOCAL_UID=\"6619136\"\n");
 	OK_NAME(vps_idbase(&c, &base, &count, &save, &err) == 0 && base != 101 << 16 && save,
 		"a slot that another VPS has is not taken");
@@ -254,10 +268,13 @@ static void test_ids(void)
 
 static void test_state(void)
 {
-	VPS_STATE struct vps_state s = { .init_pid = 5, .init_start = 7, .generation = 3, .uid_base = 6553600 };
+	VPS_STATE struct vps_state s = {
+		.init_pid = 5, .init_start = 7, .generation = 3, .uid_base = 6553600
+	};
 	VPS_STATE struct vps_state t = { 0 };
 
-	OK(vz_copy(s.ifname, sizeof(s.ifname), "v65.3") == 0 && vz_list_add(&s.cgroups, "v2=/x") == 0);
+	OK(vz_copy(s.ifname, sizeof(s.ifname), "v65.3") == 0 &&
+	   vz_list_add(&s.cgroups, "v2=/x") == 0);
 	OK(vps_run_dir(101) == 0 && vps_state_save(101, &s) == 0);
 	OK_NAME(vps_state_load(101, &t) == -ESTALE, "a state of another boot is stale");
 }
