@@ -58,7 +58,10 @@ const struct cli_cmd *
 cli_light_commands(void); /* exec, enter, status...: end marked by a NULL name */
 const struct cli_cmd *cli_admin_commands(void);
 
-/** cli_main - parse global flags, find the command in @tables (NULL-ended), run it. Return: exit status. */
+/**
+ * cli_main - parse global flags, find the command in @tables (NULL-ended), run it. Return: exit
+ * status.
+ */
 int cli_main(int argc, char **argv, const struct cli_cmd *const tables[], bool fall_through);
 
 /**
@@ -71,7 +74,10 @@ int cli_parse(const struct cli_cmd *cmd, int argc, char **argv, void *args,
 	      struct op_change **changes, size_t *nchanges, int *ret_words, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
-/** cli_add_change - append to the array of cli_parse. @text is borrowed. 0 or -ENOMEM, -EINVAL without array. */
+/**
+ * cli_add_change - append to the array of cli_parse. @text is borrowed. 0 or -ENOMEM, -EINVAL
+ * without array.
+ */
 int cli_add_change(struct op_change **changes, size_t *n, enum vps_param_id id, enum vps_mode mode,
 		   const char *text) __attribute__((warn_unused_result));
 

@@ -4,6 +4,7 @@
 
 #include "util/fd.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -177,15 +178,15 @@ static int parse_setmode(struct set_args *a, struct vz_error *err)
 	return 0;
 }
 
+/* "00:18:51:00:00:01" */
 static bool is_mac(const char *s)
 {
-	unsigned int b[6];
-	int n = 0;
-
-	return strlen(s) == 17 &&
-	       sscanf(s, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
-		      &n) == 6 &&
-	       n == 17; /* NOLINT(cert-err34-c): two hex digits each cannot overflow */
+	if (strlen(s) != 17)
+		return false;
+	for (int i = 0; i < 17; i++)
+		if (i % 3 == 2 ? s[i] != ':' : !isxdigit((unsigned char)s[i]))
+			return false;
+	return true;
 }
 
 /* --ifname and the options that go with it, as one change of the NETIF row; text into @b. */

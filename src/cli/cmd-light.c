@@ -21,7 +21,9 @@ static int cmd_status(struct cli *c, int argc, char **argv, struct vz_error *err
 	return 0;
 }
 
-/* `exec` tells only whether it worked: 8 for any failing command; exec2 and exec3 give its status. */
+/*
+ * `exec` tells only whether it worked: 8 for any failing command; exec2 and exec3 give its status.
+ */
 static int run_exec(struct cli *c, int argc, char **argv, bool shell, bool plain_code,
 		    struct vz_error *err)
 {

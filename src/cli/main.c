@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What vzctl and vzctl-admin share: global flags, the CTID, dispatch, the one place where errors are told. */
+/*
+ * What vzctl and vzctl-admin share: global flags, the CTID, dispatch, the one place where errors
+ * are told.
+ */
 #include "cli/cli.h"
 
 #include "util/fd.h"

@@ -55,7 +55,10 @@ int cage_seccomp(int fd)
 	if (size == 0 || size % sizeof(*prog) || size == sizeof(prog))
 		return -EINVAL;
 	fprog.len = (unsigned short)(size / sizeof(*prog));
-	/* no no_new_privs: sudo and ping need set-user-id; CAP_SYS_ADMIN of our user namespace allows it */
+	/*
+	 * no no_new_privs: sudo and ping need set-user-id; CAP_SYS_ADMIN of our user namespace
+	 * allows it
+	 */
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &fprog) < 0)
 		return -errno;
 	return 0;

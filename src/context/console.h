@@ -9,7 +9,9 @@
 
 enum { CONSOLE_CLIENTS = 8 };
 
-/** struct console - the VPS's console as vzmon keeps it: pty master, last 64 KiB, who is attached */
+/**
+ * struct console - the VPS's console as vzmon keeps it: pty master, last 64 KiB, who is attached
+ */
 struct console {
 	int ep, master, listen;
 	int slave; /* kept open, so that the pty is never hung up while nobody inside has it */

@@ -30,7 +30,8 @@ struct ctx_fds {
 };
 
 /**
- * ctx_spawn - start the detached vzmon, which clones init; come back when init waits for its network
+ * ctx_spawn - start the detached vzmon, which clones init; come back when init waits for its
+ * network
  * Steps BORN, MAPPED, SPAWNED of the protocol in sync.h happen here.
  * Context: host namespaces, VPS lock held. On failure nothing of the VPS runs any more.
  * Return: 0; -errno with @err, the child's own error if it told one.
@@ -38,18 +39,23 @@ struct ctx_fds {
 int ctx_spawn(const struct ctx_orders *o, const struct ctx_fds *fds, struct ctx_start *ret,
 	      struct vz_error *err) __attribute__((warn_unused_result));
 
-/** ctx_network_ready - tell the child that its links are there; wait for ROOT, CAGED, SCRIPTS, CONSOLE. */
+/**
+ * ctx_network_ready - tell the child that its links are there; wait for ROOT, CAGED, SCRIPTS,
+ * CONSOLE.
+ */
 int ctx_network_ready(struct ctx_start *s, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
 /**
- * ctx_go - let init run: sends GO, waits for the hang-up of exec, checks that init lives, and tells vzmon that
+ * ctx_go - let init run: sends GO, waits for the hang-up of exec, checks that init lives, and tells
+ * vzmon that
  * the VPS is started (from then on vzmon cleans up after it).
  */
 int ctx_go(struct ctx_start *s, struct vz_error *err) __attribute__((warn_unused_result));
 
 /**
- * ctx_notify_open - between ctx_spawn and ctx_network_ready: the socket that init tells its readiness to, bound in the
+ * ctx_notify_open - between ctx_spawn and ctx_network_ready: the socket that init tells its
+ * readiness to, bound in the
  * VPS's fresh /run, where nothing of the tenant's runs yet. Return: fd the caller closes; -errno.
  */
 int ctx_notify_open(const struct ctx_start *s, uint64_t uid_base, struct vz_error *err)
@@ -87,16 +93,19 @@ struct ctx_exec {
 };
 
 /**
- * ctx_exec_run - run a command in the VPS and wait for it; a terminal of ours is never handed in: streams that
+ * ctx_exec_run - run a command in the VPS and wait for it; a terminal of ours is never handed in:
+ * streams that
  * are terminals are relayed through a pty of the VPS's own devpts.
  * Context: sealed copy of the binary (ctx_seal_self), host namespaces, root.
- * Return: wait status of the command as from waitpid; -errno with @err (31 not running, 47 no shell, 3).
+ * Return: wait status of the command as from waitpid; -errno with @err (31 not running, 47 no
+ * shell, 3).
  */
 int ctx_exec_run(const struct vps_state *st, uint32_t ctid, const struct ctx_exec *x,
 		 struct vz_error *err) __attribute__((warn_unused_result));
 
 /**
- * ctx_seal_self - make sure that /proc/self/exe is a sealed copy: the VPS must never reach the binary on the
+ * ctx_seal_self - make sure that /proc/self/exe is a sealed copy: the VPS must never reach the
+ * binary on the
  * host's disk (CVE-2019-5736). Executes the copy with the same argv when it is not.
  * Return: 0 when already sealed; -errno.
  */
@@ -110,7 +119,10 @@ int ctx_make_devs(const struct vps_state *st, const struct ctx_dev *devs, size_t
 int ctx_set_hostname(const struct vps_state *st, const char *name)
 	__attribute__((warn_unused_result));
 
-/** ctx_console - attach the terminal to the console of a running VPS until ESC . or end of file. 0 or -errno. */
+/**
+ * ctx_console - attach the terminal to the console of a running VPS until ESC . or end of file. 0
+ * or -errno.
+ */
 int ctx_console(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
 
 #endif

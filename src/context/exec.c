@@ -67,8 +67,10 @@ int ctx_seal_self(char *const argv[])
 /* ---- inside ---- */
 
 /*
- * A leaf below the group that belongs to the VPS, so that its systemd may move what logs in (su, a scope)
- * into a session of its own; from a group beside it the kernel refuses that. The leaf is the host's: the tenant
+ * A leaf below the group that belongs to the VPS, so that its systemd may move what logs in (su, a
+ * scope)
+ * into a session of its own; from a group beside it the kernel refuses that. The leaf is the
+ * host's: the tenant
  * cannot freeze or fill it. Where he put one of his own, or spoiled the group, CTID/host it is.
  */
 static int open_leaf(const char *dir)
@@ -85,7 +87,8 @@ static int open_leaf(const char *dir)
 }
 
 /*
- * Opened while we are the host's root, joined by the child after its fork: attaching may exceed a limit of processes,
+ * Opened while we are the host's root, joined by the child after its fork: attaching may exceed a
+ * limit of processes,
  * forking may not, and an admin must get into a VPS that is full. @leaf: first choice, -1 none.
  */
 struct exec_group {
@@ -221,7 +224,9 @@ static void inside(int sk, const struct vps_state *st, int seccomp, const struct
 
 /* ---- outside ---- */
 
-/* Child of ours: enters the groups and namespaces, then forks once more into the process namespace. */
+/*
+ * Child of ours: enters the groups and namespaces, then forks once more into the process namespace.
+ */
 static void joiner(int sk, const struct vps_state *st, int pidfd, int seccomp,
 		   const struct ctx_exec *x, unsigned int ttys) __attribute__((noreturn));
 

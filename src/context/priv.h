@@ -30,29 +30,38 @@ void child_builder(const struct ctx_orders *o, struct mon_fds *f) __attribute__(
 /* rootfs.c */
 
 /**
- * rootfs_console - in the builder, still in the host's mount namespace, where the pty's file is: a detached mount of
+ * rootfs_console - in the builder, still in the host's mount namespace, where the pty's file is: a
+ * detached mount of
  * it, owned by the VPS's root. Return: fd or -errno.
  */
 int rootfs_console(int console, uint64_t base);
 
 /**
- * rootfs_build - in the builder, host user namespace, private mount namespace of its own: attach the root at
+ * rootfs_build - in the builder, host user namespace, private mount namespace of its own: attach
+ * the root at
  * RUNDIR/root and put /dev, /run, /tmp on it. File-system ids are those of the VPS's root.
  */
 int rootfs_build(const struct ctx_orders *o, const struct mon_fds *f, struct vz_error *err);
 
 /**
- * rootfs_dev_node - a device node below @dev, the VPS's /dev; directories on the way are made, no symlink is followed.
+ * rootfs_dev_node - a device node below @dev, the VPS's /dev; directories on the way are made, no
+ * symlink is followed.
  * File-system ids are those of the VPS's root. Return: 0, also when it exists; -errno.
  */
 int rootfs_dev_node(int dev, const struct ctx_dev *d);
 
-/** rootfs_enter - in init, working directory the builder's root: proc, sysfs, cgroup2, devpts, masks, then pivot_root; the old root is gone. */
+/**
+ * rootfs_enter - in init, working directory the builder's root: proc, sysfs, cgroup2, devpts,
+ * masks, then pivot_root; the old root is gone.
+ */
 int rootfs_enter(const struct ctx_orders *o, struct vz_error *err);
 
 /* cage.c */
 
-/** cage_caps - drop everything outside @mask from the bounding set, and the rest of the sets with it. */
+/**
+ * cage_caps - drop everything outside @mask from the bounding set, and the rest of the sets with
+ * it.
+ */
 int cage_caps(uint64_t mask);
 /** cage_seccomp - load the compiled filter in @fd (array of struct sock_filter). */
 int cage_seccomp(int fd);

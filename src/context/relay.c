@@ -110,7 +110,10 @@ void relay_pty(int master, pid_t pid, unsigned int ttys, const char *type)
 
 /* ---- console ---- */
 
-/* ESC . at the beginning of a line detaches, ESC ! is passed as a break. Return: bytes kept, -1 detach. */
+/*
+ * ESC . at the beginning of a line detaches, ESC ! is passed as a break. Return: bytes kept, -1
+ * detach.
+ */
 static ssize_t filter_keys(char *buf, ssize_t n, int *state, int pty)
 {
 	ssize_t o = 0;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The VPS's view of the file system. The builder, still root of the host, attaches what only it may attach; the
- * clone into the VPS's user namespace then locks these mounts and their flags. Every name below the root is the
+ * The VPS's view of the file system. The builder, still root of the host, attaches what only it may
+ * attach; the
+ * clone into the VPS's user namespace then locks these mounts and their flags. Every name below the
+ * root is the
  * tenant's, so it is opened without following any symlink.
  */
 #include "context/priv.h"
@@ -21,7 +23,10 @@
 #define OPEN_TREE_CLONE 1
 #endif
 
-/* Directory @name below @root; its last part is made when it is missing. No symlink is followed on the way. */
+/*
+ * Directory @name below @root; its last part is made when it is missing. No symlink is followed on
+ * the way.
+ */
 static int open_dir(int root, const char *name)
 {
 	const char *base = strrchr(name, '/');
@@ -210,7 +215,9 @@ static int put_host_facts(int root, const struct ctx_orders *o)
 	return fd < 0 ? fd : vz_write_all(fd, manager, sizeof(manager) - 1);
 }
 
-/* Directories of the real file system for what cannot live on an overlay: container engines inside. */
+/*
+ * Directories of the real file system for what cannot live on an overlay: container engines inside.
+ */
 static int put_volumes(int root, const struct ctx_orders *o, const struct mon_fds *f)
 {
 	for (int i = 0; i < o->nvolumes; i++) {
@@ -306,7 +313,10 @@ static int put_kernel_fs(int root, struct vz_error *err)
 	return r;
 }
 
-/* Bind @from over @to (both below @root); with @readonly the copy alone. Missing files are no error. */
+/*
+ * Bind @from over @to (both below @root); with @readonly the copy alone. Missing files are no
+ * error.
+ */
 static int bind_over(int root, const char *from, const char *to, bool readonly)
 {
 	struct mount_attr ro = { .attr_set = MOUNT_ATTR_RDONLY };
@@ -347,7 +357,8 @@ static int put_masks(int root)
 }
 
 /*
- * An engine inside may mount proc and sysfs in its own namespaces only where a mount of each is in sight that
+ * An engine inside may mount proc and sysfs in its own namespaces only where a mount of each is in
+ * sight that
  * nothing covers; the kernel looks at all of them, wherever they are.
  */
 static int put_uncovered(int root, struct vz_error *err)
@@ -376,8 +387,10 @@ int rootfs_enter(const struct ctx_orders *o, struct vz_error *err)
 
 	(void)umask(022);
 	/*
-	 * Our copy of the builder's mount is locked in place; a clone of it may be pivoted to and its flags stay
-	 * locked. The way to it leads through directories closed to us: the working directory is the handle.
+	 * Our copy of the builder's mount is locked in place; a clone of it may be pivoted to and
+	 * its flags stay
+	 * locked. The way to it leads through directories closed to us: the working directory is
+	 * the handle.
 	 */
 	if (root < 0 || move_mount(root, "", AT_FDCWD, ".", MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, errno, "bind the root");

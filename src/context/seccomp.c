@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The only door to libseccomp. The compiled program is kept as bytes: later starts link and run none of it. */
+/*
+ * The only door to libseccomp. The compiled program is kept as bytes: later starts link and run
+ * none of it.
+ */
 #include "context/context.h"
 
 #include "util/fd.h"
@@ -12,7 +15,8 @@
 enum { FILTER_VERSION = 1, FILTER_MAX = 32768 };
 
 /*
- * Calls no VPS has a use for and that reach the kernel beyond its namespaces. The user namespace refuses nearly all
+ * Calls no VPS has a use for and that reach the kernel beyond its namespaces. The user namespace
+ * refuses nearly all
  * of them already; the filter keeps their code out of reach. Answered by EPERM.
  */
 static const char *const denied[] = {

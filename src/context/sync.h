@@ -8,7 +8,8 @@
 #include <sys/types.h>
 
 /*
- * The start protocol, the one order that both sides walk. One SOCK_SEQPACKET pair; one record = one step.
+ * The start protocol, the one order that both sides walk. One SOCK_SEQPACKET pair; one record = one
+ * step.
  * End of file is death, never success, until after GO: then it is exec.
  */
 enum start_step {
@@ -35,7 +36,10 @@ struct start_msg {
 int sync_tell(int sk, enum start_step step, pid_t pid, int fd) __attribute__((warn_unused_result));
 /** sync_fail - send our error; the caller then exits. */
 void sync_fail(int sk, const struct vz_error *err);
-/** sync_expect - receive exactly step @want. @ret_pid and @ret_fd may be NULL. The peer's error becomes ours. */
+/**
+ * sync_expect - receive exactly step @want. @ret_pid and @ret_fd may be NULL. The peer's error
+ * becomes ours.
+ */
 int sync_expect(int sk, enum start_step want, pid_t *ret_pid, int *ret_fd, struct vz_error *err)
 	__attribute__((warn_unused_result));
 /** sync_name - a word for people. */

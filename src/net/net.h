@@ -9,9 +9,12 @@
 #include <stdint.h>
 
 /*
- * Routed addresses through a veth whose host end is unnumbered. Both ends carry the same MAC address and
- * NOARP, so that the pair behaves as a point-to-point line (as OpenVZ's venet): no ARP, no ND, `default dev
- * venet0` inside, a /32 or /128 route on the host for each address. Inside, the interface is "venet0".
+ * Routed addresses through a veth whose host end is unnumbered. Both ends carry the same MAC
+ * address and
+ * NOARP, so that the pair behaves as a point-to-point line (as OpenVZ's venet): no ARP, no ND,
+ * `default dev
+ * venet0` inside, a /32 or /128 route on the host for each address. Inside, the interface is
+ * "venet0".
  * net/nl.c is the only file that includes libnl.
  */
 
@@ -21,8 +24,10 @@
 void net_ifname(uint32_t ctid, uint32_t generation, char ret[16]);
 
 /**
- * net_link_create - make the pair, its peer NET_GUEST_IF inside @netns_fd, and bring both up; loopback inside too,
- * default routes (IPv4; IPv6 when @ipv6) through venet0 inside, forwarding and rp_filter on the host end.
+ * net_link_create - make the pair, its peer NET_GUEST_IF inside @netns_fd, and bring both up;
+ * loopback inside too,
+ * default routes (IPv4; IPv6 when @ipv6) through venet0 inside, forwarding and rp_filter on the
+ * host end.
  * A link of that name left behind by a dead start is removed first.
  * Context: host network namespace. Return: 0; -errno with exit 130.
  */
@@ -30,9 +35,11 @@ int net_link_create(const char *ifname, int netns_fd, bool ipv6, struct vz_error
 	__attribute__((warn_unused_result));
 
 /**
- * net_addr_add - give @addr ("10.0.0.1", "10.0.0.1/24", "2001:db8::1/64") to the VPS: inside on venet0 (with /32 or
+ * net_addr_add - give @addr ("10.0.0.1", "10.0.0.1/24", "2001:db8::1/64") to the VPS: inside on
+ * venet0 (with /32 or
  * /128 unless a mask is given), on the host a host route to @ifname. Idempotent.
- * Return: 0; -EEXIST with exit 78 when another interface of this host routes or carries exactly this address;
+ * Return: 0; -EEXIST with exit 78 when another interface of this host routes or carries exactly
+ * this address;
  * -errno with exit 34.
  */
 int net_addr_add(const char *ifname, int netns_fd, const char *addr, struct vz_error *err)
@@ -42,10 +49,14 @@ int net_addr_add(const char *ifname, int netns_fd, const char *addr, struct vz_e
 int net_addr_del(const char *ifname, int netns_fd, const char *addr, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
-/** net_link_delete - remove the host end now (synchronous; 18-36 ms). A missing link is no error. */
+/**
+ * net_link_delete - remove the host end now (synchronous; 18-36 ms). A missing link is no error.
+ */
 int net_link_delete(const char *ifname, struct vz_error *err) __attribute__((warn_unused_result));
 
-/** net_link_wait_gone - wait for RTM_DELLINK of @ifname, at most @timeout_ms. 0, -ETIMEDOUT, -errno. */
+/**
+ * net_link_wait_gone - wait for RTM_DELLINK of @ifname, at most @timeout_ms. 0, -ETIMEDOUT, -errno.
+ */
 int net_link_wait_gone(const char *ifname, int timeout_ms) __attribute__((warn_unused_result));
 
 #endif

@@ -71,7 +71,10 @@ int net_forward_all6(void) __attribute__((warn_unused_result));
 
 /* antispoof.c */
 
-/** net_antispoof6 - drop packets of VPSes whose IPv6 source is not theirs. Idempotent. Return: 0; -errno with @err. */
+/**
+ * net_antispoof6 - drop packets of VPSes whose IPv6 source is not theirs. Idempotent. Return: 0;
+ * -errno with @err.
+ */
 int net_antispoof6(struct vz_error *err) __attribute__((warn_unused_result));
 
 #endif

@@ -240,7 +240,10 @@ static void undo_private(void *arg)
 		vz_warn("WARNING: %s could not be removed", s->tmp);
 }
 
-/* Things that must be the VPS's own: machine id, ssh host keys; done before the rename makes it visible. */
+/*
+ * Things that must be the VPS's own: machine id, ssh host keys; done before the rename makes it
+ * visible.
+ */
 static int step_first(void *arg, struct vz_error *err)
 {
 	struct creating *s = arg;

@@ -22,7 +22,10 @@ static void empty_trash(const char *parent)
 			(void)!vz_rm_rf(dirfd(d), e->d_name);
 }
 
-/* Deleting files takes minutes for a large VPS: a background child does it, one at a time on a node. */
+/*
+ * Deleting files takes minutes for a large VPS: a background child does it, one at a time on a
+ * node.
+ */
 static void empty_trash_in_background(const char *parent)
 {
 	char path[PATH_MAX];

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Commands that join a running VPS. Linked into the light vzctl: no network, archive or cgroup library. */
+/*
+ * Commands that join a running VPS. Linked into the light vzctl: no network, archive or cgroup
+ * library.
+ */
 #include "ops/ops.h"
 
 #include "context/context.h"

@@ -6,7 +6,8 @@
 #include "vps/vps.h"
 
 /*
- * Use cases: the only orchestrators. Each takes the lock, calls the rooms in order, undoes on failure. They say
+ * Use cases: the only orchestrators. Each takes the lock, calls the rooms in order, undoes on
+ * failure. They say
  * (vz_say) what vzctl says; errors come back in @err and are told once, by the command line.
  */
 
@@ -66,7 +67,10 @@ int op_restart(const struct op_env *env, uint32_t ctid, const struct op_start *s
 int op_set(const struct op_env *env, uint32_t ctid, const struct op_set *a, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
-/** op_after_end - init ended by itself: clean up, and start again when it asked for a reboot. Called by vzmon. */
+/**
+ * op_after_end - init ended by itself: clean up, and start again when it asked for a reboot. Called
+ * by vzmon.
+ */
 int op_after_end(uint32_t ctid, bool reboot, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
@@ -82,7 +86,8 @@ struct op_status_words op_status(uint32_t ctid);
 enum op_exec_kind { OP_EXEC_SHELL, OP_EXEC_PLAIN, OP_EXEC_STDIN };
 /**
  * op_exec - run a command in the VPS
- * Return: exit status of the command 0-255; -EPROTO etc. with @err when it could not run or died by a signal.
+ * Return: exit status of the command 0-255; -EPROTO etc. with @err when it could not run or died by
+ * a signal.
  */
 int op_exec(uint32_t ctid, enum op_exec_kind kind, char *const *argv, struct vz_error *err)
 	__attribute__((warn_unused_result));
@@ -92,7 +97,10 @@ int op_enter(uint32_t ctid, const char *type, struct vz_error *err)
 int op_console(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
 /** op_seal - see ctx_seal_self. */
 int op_seal(char *const argv[]) __attribute__((warn_unused_result));
-/** op_runscript - feed a host script to a shell in the VPS, which is started bare for it when it does not run. */
+/**
+ * op_runscript - feed a host script to a shell in the VPS, which is started bare for it when it
+ * does not run.
+ */
 int op_runscript(const struct op_env *env, uint32_t ctid, const char *file, struct vz_error *err)
 	__attribute__((warn_unused_result));
 /** op_on_root - run argv on the mounted root of a VPS with its ids (for action scripts: $VZIN). */

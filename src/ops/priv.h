@@ -18,7 +18,9 @@ struct op {
 	const struct sto_layout *layout;
 };
 
-/** op_open - lock (unless --skiplock) and load. @word: what the lock file says. Close with op_close. */
+/**
+ * op_open - lock (unless --skiplock) and load. @word: what the lock file says. Close with op_close.
+ */
 int op_open(struct op *o, const struct op_env *env, uint32_t ctid, const char *word,
 	    struct vz_error *err) __attribute__((warn_unused_result));
 /** op_open_new - as op_open for a VPS without a configuration: the global one. */
@@ -40,23 +42,34 @@ int op_save_row(struct op *o, enum vps_param_id id, struct vz_error *err)
 
 /* scripts.c: action scripts of /etc/vz/conf, vzctl(8) */
 
-/** op_script - run conf/NAME on the host if it is a regular, executable file. 0; -errno with exit 79. */
+/**
+ * op_script - run conf/NAME on the host if it is a regular, executable file. 0; -errno with exit
+ * 79.
+ */
 int op_script(const struct op *o, const char *name, struct vz_error *err)
 	__attribute__((warn_unused_result));
 /** op_scripts - op_script for "vps.WHAT" and "CTID.WHAT", the own one first when @own_first. */
 int op_scripts(const struct op *o, const char *what, bool own_first, struct vz_error *err)
 	__attribute__((warn_unused_result));
-/** op_script_inside - text of conf/CTID.WHAT as a sealed file for a shell in the VPS; -ENOENT when there is none. */
+/**
+ * op_script_inside - text of conf/CTID.WHAT as a sealed file for a shell in the VPS; -ENOENT when
+ * there is none.
+ */
 int op_script_inside(const struct op *o, const char *what) __attribute__((warn_unused_result));
 
 /* mount.c */
 
-/** op_do_mount - premount scripts, mount, mount scripts; an existing mount is used. *@ret_was: it was there. */
+/**
+ * op_do_mount - premount scripts, mount, mount scripts; an existing mount is used. *@ret_was: it
+ * was there.
+ */
 int op_do_mount(struct op *o, bool remount, bool *ret_was, struct vz_error *err)
 	__attribute__((warn_unused_result));
 /** op_do_umount - umount scripts, umount, postumount scripts. */
 int op_do_umount(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
-/** op_root_fd - detached clone of the mounted root with the ids of the VPS, and its user namespace. */
+/**
+ * op_root_fd - detached clone of the mounted root with the ids of the VPS, and its user namespace.
+ */
 int op_root_fd(struct op *o, int *ret_root, int *ret_userns, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
@@ -71,7 +84,8 @@ int op_cleanup_dead(struct op *o, struct vz_error *err) __attribute__((warn_unus
 /* apply.c */
 
 /**
- * op_apply_running - bring a running VPS from @old to o->cfg for the rows in @changed: distinct groups once
+ * op_apply_running - bring a running VPS from @old to o->cfg for the rows in @changed: distinct
+ * groups once
  * each, in table order; on failure the old values are applied again.
  */
 int op_apply_running(struct op *o, const struct vps_state *st, const struct vps_config *old,
@@ -81,7 +95,10 @@ int op_apply_running(struct op *o, const struct vps_state *st, const struct vps_
 int op_addr_add_all(const struct op *o, const char *ifname, int netns, struct vz_error *err)
 	__attribute__((warn_unused_result));
 struct ctx_dev;
-/** op_devnode - "NAME:rw" of --devnodes as the host's /dev/NAME is. Exit 86 when there is no such device. */
+/**
+ * op_devnode - "NAME:rw" of --devnodes as the host's /dev/NAME is. Exit 86 when there is no such
+ * device.
+ */
 int op_devnode(const char *word, struct ctx_dev *ret, struct vz_error *err)
 	__attribute__((warn_unused_result));
 /** op_warn_all - each line as a warning. */

@@ -91,7 +91,10 @@ static void undo_resources(void *arg)
 		vz_warn("WARNING: %s", err.msg);
 }
 
-/* Without systemd the boot tells its end through a FIFO; it is opened before anything of the tenant's runs. */
+/*
+ * Without systemd the boot tells its end through a FIFO; it is opened before anything of the
+ * tenant's runs.
+ */
 static int prepare_fifo(struct starting *s, struct vz_error *err)
 {
 	struct stat st;
@@ -100,7 +103,7 @@ static int prepare_fifo(struct starting *s, struct vz_error *err)
 	if (r < 0)
 		return vz_wrap(err, r, "--wait cannot be had for an init of kind \"%s\"",
 			       s->st.init_kind);
-	s->notify = vz_open_nolink(s->root, DIST_FIFO + 1, O_RDWR | O_NONBLOCK, 0);
+	s->notify = vz_open_nolink(s->root, &DIST_FIFO[1], O_RDWR | O_NONBLOCK, 0);
 	if (s->notify < 0)
 		return vz_fail(err, VZ_EXIT_WAIT, -s->notify, "open " DIST_FIFO);
 	if (fstat(s->notify, &st) < 0 || !S_ISFIFO(st.st_mode))
@@ -116,7 +119,10 @@ static int step_dist(void *arg, struct vz_error *err)
 	if (s->a->skip_setup)
 		return 0;
 	resolv = op_host_resolv();
-	/* a tenant's broken /etc must not keep the VPS from starting: it is reachable without these files */
+	/*
+	 * a tenant's broken /etc must not keep the VPS from starting: it is reachable without these
+	 * files
+	 */
 	if (dist_apply(s->root, s->userns, &s->o->cfg,
 		       DIST_HOSTNAME | DIST_DNS | DIST_NETWORK | DIST_BOOT, resolv, err) < 0)
 		vz_warn("WARNING: %s", err->msg);
@@ -214,7 +220,8 @@ static int prepare_seccomp(struct starting *s, struct vz_error *err)
 }
 
 /*
- * --features nesting:on on an overlay: an overlay cannot be the upper layer of another, so the engines' directories
+ * --features nesting:on on an overlay: an overlay cannot be the upper layer of another, so the
+ * engines' directories
  * come from PRIVATE/volumes, idmapped; they are moved and backed up with the VPS.
  */
 static int prepare_volumes(struct starting *s, struct vz_error *err)
@@ -360,7 +367,10 @@ static const struct op_step start_steps[] = {
 
 /* ---- around them ---- */
 
-/* A counter of starts, part of link names: a link of this start never meets a dying one of the last. */
+/*
+ * A counter of starts, part of link names: a link of this start never meets a dying one of the
+ * last.
+ */
 static uint32_t next_generation(uint32_t ctid)
 {
 	char path[PATH_MAX], text[24];

@@ -14,7 +14,8 @@ struct op_step {
 };
 
 /**
- * op_steps_run - run the table in order; when a step fails, the undo of it and of all before it run backwards and the
+ * op_steps_run - run the table in order; when a step fails, the undo of it and of all before it run
+ * backwards and the
  * first error is the one told. Undo functions accept a step that came half way.
  */
 int op_steps_run(const struct op_step *steps, size_t n, void *arg, struct vz_error *err)

@@ -23,7 +23,8 @@ static int halt_signal(const char *kind)
 }
 
 /*
- * A shell inside that reads @script, or runs @command. By a vzctl of its own: what joins a VPS does so from a sealed
+ * A shell inside that reads @script, or runs @command. By a vzctl of its own: what joins a VPS does
+ * so from a sealed
  * copy of the binary, which replaces the process that asks for it.
  */
 static int run_inside(const struct op *o, int script, const char *command)
@@ -194,7 +195,9 @@ int op_after_end(uint32_t ctid, bool reboot, struct vz_error *err)
 	int r;
 
 	for (;;) {
-		/* asked without the lock: one taken after a stop would be in the next command's way */
+		/*
+		 * asked without the lock: one taken after a stop would be in the next command's way
+		 */
 		if (taken_care_of(ctid))
 			return 0;
 		r = op_open(&o, &env, ctid, reboot ? "restarting" : "unmounting", err);

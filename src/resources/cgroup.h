@@ -32,7 +32,10 @@ enum cg_stat {
 	CG_STAT_MAX
 };
 
-/** struct cg_dev_rule - one allowed device. @type 'b', 'c' or 'a'; major/minor -1 = any; @access of "rwm" */
+/**
+ * struct cg_dev_rule - one allowed device. @type 'b', 'c' or 'a'; major/minor -1 = any; @access of
+ * "rwm"
+ */
 struct cg_dev_rule {
 	char type;
 	int64_t major, minor;
@@ -42,7 +45,10 @@ struct cg_dev_rule {
 /** struct cg - the groups of one VPS as a driver sees them; made and freed by the driver */
 struct cg;
 
-/** struct cg_driver - one kind of cgroup hierarchy. All int members: 0, -EOPNOTSUPP for a knob not there, -errno. */
+/**
+ * struct cg_driver - one kind of cgroup hierarchy. All int members: 0, -EOPNOTSUPP for a knob not
+ * there, -errno.
+ */
 struct cg_driver {
 	const char *name; /* "v2", "v1", "composite", "fake" */
 	int (*set)(struct cg *cg, enum cg_knob knob, uint64_t value, struct vz_error *err);

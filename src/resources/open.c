@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Opening groups that exist: apart from their creation, so that who only reads links no libcgroup. */
+/*
+ * Opening groups that exist: apart from their creation, so that who only reads links no libcgroup.
+ */
 #include "resources/resources.h"
 
 #include "resources/priv.h"

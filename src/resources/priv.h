@@ -195,7 +195,10 @@ int cg_node_cpus(const char *nodedir, const char *nodes, char **ret)
 
 /* open.c */
 
-/** cg_open_groups - the composite driver over @groups; @ret_paths (may be NULL): the list for the state file */
+/**
+ * cg_open_groups - the composite driver over @groups; @ret_paths (may be NULL): the list for the
+ * state file
+ */
 int cg_open_groups(const struct cg_dirs *groups, struct vz_list *ret_paths, struct cg **ret,
 		   struct vz_error *err) __attribute__((warn_unused_result));
 

@@ -6,19 +6,25 @@
 #include "vps/vps.h"
 
 /*
- * Layout (decision 10): SLICE is vps_paths()->slice. In cgroup2 (always, also without controllers; mounted
- * privately under /run/vz/cgroup2 when the host has it nowhere) SLICE/CTID/ holds the limits and is host-owned,
- * SLICE/CTID/payload is delegated to the VPS's root and becomes its cgroup namespace root, SLICE/CTID/host is
- * where enter and exec start; vzmon lives in SLICE/mon. In each v1 controller there is one group SLICE/CTID,
+ * Layout (decision 10): SLICE is vps_paths()->slice. In cgroup2 (always, also without controllers;
+ * mounted
+ * privately under /run/vz/cgroup2 when the host has it nowhere) SLICE/CTID/ holds the limits and is
+ * host-owned,
+ * SLICE/CTID/payload is delegated to the VPS's root and becomes its cgroup namespace root,
+ * SLICE/CTID/host is
+ * where enter and exec start; vzmon lives in SLICE/mon. In each v1 controller there is one group
+ * SLICE/CTID,
  * host-owned.
  */
 
 /**
  * res_create - make every group of VPS @ctid and open it; existing empty groups are used again
  * @base: host id of the VPS's root, owner of the delegated files of payload
- * @ret_paths: "v2=/dir", "memory=/dir"...: goes into the state file, lets others open the groups without
+ * @ret_paths: "v2=/dir", "memory=/dir"...: goes into the state file, lets others open the groups
+ * without
  *	looking for hierarchies; the caller clears it
- * Return: 0; -EOPNOTSUPP when the host has no cgroup2 and none can be mounted; -errno. @err exit 5 or 6.
+ * Return: 0; -EOPNOTSUPP when the host has no cgroup2 and none can be mounted; -errno. @err exit 5
+ * or 6.
  */
 int res_create(uint32_t ctid, uid_t base, struct vz_list *ret_paths, struct cg **ret_cg,
 	       struct vz_error *err) __attribute__((warn_unused_result));
@@ -31,10 +37,13 @@ void res_closep(struct cg **cg);
 #define RES_CG __attribute__((cleanup(res_closep)))
 
 /**
- * res_apply - bring the groups to @cfg for the parameter groups in @mask (bit 1 << AG_CPU, AG_CPUSET,
- * AG_MEM, AG_PIDS, AG_DEV). Idempotent. Knobs this host does not have are named in @ret_missing ("--swappages:
+ * res_apply - bring the groups to @cfg for the parameter groups in @mask (bit 1 << AG_CPU,
+ * AG_CPUSET,
+ * AG_MEM, AG_PIDS, AG_DEV). Idempotent. Knobs this host does not have are named in @ret_missing ("
+ * --swappages:
  * no swap accounting on this kernel"), one sentence each, ready to print after "WARNING: ".
- * Memory: when usage is above a new lower limit, fails with -EBUSY before anything is killed inside.
+ * Memory: when usage is above a new lower limit, fails with -EBUSY before anything is killed
+ * inside.
  * Return: 0; -errno with @err (exit 2 CPU, 1 memory and processes, 86 devices).
  */
 int res_apply(struct cg *cg, const struct vps_config *cfg, unsigned int mask,
@@ -42,23 +51,31 @@ int res_apply(struct cg *cg, const struct vps_config *cfg, unsigned int mask,
 	__attribute__((warn_unused_result));
 
 /**
- * res_procs_fds - descriptors of the cgroup.procs (v1: tasks' cgroup.procs) files a starting init writes "0" to:
+ * res_procs_fds - descriptors of the cgroup.procs (v1: tasks' cgroup.procs) files a starting init
+ * writes "0" to:
  * v2's payload and each v1 group. Return: count (at most @max) or -errno; the caller closes them.
  */
 int res_procs_fds(struct cg *cg, bool payload, int *ret_fds, size_t max, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
-/** res_attach_monitor - move process @pid to SLICE/mon of v2 (and the root group of v1 where it is inside a VPS's). */
+/**
+ * res_attach_monitor - move process @pid to SLICE/mon of v2 (and the root group of v1 where it is
+ * inside a VPS's).
+ */
 int res_attach_monitor(pid_t pid, struct vz_error *err) __attribute__((warn_unused_result));
 
 /**
- * res_kill_all - kill every process of the VPS (cgroup.kill) and wait until the groups are empty, by events.
+ * res_kill_all - kill every process of the VPS (cgroup.kill) and wait until the groups are empty,
+ * by events.
  * Return: 0; -ETIMEDOUT; -errno.
  */
 int res_kill_all(struct cg *cg, int timeout_ms, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
-/** res_remove - rmdir every group, nested ones made by the tenant too. They must be empty of processes. */
+/**
+ * res_remove - rmdir every group, nested ones made by the tenant too. They must be empty of
+ * processes.
+ */
 int res_remove(struct cg *cg, struct vz_error *err) __attribute__((warn_unused_result));
 
 /** res_leftovers - 1 when any group of @ctid still exists in any hierarchy; removes nothing. */

@@ -13,7 +13,9 @@ struct sto_layout {
 	const char *name;
 	bool needs_template; /* mounts need the unpacked template; create unpacks nothing */
 	bool idmap_root; /* the VPS's clone is idmapped (else the layers below are) */
-	/* make the private area ready for use, in directory @dir (a temporary one, renamed later) */
+	/*
+	 * make the private area ready for use, in directory @dir (a temporary one, renamed later)
+	 */
 	int (*create)(const char *dir, const struct sto_place *p, struct vz_error *err);
 	/* mount it at p->root, which exists; flags nosuid, nodev */
 	int (*mount)(const struct sto_place *p, int userns_fd, struct vz_error *err);

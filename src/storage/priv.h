@@ -11,14 +11,21 @@
 const struct sto_layout *sto_layout_dir(void);
 const struct sto_layout *sto_layout_overlay(void);
 
-/** sto_attach - put a detached mount at @path, privately (no propagation to other namespaces). Exit 50. */
+/**
+ * sto_attach - put a detached mount at @path, privately (no propagation to other namespaces). Exit
+ * 50.
+ */
 int sto_attach(int mnt, const char *path, struct vz_error *err);
 
-/** sto_idmapped_clone - detached clone of directory @path with ids of @userns_fd. Return: fd or -errno. */
+/**
+ * sto_idmapped_clone - detached clone of directory @path with ids of @userns_fd. Return: fd or
+ * -errno.
+ */
 int sto_idmapped_clone(const char *path, int userns_fd);
 
 /**
- * sto_from_child - run @make in a child, which may change its namespaces and ids, and take over the mount that it
+ * sto_from_child - run @make in a child, which may change its namespaces and ids, and take over the
+ * mount that it
  * returns. Return: 0; -errno, also @make's.
  */
 int sto_from_child(int (*make)(void *arg), void *arg, int *ret_mnt);

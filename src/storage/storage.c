@@ -28,7 +28,10 @@ int sto_attach(int mnt, const char *path, struct vz_error *err)
 {
 	if (move_mount(mnt, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return vz_fail(err, VZ_EXIT_MOUNT, errno, "mount %s", path);
-	/* on hosts where / is shared the new mount would join its group and be pinned by other namespaces */
+	/*
+	 * on hosts where / is shared the new mount would join its group and be pinned by other
+	 * namespaces
+	 */
 	if (mount(NULL, path, NULL, MS_PRIVATE, NULL) < 0)
 		return vz_fail(err, VZ_EXIT_MOUNT, errno, "make %s private", path);
 	return 0;
@@ -119,7 +122,10 @@ static int by_path(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Mount points at and below @root, each before those below it: mountinfo's order is that of their making. */
+/*
+ * Mount points at and below @root, each before those below it: mountinfo's order is that of their
+ * making.
+ */
 static int mounts_below(const char *root, struct vz_list *ret)
 {
 	VZ_FREE char *text = NULL;
@@ -202,7 +208,8 @@ struct tree {
 };
 
 /*
- * In a child with a mount namespace of its own. The kernel sets ids on the top of a detached tree only, so the
+ * In a child with a mount namespace of its own. The kernel sets ids on the top of a detached tree
+ * only, so the
  * submounts come one by one, and the tree is put together where nobody sees it.
  */
 static int assemble(void *arg)

@@ -25,8 +25,10 @@ int sto_mounted(const char *root);
 int sto_umount(const char *root, struct vz_error *err) __attribute__((warn_unused_result));
 
 /**
- * sto_clone_root - detached recursive clone of the mounted root for the VPS itself: nosuid removed, nodev kept,
- * the root mount and each submount idmapped where it can be (a submount with mount option `noidmap` or one
+ * sto_clone_root - detached recursive clone of the mounted root for the VPS itself: nosuid removed,
+ * nodev kept,
+ * the root mount and each submount idmapped where it can be (a submount with mount option `noidmap`
+ * or one
  * that cannot is left as it is and named in @ret_warnings).
  * Return: mount fd the caller closes; -errno with exit 50.
  */
@@ -34,7 +36,9 @@ int sto_clone_root(const struct sto_layout *l, const struct sto_place *p, int us
 		   struct vz_list *ret_warnings, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
-/** sto_volume - detached clone of @dir with the ids of @userns_fd, nodev, for the VPS. fd or -errno. */
+/**
+ * sto_volume - detached clone of @dir with the ids of @userns_fd, nodev, for the VPS. fd or -errno.
+ */
 int sto_volume(const char *dir, int userns_fd) __attribute__((warn_unused_result));
 
 /** sto_can_idmap - does the file system of @dir take idmapped mounts: 1, 0, -errno. */

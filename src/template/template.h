@@ -6,14 +6,21 @@
 
 /*
  * TEMPLATE/cache/NAME.tar[.gz|.bz2|.xz|.zst]: archives.
- * TEMPLATE/unpacked/NAME@SHA256/: a generation unpacked once, immutable, for the overlay layout (decision 2).
+ * TEMPLATE/unpacked/NAME@SHA256/: a generation unpacked once, immutable, for the overlay layout
+ * (decision 2).
  */
 
-/** tpl_find - path of the archive of @name. Return: 0; -ENOENT with exit 91; -EINVAL exit 24 no TEMPLATE. */
+/**
+ * tpl_find - path of the archive of @name. Return: 0; -ENOENT with exit 91; -EINVAL exit 24 no
+ * TEMPLATE.
+ */
 int tpl_find(const struct vps_config *global, const char *name, char ret_path[PATH_MAX],
 	     struct vz_error *err) __attribute__((warn_unused_result));
 
-/** tpl_hash - SHA-256 of the archive as 64 hex digits; remembered beside it by size, mtime and inode. */
+/**
+ * tpl_hash - SHA-256 of the archive as 64 hex digits; remembered beside it by size, mtime and
+ * inode.
+ */
 int tpl_hash(const char *archive, char ret_hex[65], struct vz_error *err)
 	__attribute__((warn_unused_result));
 
@@ -26,7 +33,8 @@ int tpl_unpack(const char *archive, int dirfd, uint64_t shift, struct vz_error *
 	__attribute__((warn_unused_result));
 
 /**
- * tpl_unpacked - directory of generation @hash of @name, unpacked now if it is not there yet (temporary name,
+ * tpl_unpacked - directory of generation @hash of @name, unpacked now if it is not there yet
+ * (temporary name,
  * rename last, under a lock). Return: 0; -errno.
  */
 int tpl_unpacked(const struct vps_config *global, const char *name, const char *hash,
@@ -37,10 +45,16 @@ bool tpl_name_valid(const char *name);
 /** tpl_hash_valid - 64 lower-case hex digits. */
 bool tpl_hash_valid(const char *hex);
 
-/** tpl_check - read @archive to its end in the cage with every refusal of tpl_unpack; nothing is kept. */
+/**
+ * tpl_check - read @archive to its end in the cage with every refusal of tpl_unpack; nothing is
+ * kept.
+ */
 int tpl_check(const char *archive, struct vz_error *err) __attribute__((warn_unused_result));
 
-/** tpl_verify - tpl_check, and the remembered hash is that of the content. Return: 0; -errno, exit 47. */
+/**
+ * tpl_verify - tpl_check, and the remembered hash is that of the content. Return: 0; -errno, exit
+ * 47.
+ */
 int tpl_verify(const char *archive, struct vz_error *err) __attribute__((warn_unused_result));
 
 /** struct tpl_pin - a VPS that needs one generation: overlay layout and OSTEMPLATE_HASH */
@@ -69,7 +83,8 @@ ssize_t tpl_list(const struct vps_config *global, struct tpl_info **ret, struct 
 void tpl_list_free(struct tpl_info *list, size_t n);
 
 /**
- * tpl_install - make the checked file @tmp (in TEMPLATE/cache) the archive NAME.tar.zst; older archives of
+ * tpl_install - make the checked file @tmp (in TEMPLATE/cache) the archive NAME.tar.zst; older
+ * archives of
  * the name and generations that nobody pins go.
  */
 int tpl_install(const struct vps_config *global, const char *name, const char *tmp,
@@ -77,7 +92,8 @@ int tpl_install(const struct vps_config *global, const char *name, const char *t
 
 /**
  * tpl_remove - remove the archive and all generations of @name
- * Return: 0; -ENOENT with exit 91; -EBUSY with exit 3 while a VPS pins one (the CTIDs are in the message).
+ * Return: 0; -ENOENT with exit 91; -EBUSY with exit 3 while a VPS pins one (the CTIDs are in the
+ * message).
  */
 int tpl_remove(const struct vps_config *global, const char *name, struct vz_error *err)
 	__attribute__((warn_unused_result));

@@ -92,7 +92,10 @@ FILE *vz_fopen(const char *path, const char *mode);
 /** vz_seqpacket - a connected SOCK_SEQPACKET pair. Return: 0 or -errno. */
 int vz_seqpacket(int ret_sk[2]) __attribute__((warn_unused_result));
 
-/** vz_unix_listen - bound, listening SOCK_STREAM unix socket at @path, mode 0600. Return: fd or -errno. */
+/**
+ * vz_unix_listen - bound, listening SOCK_STREAM unix socket at @path, mode 0600. Return: fd or
+ * -errno.
+ */
 int vz_unix_listen(const char *path) __attribute__((warn_unused_result));
 
 /** vz_unix_connect - connected SOCK_STREAM unix socket. Return: fd or -errno. */
@@ -104,7 +107,9 @@ int vz_socket(int domain, int type, int protocol) __attribute__((warn_unused_res
 /** vz_pipe - pipe2 O_CLOEXEC. Return: 0 or -errno. */
 int vz_pipe(int ret_p[2]) __attribute__((warn_unused_result));
 
-/** vz_memfd - sealed, read-only memory file holding @len bytes. Return: fd at offset 0 or -errno. */
+/**
+ * vz_memfd - sealed, read-only memory file holding @len bytes. Return: fd at offset 0 or -errno.
+ */
 int vz_memfd(const char *name, const void *data, size_t len) __attribute__((warn_unused_result));
 
 /** vz_write_all - all of @len bytes, or -errno. */

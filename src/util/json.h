@@ -26,7 +26,9 @@ const char *vz_json_str(const json_t *obj, const char *key);
 /** vz_json_int - member as a number, @fallback when absent. */
 json_int_t vz_json_int(const json_t *obj, const char *key, json_int_t fallback);
 
-/** vz_json_text - a string value; invalid UTF-8 bytes are replaced by U+FFFD. NULL without memory. */
+/**
+ * vz_json_text - a string value; invalid UTF-8 bytes are replaced by U+FFFD. NULL without memory.
+ */
 json_t *vz_json_text(const char *s);
 
 #endif

@@ -5,14 +5,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Numbers only by these: the whole string, no sign, no blank; the result is untouched on failure. */
+/*
+ * Numbers only by these: the whole string, no sign, no blank; the result is untouched on failure.
+ */
 
 /** vz_parse_u64 - decimal in [@lo, @hi]. Return: 0; -EINVAL no number; -ERANGE outside. */
 int vz_parse_u64(const char *s, uint64_t lo, uint64_t hi, uint64_t *ret)
 	__attribute__((warn_unused_result));
 
 /**
- * vz_parse_size - a number with an optional fraction and suffix T G M K (powers of 1024), P (pages of
+ * vz_parse_size - a number with an optional fraction and suffix T G M K (powers of 1024), P (pages
+ * of
  * 4096) or B (bytes), any case; result in bytes. Without a suffix the number is multiplied by
  * @unit_bytes. A fraction needs a suffix. "unlimited" gives INT64_MAX.
  * Return: 0; -EINVAL; -ERANGE when it exceeds INT64_MAX (@ret is then INT64_MAX: callers clamp).

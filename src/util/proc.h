@@ -19,7 +19,9 @@ int vz_proc_pidfd(pid_t pid, uint64_t start) __attribute__((warn_unused_result))
 /** vz_pidfd_signal - pidfd_send_signal. Return: 0 or -errno (-ESRCH: dead). */
 int vz_pidfd_signal(int pidfd, int sig);
 
-/** vz_pidfd_poll - wait until the process is dead. @timeout_ms -1 = for ever. 0, -ETIMEDOUT, -EINTR. */
+/**
+ * vz_pidfd_poll - wait until the process is dead. @timeout_ms -1 = for ever. 0, -ETIMEDOUT, -EINTR.
+ */
 int vz_pidfd_poll(int pidfd, int timeout_ms) __attribute__((warn_unused_result));
 
 /** vz_wait - wait for our child @pid. Return: exit status 0-255; 128 + signal; -errno. */

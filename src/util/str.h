@@ -31,7 +31,9 @@ int vz_list_copy(struct vz_list *dst, const struct vz_list *src)
 int vz_list_split(struct vz_list *l, const char *s, const char *seps)
 	__attribute__((warn_unused_result));
 
-/** vz_list_join - malloc'ed "a b c" with @sep between; "" for an empty list; NULL without memory. */
+/**
+ * vz_list_join - malloc'ed "a b c" with @sep between; "" for an empty list; NULL without memory.
+ */
 char *vz_list_join(const struct vz_list *l, const char *sep);
 
 /** struct vz_buf - growing text; all zero is empty. After a failed allocation @failed stays set. */

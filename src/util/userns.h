@@ -13,14 +13,22 @@
  */
 int vz_userns_open(uint64_t base, uint64_t count) __attribute__((warn_unused_result));
 
-/** vz_userns_write_maps - uid_map and gid_map of @pid: 0 @base @count, setgroups allowed. 0 or -errno. */
+/**
+ * vz_userns_write_maps - uid_map and gid_map of @pid: 0 @base @count, setgroups allowed. 0 or
+ * -errno.
+ */
 int vz_userns_write_maps(pid_t pid, uint64_t base, uint64_t count)
 	__attribute__((warn_unused_result));
 
-/** vz_become_base - in a child: setresgid, setresuid to @base, keeping every capability. 0 or -errno. */
+/**
+ * vz_become_base - in a child: setresgid, setresuid to @base, keeping every capability. 0 or
+ * -errno.
+ */
 int vz_become_base(uint64_t base) __attribute__((warn_unused_result));
 
-/** vz_fs_as - in a child: file-system ids become @id, every capability stays raised. 0 or -errno. */
+/**
+ * vz_fs_as - in a child: file-system ids become @id, every capability stays raised. 0 or -errno.
+ */
 int vz_fs_as(uint64_t id) __attribute__((warn_unused_result));
 
 #endif

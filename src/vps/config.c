@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* vz.conf and CTID.conf: shell-like lines, read without a shell. Source: the grammar in ctid.conf(5). */
+/*
+ * vz.conf and CTID.conf: shell-like lines, read without a shell. Source: the grammar in
+ * ctid.conf(5).
+ */
 #include "vps/vps.h"
 
 #include "util/fd.h"
@@ -37,7 +40,9 @@ char *vps_subst(const char *text, uint32_t ctid)
 
 /* ---- one line ---- */
 
-/* Key of a "KEY=value" line into @key; the rest starts at *@value. False for comments and blanks. */
+/*
+ * Key of a "KEY=value" line into @key; the rest starts at *@value. False for comments and blanks.
+ */
 static bool split_line(const char *line, char key[64], const char **value)
 {
 	size_t n;
@@ -55,7 +60,8 @@ static bool split_line(const char *line, char key[64], const char **value)
 }
 
 /*
- * Bare word, or double-quoted up to the last quote of the line; inside, a backslash makes the next character
+ * Bare word, or double-quoted up to the last quote of the line; inside, a backslash makes the next
+ * character
  * literal. malloc'ed.
  */
 static char *unquote(const char *value)
@@ -283,7 +289,10 @@ int vps_load(uint32_t ctid, struct vps_config *ret, unsigned int *bad, struct vz
 
 /* ---- writing ---- */
 
-/* Append "KEY="value"" for row @id; paths below the default keep the literal $VEID that clients look for. */
+/*
+ * Append "KEY="value"" for row @id; paths below the default keep the literal $VEID that clients
+ * look for.
+ */
 static void write_row(struct vz_buf *b, const struct vps_config *c, enum vps_param_id id)
 {
 	VZ_FREE char *value = vps_param_print(c, id);

@@ -43,7 +43,10 @@ static bool clashes(const struct ranges *l, uint64_t base, uint64_t count)
 	return false;
 }
 
-/* Fields @base_field (and @count_field, or 1 id) of a colon-separated file; unreadable lines are skipped. */
+/*
+ * Fields @base_field (and @count_field, or 1 id) of a colon-separated file; unreadable lines are
+ * skipped.
+ */
 static int read_ids(struct ranges *l, const char *path, int base_field, int count_field)
 {
 	VZ_FREE char *text = NULL;

@@ -214,7 +214,9 @@ int vps_parse_search(const struct vps_param *p, enum vps_mode mode, const char *
 	return settle(field, &fresh, r);
 }
 
-/* ---- NETIF: "ifname=eth0,mac=...;ifname=..." in the file, "IF[,MAC,...]" on the command line ---- */
+/*
+ * ---- NETIF: "ifname=eth0,mac=...;ifname=..." in the file, "IF[,MAC,...]" on the command line ----
+ */
 
 static bool ifname_ok(const char *s, size_t n)
 {
@@ -462,8 +464,10 @@ bool vps_onoff(const struct vz_list *l, const char *name, bool fallback)
 }
 
 /*
- * vzctl's default on an upstream kernel, with those that a user namespace makes harmless. Taken away are only
- * the ones that mean nothing but attack surface inside: kernel modules, raw I/O, process accounting, clock.
+ * vzctl's default on an upstream kernel, with those that a user namespace makes harmless. Taken
+ * away are only
+ * the ones that mean nothing but attack surface inside: kernel modules, raw I/O, process
+ * accounting, clock.
  */
 uint64_t vps_caps_mask(const struct vps_config *c)
 {

@@ -138,7 +138,10 @@ static int parse_path(const struct vps_param *p, enum vps_mode mode, const char 
 static int parse_layout(const struct vps_param *p, enum vps_mode mode, const char *text,
 			enum vps_source src, void *field)
 {
-	/* ploop[:mode] in a configuration of OpenVZ must stay readable; mounting it is refused later */
+	/*
+	 * ploop[:mode] in a configuration of OpenVZ must stay readable; mounting it is refused
+	 * later
+	 */
 	if (strcmp(text, "simfs") && strcmp(text, "overlay") &&
 	    (src == VS_CLI || strncmp(text, "ploop", 5)))
 		return -EINVAL;

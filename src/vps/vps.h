@@ -145,16 +145,21 @@ static inline bool vps_is_set(const struct vps_config *c, enum vps_param_id id)
 
 /**
  * vps_param_parse - parse @text into row @id of @c
- * @mode: PM_SET replaces; PM_ADD/PM_DEL change a list; PM_RAM: "0:N" in pages from a size in bytes; PM_EDIT: keys of
+ * @mode: PM_SET replaces; PM_ADD/PM_DEL change a list; PM_RAM: "0:N" in pages from a size in bytes;
+ * PM_EDIT: keys of
  *	one NETIF entry, "ifname=eth0,mac=...,bridge=..."
  * @src: VS_CLI reads units as the command line does (--iolimit: MiB/s), everything else as the file
- * Return: 0; -EINVAL with @err (exit status of the type, the value, what is allowed); @c unchanged then.
+ * Return: 0; -EINVAL with @err (exit status of the type, the value, what is allowed); @c unchanged
+ * then.
  */
 int vps_param_parse(struct vps_config *c, enum vps_param_id id, enum vps_mode mode,
 		    const char *text, enum vps_source src, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
-/** vps_param_print - canonical text as written to the file; malloc'ed, "" when unset. NULL: no memory. */
+/**
+ * vps_param_print - canonical text as written to the file; malloc'ed, "" when unset. NULL: no
+ * memory.
+ */
 char *vps_param_print(const struct vps_config *c, enum vps_param_id id);
 
 /** vps_param_clear - unset a row. */
@@ -172,7 +177,9 @@ int vps_config_copy(struct vps_config *dst, const struct vps_config *src)
 	__attribute__((warn_unused_result));
 #define VPS_CONFIG __attribute__((cleanup(vps_config_clear)))
 
-/** vps_physical_ram - memory limit in bytes, UINT64_MAX = none (physpages.lim unset or unlimited). */
+/**
+ * vps_physical_ram - memory limit in bytes, UINT64_MAX = none (physpages.lim unset or unlimited).
+ */
 uint64_t vps_ram_bytes(const struct vps_config *c);
 /** vps_swap_bytes - swap limit in bytes, UINT64_MAX = none. */
 uint64_t vps_swap_bytes(const struct vps_config *c);
@@ -203,17 +210,22 @@ enum { VPS_CTID_MAX = 2147483644 };
 
 /** vps_parse_ctid - number in 0...2147483644. Return: 0 or -EINVAL. */
 int vps_parse_ctid(const char *s, uint32_t *ret) __attribute__((warn_unused_result));
-/** vps_name_valid - characters allowed in a name; digits alone only when they are the CTID itself. */
+/**
+ * vps_name_valid - characters allowed in a name; digits alone only when they are the CTID itself.
+ */
 bool vps_name_valid(const char *name, uint32_t ctid);
 /** vps_name_lookup - CTID of a name through /etc/vz/names. -ENOENT. */
 int vps_name_lookup(const char *name, uint32_t *ret) __attribute__((warn_unused_result));
 /**
- * vps_name_assign - make the link of @name to @ctid; an old link of @old is removed. @name "" removes only.
+ * vps_name_assign - make the link of @name to @ctid; an old link of @old is removed. @name ""
+ * removes only.
  * Return: 0; -EEXIST with exit 131 when another VPS has it.
  */
 int vps_name_assign(uint32_t ctid, const char *old, const char *name, struct vz_error *err)
 	__attribute__((warn_unused_result));
-/** vps_list_ctids - CTIDs that have a configuration, ascending; malloc'ed. Return: count or -errno. */
+/**
+ * vps_list_ctids - CTIDs that have a configuration, ascending; malloc'ed. Return: count or -errno.
+ */
 ssize_t vps_list_ctids(uint32_t **ret);
 
 /* ---- config.c ---- */
@@ -224,13 +236,17 @@ int vps_load_global(struct vps_config *ret, struct vz_error *err)
 
 /**
  * vps_load - defaults < vz.conf < CTID.conf; $VEID is replaced in paths.
- * @bad: how many lines of CTID.conf had a bad value (they are warned about and skipped); may be NULL
+ * @bad: how many lines of CTID.conf had a bad value (they are warned about and skipped); may be
+ * NULL
  * Return: 0; -ENOENT with exit 14 ("config file does not exist"); -errno.
  */
 int vps_load(uint32_t ctid, struct vps_config *ret, unsigned int *bad, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
-/** vps_load_over - the second half of vps_load: CTID.conf on top of a loaded global configuration in @c. */
+/**
+ * vps_load_over - the second half of vps_load: CTID.conf on top of a loaded global configuration in
+ * @c.
+ */
 int vps_load_over(struct vps_config *c, uint32_t ctid, unsigned int *bad, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
@@ -242,7 +258,8 @@ int vps_load_file(struct vps_config *c, const char *path, enum vps_source src,
 		  const bool skip[VP_MAX]) __attribute__((warn_unused_result));
 
 /**
- * vps_save - rewrite CTID.conf (or make it): rows in @which get the value in @c, unset ones lose their
+ * vps_save - rewrite CTID.conf (or make it): rows in @which get the value in @c, unset ones lose
+ * their
  * line; everything else, comments, unknown keys and order stay. fsync + rename.
  * Context: VPS lock held. Return: 0; -errno with exit 139 and the old file in place.
  */
@@ -261,7 +278,8 @@ struct vps_lock {
 };
 
 /**
- * vps_lock_take - LOCKDIR/CTID.lck: pid, @word, start time, held by flock as well. A dead holder's file
+ * vps_lock_take - LOCKDIR/CTID.lck: pid, @word, start time, held by flock as well. A dead holder's
+ * file
  * is taken over; a foreign two-line file is honoured while its pid lives.
  * @wait_ms: how long to wait for a holder; 0 = not at all
  * Return: 0; -EBUSY with exit 9; -errno with exit 3 (77 when LOCKDIR cannot be made).
@@ -297,14 +315,19 @@ struct vps_state {
 void vps_state_clear(struct vps_state *s);
 #define VPS_STATE __attribute__((cleanup(vps_state_clear)))
 
-/** vps_state_load - Return: 0; -ENOENT never started or stopped cleanly; -ESTALE from another boot. */
+/**
+ * vps_state_load - Return: 0; -ENOENT never started or stopped cleanly; -ESTALE from another boot.
+ */
 int vps_state_load(uint32_t ctid, struct vps_state *ret) __attribute__((warn_unused_result));
 int vps_state_save(uint32_t ctid, const struct vps_state *s) __attribute__((warn_unused_result));
 /** vps_state_forget - remove state.json; the directory stays for the next start. */
 void vps_state_forget(uint32_t ctid);
 /** vps_state_pidfd - pidfd of init if it lives. Return: fd the caller closes, or -ESRCH. */
 int vps_state_pidfd(const struct vps_state *s) __attribute__((warn_unused_result));
-/** vps_state_cgroup - directory of a controller ("v2", "memory"...), NULL if there is none. Borrowed. */
+/**
+ * vps_state_cgroup - directory of a controller ("v2", "memory"...), NULL if there is none.
+ * Borrowed.
+ */
 const char *vps_state_cgroup(const struct vps_state *s, const char *controller);
 /** vps_running - 1 when init lives, else 0. @ret_state may be NULL. */
 int vps_running(uint32_t ctid, struct vps_state *ret_state);
@@ -314,8 +337,10 @@ int vps_run_dir(uint32_t ctid) __attribute__((warn_unused_result));
 /* ---- idbase.c ---- */
 
 /**
- * vps_idbase - first host id of the VPS (decision: CTID<<16 for 100...65534 when nobody else has it, else
- * the first free slot). Sets LOCAL_UID in @c when a slot was allocated; *@ret_save tells to save it.
+ * vps_idbase - first host id of the VPS (decision: CTID<<16 for 100...65534 when nobody else has
+ * it, else
+ * the first free slot). Sets LOCAL_UID in @c when a slot was allocated; *@ret_save tells to save
+ * it.
  * Return: 0; -EADDRINUSE with @err when LOCAL_UID clashes; -ENOSPC.
  */
 int vps_idbase(struct vps_config *c, uint64_t *ret_base, uint64_t *ret_count, bool *ret_save,
