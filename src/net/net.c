@@ -437,7 +437,7 @@ int net_addr_del(const char *ifname, int netns_fd, const char *addr, struct vz_e
 			return vz_fail(err, VZ_EXIT_CANT_ADDIP, -r, "remove the route to %s",
 				       in.addr.text);
 	}
-	return inside_run(netns_fd, inside_addr, &in, err);
+	return netns_fd < 0 ? 0 : inside_run(netns_fd, inside_addr, &in, err);
 }
 
 int net_link_delete(const char *ifname, struct vz_error *err)

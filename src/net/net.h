@@ -45,7 +45,11 @@ int net_link_create(const char *ifname, int netns_fd, bool ipv6, struct vz_error
 int net_addr_add(const char *ifname, int netns_fd, const char *addr, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
-/** net_addr_del - the reverse; an address that is not there is no error. */
+/**
+ * net_addr_del - the reverse; an address that is not there is no error.
+ * @netns_fd: -1 when the VPS is gone already: then the host's route alone, so that another VPS can
+ *	have the address before the link has died
+ */
 int net_addr_del(const char *ifname, int netns_fd, const char *addr, struct vz_error *err)
 	__attribute__((warn_unused_result));
 

@@ -94,6 +94,7 @@ int op_cleanup_dead(struct op *o, struct vz_error *err)
 {
 	VPS_STATE struct vps_state st = { 0 };
 	RES_CG struct cg *cg = NULL;
+	struct vz_error ignored;
 	int r = vps_state_load(o->ctid, &st);
 
 	if (r == -ENOENT || r == -ESTALE) {
@@ -108,6 +109,9 @@ int op_cleanup_dead(struct op *o, struct vz_error *err)
 		r = res_kill_all(cg, 10000, err);
 	if (r == 0 && cg)
 		r = res_remove(cg, err);
+	for (size_t i = 0; r == 0 && i < st.addrs.n; i++)
+		if (net_addr_del(st.ifname, -1, st.addrs.v[i], &ignored) < 0)
+			vz_info("%s", ignored.msg);
 	if (r == 0)
 		vps_state_forget(o->ctid);
 	return r;

@@ -87,12 +87,14 @@ static char *unquote(const char *value)
 	return b.s;
 }
 
-/* A shell sources these files too, so what it would expand is escaped. */
-static void quote_into(struct vz_buf *b, const char *text)
+/* A shell sources these files too, so what it would expand is escaped; @veid: but for $VEID. */
+static void quote_into(struct vz_buf *b, const char *text, bool veid)
 {
 	vz_buf_str(b, "\"");
 	for (; *text; text++) {
-		if (*text == '"' || *text == '\\' || *text == '`' || *text == '$')
+		bool own = veid && (!strncmp(text, "$VEID", 5) || !strncmp(text, "${VEID}", 7));
+
+		if (*text == '"' || *text == '\\' || *text == '`' || (*text == '$' && !own))
 			vz_buf_str(b, "\\");
 		vz_buf_add(b, text, 1);
 	}
@@ -289,35 +291,27 @@ int vps_load(uint32_t ctid, struct vps_config *ret, unsigned int *bad, struct vz
 
 /* ---- writing ---- */
 
-/*
- * Append "KEY="value"" for row @id; paths below the default keep the literal $VEID that clients
- * look for.
- */
+/* A line for row @id. Paths that end in the CTID keep the literal $VEID that clients look for. */
 static void write_row(struct vz_buf *b, const struct vps_config *c, enum vps_param_id id)
 {
 	VZ_FREE char *value = vps_param_print(c, id);
+	VZ_FREE char *path = NULL;
+	bool is_path = id == VP_VE_ROOT || id == VP_VE_PRIVATE;
 	char own[32];
 	char *at;
 
-	if (!value) {
+	(void)snprintf(own, sizeof(own), "/%u", c->ctid);
+	at = value && is_path ? strrchr(value, '/') : NULL;
+	if (at && !strcmp(at, own)) {
+		*at = '\0';
+		path = vz_fmt("%s/$VEID", value);
+	}
+	if (!value || (at && !*at && !path)) {
 		b->failed = true;
 		return;
 	}
 	vz_buf_fmt(b, "%s=", vps_param(id)->key);
-	if (id == VP_VE_ROOT || id == VP_VE_PRIVATE) {
-		(void)snprintf(own, sizeof(own), "/%u", c->ctid);
-		at = strrchr(value, '/');
-		if (at && !strcmp(at, own)) {
-			*at = '\0';
-			quote_into(b, value);
-			if (b->failed)
-				return;
-			b->s[--b->len] = '\0'; /* the closing quote comes after the number */
-			vz_buf_str(b, "/$VEID\"\n");
-			return;
-		}
-	}
-	quote_into(b, value);
+	quote_into(b, path ? path : value, is_path);
 	vz_buf_str(b, "\n");
 }
 
