@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 
 static int take_lock(struct op *o, const char *word, struct vz_error *err)
 {
@@ -54,11 +55,21 @@ int op_save_row(struct op *o, enum vps_param_id id, struct vz_error *err)
 
 int op_ids(struct op *o, struct vz_error *err)
 {
+	char path[PATH_MAX];
+	VZ_FD int lock = -EBADF;
 	bool save;
 	int r;
 
 	if (o->count)
 		return 0;
+	/* two VPSes that look for a free slot at once must not find the same one */
+	r = vz_mkdir_p(vps_paths()->run, 0755);
+	if (r == 0)
+		lock = vz_openat(AT_FDCWD, vps_path(path, "%s/ids.lck", vps_paths()->run),
+				 O_RDWR | O_CREAT, 0600);
+	if (lock < 0 || flock(lock, LOCK_EX) < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, r < 0 ? -r : EIO, "lock %s/ids.lck",
+			       vps_paths()->run);
 	r = vps_idbase(&o->cfg, &o->base, &o->count, &save, err);
 	if (r < 0)
 		return r;

@@ -18,6 +18,7 @@ struct creating {
 	const struct op_create *a;
 	char archive[PATH_MAX], tmp[PATH_MAX], conf[PATH_MAX];
 	bool had_conf; /* a CTID.conf was there before and is kept */
+	bool found_conf; /* it was there, perhaps of a create that was cut off */
 	int userns;
 	struct sto_place place; /* of the temporary directory */
 };
@@ -30,13 +31,36 @@ static int take_text(struct vps_config *c, enum vps_param_id id, const char *tex
 	return text ? vps_param_parse(c, id, PM_SET, text, VS_CLI, err) : 0;
 }
 
+static int take_ids(struct vps_config *c, const char *conf, struct vz_error *err)
+{
+	bool skip[VP_MAX];
+	int r;
+
+	for (int id = 0; id < VP_MAX; id++)
+		skip[id] = id != VP_LOCAL_UID && id != VP_LOCAL_UID_COUNT;
+	r = vps_load_file(c, conf, VS_VPS, skip);
+	return r < 0 ? vz_fail(err, VZ_EXIT_INVALID_CONFIG, -r, "read %s", conf) : 0;
+}
+
+/* A configuration without a private area, but with the temporary one beside: create did not come to its end. */
+static bool was_cut_off(uint32_t ctid)
+{
+	VPS_CONFIG struct vps_config c = { 0 };
+	struct vz_error err;
+	char tmp[PATH_MAX];
+
+	return vps_load(ctid, &c, NULL, &err) == 0 && c.ve_private &&
+	       access(c.ve_private, F_OK) < 0 &&
+	       access(vps_path(tmp, "%s.tmp", c.ve_private), F_OK) == 0;
+}
+
 static int take_sample(struct creating *s, struct vz_error *err)
 {
 	struct vps_config *c = &s->o->cfg;
 	const char *name = s->a->sample ? s->a->sample : c->configfile;
 	bool skip[VP_MAX] = { false };
 	char path[PATH_MAX];
-	int r;
+	int r = 0;
 
 	if (s->a->sample && s->had_conf)
 		return vz_fail(err, VZ_EXIT_SAMPLE, EEXIST,
@@ -47,8 +71,10 @@ static int take_sample(struct creating *s, struct vz_error *err)
 		r = vps_load_file(c, s->conf, VS_VPS, NULL);
 		return r < 0 ? vz_fail(err, VZ_EXIT_INVALID_CONFIG, -r, "read %s", s->conf) : 0;
 	}
-	if (!name)
-		return 0;
+	if (s->found_conf) /* of a create that was cut off: its ids stay its own */
+		r = take_ids(c, s->conf, err);
+	if (r < 0 || !name)
+		return r;
 	(void)vps_path(path, "%s/ve-%s.conf-sample", vps_paths()->conf, name);
 	skip[VP_VE_ROOT] = skip[VP_VE_PRIVATE] = skip[VP_NAME] = true;
 	r = vps_load_file(c, path, VS_VPS, skip);
@@ -181,15 +207,7 @@ static int step_config(void *arg, struct vz_error *err)
 	if (r < 0)
 		return r;
 	(void)unlink(vps_path(old, "%s/%u.conf.destroyed", vps_paths()->conf, s->o->ctid));
-	return op_ids(s->o, err);
-}
-
-static void undo_config(void *arg)
-{
-	struct creating *s = arg;
-
-	if (!s->had_conf)
-		(void)unlink(s->conf);
+	return 0;
 }
 
 static int step_private(void *arg, struct vz_error *err)
@@ -212,6 +230,9 @@ static int step_private(void *arg, struct vz_error *err)
 	if (r < 0 || mkdir(s->tmp, 0755) < 0)
 		return vz_fail(err, VZ_EXIT_NEW_PRIVATE, r < 0 ? -r : errno, "Unable to make %s",
 			       s->tmp);
+	r = op_ids(o, err); /* after the directory: a LOCAL_UID saved now is known as a beginning */
+	if (r < 0)
+		return r;
 	s->userns = vz_userns_open(o->base, o->count);
 	if (s->userns < 0)
 		return vz_fail(err, VZ_EXIT_NEW_PRIVATE, -s->userns, "user namespace");
@@ -238,6 +259,8 @@ static void undo_private(void *arg)
 
 	if (s->tmp[0] && vz_rm_rf(AT_FDCWD, s->tmp) < 0)
 		vz_warn("WARNING: %s could not be removed", s->tmp);
+	if (!s->found_conf)
+		(void)unlink(s->conf);
 }
 
 /*
@@ -329,9 +352,9 @@ static int step_script(void *arg, struct vz_error *err)
 
 static const struct op_step create_steps[] = {
 	{ "plan", step_plan, NULL },
-	{ "config", step_config, undo_config },
 	{ "private", step_private, undo_private },
 	{ "first", step_first, NULL },
+	{ "config", step_config, NULL },
 	{ "rename", step_rename, undo_rename },
 	{ "name", step_name, undo_name },
 	{ "script", step_script, NULL },
@@ -367,8 +390,10 @@ int op_create(const struct op_env *env, uint32_t ctid, const struct op_create *a
 	if (r < 0)
 		return r;
 	(void)vps_path(s.conf, "%s/%u.conf", vps_paths()->conf, ctid);
-	s.had_conf = access(s.conf, F_OK) == 0;
-	r = op_steps_run(create_steps, sizeof(create_steps) / sizeof(*create_steps), &s, err);
+	s.found_conf = access(s.conf, F_OK) == 0;
+	s.had_conf = s.found_conf && !was_cut_off(ctid);
+	r = op_steps_run("create", create_steps, sizeof(create_steps) / sizeof(*create_steps), &s,
+			 err);
 	vz_closep(&s.userns);
 	if (r == 0) {
 		vz_info("from template %s", o.cfg.ostemplate);

@@ -470,7 +470,7 @@ int op_do_start(struct op *o, const struct op_start *a, struct vz_error *err)
 	if (!a->bare)
 		vz_say("Starting VPS ...");
 	s.st.generation = next_generation(o->ctid);
-	r = op_steps_run(start_steps, sizeof(start_steps) / sizeof(*start_steps), &s, err);
+	r = op_steps_run("start", start_steps, sizeof(start_steps) / sizeof(*start_steps), &s, err);
 	if (r == 0 && !a->bare) {
 		say_settings(o);
 		vz_say(a->wait ? "Container start in progress, waiting ..."

@@ -2,13 +2,68 @@
 #include "ops/steps.h"
 
 #include "util/log.h"
+#include "util/parse.h"
 
-int op_steps_run(const struct op_step *steps, size_t n, void *arg, struct vz_error *err)
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* SIGINT or SIGTERM came: the step under way ends, then everything is taken back. */
+static volatile sig_atomic_t cancelled;
+
+static void on_signal(int sig)
+{
+	cancelled = sig;
+}
+
+static void catch_signals(struct sigaction old[2])
+{
+	struct sigaction sa = { .sa_handler = on_signal }; /* no SA_RESTART: waits end too */
+
+	cancelled = 0;
+	(void)sigaction(SIGINT, &sa, &old[0]);
+	(void)sigaction(SIGTERM, &sa, &old[1]);
+}
+
+/*
+ * VZ_FAULT=NAME:N[:kill], for tests: the N-th step of that table, counted from 1, fails before it does
+ * anything, or the process dies there by SIGKILL.
+ */
+static int fault(const char *name, size_t step, struct vz_error *err)
+{
+	const char *want = secure_getenv("VZ_FAULT");
+	size_t n = strlen(name);
+	char number[16];
+	size_t digits;
+	uint64_t at;
+
+	if (!want || strncmp(want, name, n) != 0 || want[n] != ':')
+		return 0;
+	want += n + 1;
+	digits = strcspn(want, ":");
+	(void)snprintf(number, sizeof(number), "%.*s", (int)digits, want);
+	if (vz_parse_u64(number, 1, 1000, &at) < 0 || at != step + 1)
+		return 0;
+	if (!strcmp(want + digits, ":kill"))
+		(void)raise(SIGKILL);
+	return vz_fail(err, VZ_EXIT_SYSTEM, EIO, "fault on purpose at step %zu of %s", step + 1,
+		       name);
+}
+
+static int run_all(const char *name, const struct op_step *steps, size_t n, void *arg,
+		   struct vz_error *err)
 {
 	for (size_t i = 0; i < n; i++) {
-		int r = steps[i].run(arg, err);
+		int r = fault(name, i, err);
 
-		vz_debug("step %s: %d", steps[i].name, r);
+		if (r == 0 && cancelled)
+			r = vz_fail(err, VZ_EXIT_SYSTEM, EINTR, "Cancelling, signal %d",
+				    (int)cancelled);
+		if (r == 0)
+			r = steps[i].run(arg, err);
+		vz_debug("%s, step %s: %d", name, steps[i].name, r);
 		if (r >= 0)
 			continue;
 		for (size_t u = i + 1; u-- > 0;)
@@ -17,4 +72,17 @@ int op_steps_run(const struct op_step *steps, size_t n, void *arg, struct vz_err
 		return r;
 	}
 	return 0;
+}
+
+int op_steps_run(const char *name, const struct op_step *steps, size_t n, void *arg,
+		 struct vz_error *err)
+{
+	struct sigaction old[2];
+	int r;
+
+	catch_signals(old);
+	r = run_all(name, steps, n, arg, err);
+	(void)sigaction(SIGINT, &old[0], NULL);
+	(void)sigaction(SIGTERM, &old[1], NULL);
+	return r;
 }

@@ -15,10 +15,11 @@ struct op_step {
 
 /**
  * op_steps_run - run the table in order; when a step fails, the undo of it and of all before it run
- * backwards and the
- * first error is the one told. Undo functions accept a step that came half way.
+ * backwards and the first error is the one told. Undo functions accept a step that came half way.
+ * SIGINT and SIGTERM end it the same way, between two steps.
+ * @name: of the table, for VZ_FAULT (see steps.c) and the log
  */
-int op_steps_run(const struct op_step *steps, size_t n, void *arg, struct vz_error *err)
-	__attribute__((warn_unused_result));
+int op_steps_run(const char *name, const struct op_step *steps, size_t n, void *arg,
+		 struct vz_error *err) __attribute__((warn_unused_result));
 
 #endif

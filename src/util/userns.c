@@ -40,7 +40,7 @@ int vz_fs_as(uint64_t id)
 {
 	(void)setfsgid((gid_t)id);
 	(void)setfsuid((uid_t)id);
-	if ((uint64_t)setfsuid((uid_t)-1) != id || (uint64_t)setfsgid((gid_t)-1) != id)
+	if ((uid_t)setfsuid((uid_t)-1) != id || (gid_t)setfsgid((gid_t)-1) != id)
 		return -EPERM; /* these calls tell nothing but the old value */
 	return raise_caps();
 }
