@@ -15,7 +15,7 @@ static void put(const char *name, const char *text)
 {
 	char path[PATH_MAX];
 
-	(void)snprintf(path, sizeof(path), "%s/etc/vz/%s", root, name);
+	(void)snprintf(path, sizeof(path), "%s/%s", vps_paths()->etc, name);
 	if (vz_write_atomic(path, text, strlen(text), 0644) < 0)
 		(void)printf("# cannot write %s\n", path);
 }
@@ -25,7 +25,7 @@ static bool conf_is(const char *name, const char *want)
 	VZ_FREE char *have = NULL;
 	char path[PATH_MAX];
 
-	(void)snprintf(path, sizeof(path), "%s/etc/vz/%s", root, name);
+	(void)snprintf(path, sizeof(path), "%s/%s", vps_paths()->etc, name);
 	if (vz_read_file(AT_FDCWD, path, 1 << 20, &have) < 0)
 		return false;
 	if (strcmp(have, want) != 0)
@@ -292,13 +292,11 @@ static void test_caps(void)
 int main(void)
 {
 	const struct vz_log_setup quiet = { .program = "test", .tty_level = -2 };
-	char path[PATH_MAX];
 
 	vz_log_init(&quiet);
 	if (!mkdtemp(root) || setenv("CROFT_ROOT", root, 1) < 0)
 		return 1;
-	(void)snprintf(path, sizeof(path), "%s/etc/vz/conf", root);
-	if (vz_mkdir_p(path, 0755) < 0)
+	if (vz_mkdir_p(vps_paths()->conf, 0755) < 0)
 		return 1;
 	put("vz.conf", "LOGGING=no\n");
 	test_table();
