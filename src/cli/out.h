@@ -9,8 +9,7 @@
 /*
  * Tables. A column knows how to make a JSON value from a row; the text is a projection of that
  * value, so the two cannot disagree. A row is kept as a JSON array of cells, one for each column,
- * in
- * their order.
+ * in their order.
  */
 
 enum out_kind {

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What runs between vzmon and init. The builder is a child of vzmon: root of the host, it joins the
- * VPS's
- * groups, builds the root in a mount namespace of its own, becomes the VPS's base id and makes the
- * user
+ * VPS's groups, builds the root in a mount namespace of its own, becomes the VPS's base id and
+ * makes the user
  * namespace as that id (so that all that is counted by user belongs to the VPS), then clones init
  * as its sibling.
  */
@@ -139,8 +138,7 @@ static void exec_init(const struct ctx_orders *o)
 
 /*
  * Process 1 of a context without an init (runscript, $VZIN): waits until it is killed. Not
- * dumpable, so that
- * /proc/1/exe, a file of the host, stays out of the tenant's reach.
+ * dumpable, so that /proc/1/exe, a file of the host, stays out of the tenant's reach.
  */
 static void wait_for_ever(void) __attribute__((noreturn));
 
@@ -169,8 +167,7 @@ static void ping_range(const struct ctx_orders *o)
 
 /*
  * Process 1 of the VPS: all namespaces are the VPS's own, root inside, root directory still the
- * host's (a private
- * copy of its mounts), every capability of the user namespace.
+ * host's (a private copy of its mounts), every capability of the user namespace.
  */
 static void init_main(const struct ctx_orders *o, const struct mon_fds *f)
 {

@@ -31,8 +31,7 @@ struct ctx_fds {
 
 /**
  * ctx_spawn - start the detached vzmon, which clones init; come back when init waits for its
- * network
- * Steps BORN, MAPPED, SPAWNED of the protocol in sync.h happen here.
+ * network. Steps BORN, MAPPED, SPAWNED of the protocol in sync.h happen here.
  * Context: host namespaces, VPS lock held. On failure nothing of the VPS runs any more.
  * Return: 0; -errno with @err, the child's own error if it told one.
  */
@@ -48,8 +47,7 @@ int ctx_network_ready(struct ctx_start *s, struct vz_error *err)
 
 /**
  * ctx_go - let init run: sends GO, waits for the hang-up of exec, checks that init lives, and tells
- * vzmon that
- * the VPS is started (from then on vzmon cleans up after it).
+ * vzmon that the VPS is started (from then on vzmon cleans up after it).
  */
 int ctx_go(struct ctx_start *s, struct vz_error *err) __attribute__((warn_unused_result));
 
@@ -94,8 +92,7 @@ struct ctx_exec {
 
 /**
  * ctx_exec_run - run a command in the VPS and wait for it; a terminal of ours is never handed in:
- * streams that
- * are terminals are relayed through a pty of the VPS's own devpts.
+ * streams that are terminals are relayed through a pty of the VPS's own devpts.
  * Context: sealed copy of the binary (ctx_seal_self), host namespaces, root.
  * Return: wait status of the command as from waitpid; -errno with @err (31 not running, 47 no
  * shell, 3).
@@ -105,8 +102,7 @@ int ctx_exec_run(const struct vps_state *st, uint32_t ctid, const struct ctx_exe
 
 /**
  * ctx_seal_self - make sure that /proc/self/exe is a sealed copy: the VPS must never reach the
- * binary on the
- * host's disk (CVE-2019-5736). Executes the copy with the same argv when it is not.
+ * binary on the host's disk (CVE-2019-5736). Executes the copy with the same argv when it is not.
  * Return: 0 when already sealed; -errno.
  */
 int ctx_seal_self(char *const argv[]) __attribute__((warn_unused_result));

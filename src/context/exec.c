@@ -68,10 +68,9 @@ int ctx_seal_self(char *const argv[])
 
 /*
  * A leaf below the group that belongs to the VPS, so that its systemd may move what logs in (su, a
- * scope)
- * into a session of its own; from a group beside it the kernel refuses that. The leaf is the
- * host's: the tenant
- * cannot freeze or fill it. Where he put one of his own, or spoiled the group, CTID/host it is.
+ * scope) into a session of its own; from a group beside it the kernel refuses that. The leaf is the
+ * host's: the tenant cannot freeze or fill it. Where he put one of his own, or spoiled the group,
+ * CTID/host it is.
  */
 static int open_leaf(const char *dir)
 {
@@ -88,8 +87,8 @@ static int open_leaf(const char *dir)
 
 /*
  * Opened while we are the host's root, joined by the child after its fork: attaching may exceed a
- * limit of processes,
- * forking may not, and an admin must get into a VPS that is full. @leaf: first choice, -1 none.
+ * limit of processes, forking may not, and an admin must get into a VPS that is full. @leaf: first
+ * choice, -1 none.
  */
 struct exec_group {
 	int procs, leaf;

@@ -5,9 +5,8 @@
 /**
  * mon_main - the whole of vzmon: init's parent, keeper of its console
  * @control: SOCK_SEQPACKET to vzctl: gets struct ctx_orders with descriptors, later one record
- * "started"
- * Links libc only. Return: exit status when the VPS never started; otherwise it ends by executing
- * vzctl, which
+ * "started" Links libc only. Return: exit status when the VPS never started; otherwise it ends by
+ * executing vzctl, which
  * unmounts (or, after a reboot from inside, starts) the VPS.
  */
 int mon_main(int control);

@@ -21,8 +21,7 @@ struct ctx_dev {
 
 /**
  * struct ctx_orders - all that vzmon and init need to know, sent by vzctl as one record, so that
- * neither
- * reads a configuration. Plain data, no pointers.
+ * neither reads a configuration. Plain data, no pointers.
  * @flags_fds: which descriptors follow, in this order: protocol socket, root mount, then as the
  * bits say
  */

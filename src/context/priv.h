@@ -31,15 +31,14 @@ void child_builder(const struct ctx_orders *o, struct mon_fds *f) __attribute__(
 
 /**
  * rootfs_console - in the builder, still in the host's mount namespace, where the pty's file is: a
- * detached mount of
- * it, owned by the VPS's root. Return: fd or -errno.
+ * detached mount of it, owned by the VPS's root. Return: fd or -errno.
  */
 int rootfs_console(int console, uint64_t base);
 
 /**
  * rootfs_build - in the builder, host user namespace, private mount namespace of its own: attach
- * the root at
- * RUNDIR/root and put /dev, /run, /tmp on it. File-system ids are those of the VPS's root.
+ * the root at RUNDIR/root and put /dev, /run, /tmp on it. File-system ids are those of the VPS's
+ * root.
  */
 int rootfs_build(const struct ctx_orders *o, const struct mon_fds *f, struct vz_error *err);
 

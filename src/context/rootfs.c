@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The VPS's view of the file system. The builder, still root of the host, attaches what only it may
- * attach; the
- * clone into the VPS's user namespace then locks these mounts and their flags. Every name below the
- * root is the
+ * attach; the clone into the VPS's user namespace then locks these mounts and their flags. Every
+ * name below the root is the
  * tenant's, so it is opened without following any symlink.
  */
 #include "context/priv.h"
@@ -358,8 +357,7 @@ static int put_masks(int root)
 
 /*
  * An engine inside may mount proc and sysfs in its own namespaces only where a mount of each is in
- * sight that
- * nothing covers; the kernel looks at all of them, wherever they are.
+ * sight that nothing covers; the kernel looks at all of them, wherever they are.
  */
 static int put_uncovered(int root, struct vz_error *err)
 {
@@ -388,9 +386,8 @@ int rootfs_enter(const struct ctx_orders *o, struct vz_error *err)
 	(void)umask(022);
 	/*
 	 * Our copy of the builder's mount is locked in place; a clone of it may be pivoted to and
-	 * its flags stay
-	 * locked. The way to it leads through directories closed to us: the working directory is
-	 * the handle.
+	 * its flags stay locked. The way to it leads through directories closed to us: the working
+	 * directory is the handle.
 	 */
 	if (root < 0 || move_mount(root, "", AT_FDCWD, ".", MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, errno, "bind the root");

@@ -16,8 +16,7 @@ enum { FILTER_VERSION = 1, FILTER_MAX = 32768 };
 
 /*
  * Calls no VPS has a use for and that reach the kernel beyond its namespaces. The user namespace
- * refuses nearly all
- * of them already; the filter keeps their code out of reach. Answered by EPERM.
+ * refuses nearly all of them already; the filter keeps their code out of reach. Answered by EPERM.
  */
 static const char *const denied[] = {
 	"kexec_load",

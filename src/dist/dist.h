@@ -6,13 +6,11 @@
 
 /*
  * Files inside a VPS: hostile ground. Everything here runs in a caged child: user namespace of the
- * VPS
- * (@userns_fd), own mount and empty network namespace, chrooted into @rootfd (a directory fd of the
- * VPS's root,
+ * VPS (@userns_fd), own mount and empty network namespace, chrooted into @rootfd (a directory fd of
+ * the VPS's root,
  * already idmapped), no_new_privs, rlimits on memory, CPU and file size; the outcome comes back as
- * one struct
- * vz_error record. The parent never opens a file of the VPS for writing. Files that belong to the
- * tenant are
+ * one struct vz_error record. The parent never opens a file of the VPS for writing. Files that
+ * belong to the tenant are
  * not touched: only those that carry our marker line, or do not exist.
  */
 
@@ -41,10 +39,8 @@ int dist_apply(int rootfd, int userns_fd, const struct vps_config *cfg, unsigned
 
 /**
  * dist_passwd - set the password of @user (made with home and group when absent; root's home is
- * left alone) in
- * /etc/shadow, hashed by crypt(3) with the strongest method of the VPS's own setting
- * (ENCRYPT_METHOD in
- * login.defs) or yescrypt/sha512. @user_pw: "user:password".
+ * left alone) in /etc/shadow, hashed by crypt(3) with the strongest method of the VPS's own setting
+ * (ENCRYPT_METHOD in login.defs) or yescrypt/sha512. @user_pw: "user:password".
  * Return: 0; -EINVAL bad user name; -errno; exit 74.
  */
 int dist_passwd(int rootfd, int userns_fd, const char *user_pw, struct vz_error *err)

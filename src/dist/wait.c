@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * start --wait for an init with an inittab: a line that runs once the boot is over writes into a
- * FIFO that vzctl
- * reads. The line stays and does nothing while there is no FIFO.
+ * FIFO that vzctl reads. The line stays and does nothing while there is no FIFO.
  */
 #include "dist/priv.h"
 

@@ -10,9 +10,8 @@
 
 /*
  * Routed addresses through a veth whose host end is unnumbered. Both ends carry the same MAC
- * address and
- * NOARP, so that the pair behaves as a point-to-point line (as OpenVZ's venet): no ARP, no ND,
- * `default dev
+ * address and NOARP, so that the pair behaves as a point-to-point line (as OpenVZ's venet): no ARP,
+ * no ND, `default dev
  * venet0` inside, a /32 or /128 route on the host for each address. Inside, the interface is
  * "venet0".
  * net/nl.c is the only file that includes libnl.
@@ -25,9 +24,8 @@ void net_ifname(uint32_t ctid, uint32_t generation, char ret[16]);
 
 /**
  * net_link_create - make the pair, its peer NET_GUEST_IF inside @netns_fd, and bring both up;
- * loopback inside too,
- * default routes (IPv4; IPv6 when @ipv6) through venet0 inside, forwarding and rp_filter on the
- * host end.
+ * loopback inside too, default routes (IPv4; IPv6 when @ipv6) through venet0 inside, forwarding and
+ * rp_filter on the host end.
  * A link of that name left behind by a dead start is removed first.
  * Context: host network namespace. Return: 0; -errno with exit 130.
  */

@@ -7,8 +7,8 @@
 
 /*
  * Use cases: the only orchestrators. Each takes the lock, calls the rooms in order, undoes on
- * failure. They say
- * (vz_say) what vzctl says; errors come back in @err and are told once, by the command line.
+ * failure. They say (vz_say) what vzctl says; errors come back in @err and are told once, by the
+ * command line.
  */
 
 /** struct op_env - the global flags of the command line */

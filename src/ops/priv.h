@@ -85,8 +85,7 @@ int op_cleanup_dead(struct op *o, struct vz_error *err) __attribute__((warn_unus
 
 /**
  * op_apply_running - bring a running VPS from @old to o->cfg for the rows in @changed: distinct
- * groups once
- * each, in table order; on failure the old values are applied again.
+ * groups once each, in table order; on failure the old values are applied again.
  */
 int op_apply_running(struct op *o, const struct vps_state *st, const struct vps_config *old,
 		     const bool changed[VP_MAX], struct vz_error *err)

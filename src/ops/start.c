@@ -221,8 +221,8 @@ static int prepare_seccomp(struct starting *s, struct vz_error *err)
 
 /*
  * --features nesting:on on an overlay: an overlay cannot be the upper layer of another, so the
- * engines' directories
- * come from PRIVATE/volumes, idmapped; they are moved and backed up with the VPS.
+ * engines' directories come from PRIVATE/volumes, idmapped; they are moved and backed up with the
+ * VPS.
  */
 static int prepare_volumes(struct starting *s, struct vz_error *err)
 {

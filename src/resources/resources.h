@@ -7,12 +7,11 @@
 
 /*
  * Layout (decision 10): SLICE is vps_paths()->slice. In cgroup2 (always, also without controllers;
- * mounted
- * privately under /run/vz/cgroup2 when the host has it nowhere) SLICE/CTID/ holds the limits and is
- * host-owned,
+ * mounted privately under /run/vz/cgroup2 when the host has it nowhere) SLICE/CTID/ holds the
+ * limits and is host-owned,
  * SLICE/CTID/payload is delegated to the VPS's root and becomes its cgroup namespace root,
- * SLICE/CTID/host is
- * where enter and exec start; vzmon lives in SLICE/mon. In each v1 controller there is one group
+ * SLICE/CTID/host is where enter and exec start; vzmon lives in SLICE/mon. In each v1 controller
+ * there is one group
  * SLICE/CTID,
  * host-owned.
  */
@@ -38,8 +37,8 @@ void res_closep(struct cg **cg);
 
 /**
  * res_apply - bring the groups to @cfg for the parameter groups in @mask (bit 1 << AG_CPU,
- * AG_CPUSET,
- * AG_MEM, AG_PIDS, AG_DEV). Idempotent. Knobs this host does not have are named in @ret_missing ("
+ * AG_CPUSET, AG_MEM, AG_PIDS, AG_DEV). Idempotent. Knobs this host does not have are named in
+ * @ret_missing ("
  * --swappages:
  * no swap accounting on this kernel"), one sentence each, ready to print after "WARNING: ".
  * Memory: when usage is above a new lower limit, fails with -EBUSY before anything is killed

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * overlay: one unpacked template shared read-only under many VPSes; what a VPS changes is in
- * PRIVATE/upper
- * (decision 1). The mount is made by a short-lived child that acts as the VPS's base id on the
- * layers but keeps
+ * PRIVATE/upper (decision 1). The mount is made by a short-lived child that acts as the VPS's base
+ * id on the layers but keeps
  * root's capabilities, so that the superblock belongs to the host: set-user-id bits and file
- * capabilities work, and
- * the tenant cannot reconfigure it. Files on disk stay unshifted.
+ * capabilities work, and the tenant cannot reconfigure it. Files on disk stay unshifted.
  */
 #include "storage/priv.h"
 
@@ -47,8 +45,7 @@ struct layers {
 
 /*
  * In a child with a mount namespace of its own, acting as the base id. The kernel of 5.14 takes
- * layers by path
- * only, so the idmapped clones are attached at a directory nobody else sees.
+ * layers by path only, so the idmapped clones are attached at a directory nobody else sees.
  */
 static int make_overlay(void *arg)
 {

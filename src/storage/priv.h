@@ -25,8 +25,7 @@ int sto_idmapped_clone(const char *path, int userns_fd);
 
 /**
  * sto_from_child - run @make in a child, which may change its namespaces and ids, and take over the
- * mount that it
- * returns. Return: 0; -errno, also @make's.
+ * mount that it returns. Return: 0; -errno, also @make's.
  */
 int sto_from_child(int (*make)(void *arg), void *arg, int *ret_mnt);
 

@@ -209,8 +209,7 @@ struct tree {
 
 /*
  * In a child with a mount namespace of its own. The kernel sets ids on the top of a detached tree
- * only, so the
- * submounts come one by one, and the tree is put together where nobody sees it.
+ * only, so the submounts come one by one, and the tree is put together where nobody sees it.
  */
 static int assemble(void *arg)
 {

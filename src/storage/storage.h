@@ -26,9 +26,8 @@ int sto_umount(const char *root, struct vz_error *err) __attribute__((warn_unuse
 
 /**
  * sto_clone_root - detached recursive clone of the mounted root for the VPS itself: nosuid removed,
- * nodev kept,
- * the root mount and each submount idmapped where it can be (a submount with mount option `noidmap`
- * or one
+ * nodev kept, the root mount and each submount idmapped where it can be (a submount with mount
+ * option `noidmap` or one
  * that cannot is left as it is and named in @ret_warnings).
  * Return: mount fd the caller closes; -errno with exit 50.
  */

@@ -34,8 +34,7 @@ int tpl_unpack(const char *archive, int dirfd, uint64_t shift, struct vz_error *
 
 /**
  * tpl_unpacked - directory of generation @hash of @name, unpacked now if it is not there yet
- * (temporary name,
- * rename last, under a lock). Return: 0; -errno.
+ * (temporary name, rename last, under a lock). Return: 0; -errno.
  */
 int tpl_unpacked(const struct vps_config *global, const char *name, const char *hash,
 		 char ret_dir[PATH_MAX], struct vz_error *err) __attribute__((warn_unused_result));
@@ -84,8 +83,7 @@ void tpl_list_free(struct tpl_info *list, size_t n);
 
 /**
  * tpl_install - make the checked file @tmp (in TEMPLATE/cache) the archive NAME.tar.zst; older
- * archives of
- * the name and generations that nobody pins go.
+ * archives of the name and generations that nobody pins go.
  */
 int tpl_install(const struct vps_config *global, const char *name, const char *tmp,
 		struct vz_error *err) __attribute__((warn_unused_result));

@@ -6,8 +6,7 @@
 
 /*
  * One sink for a program, the only global variable. Levels as in vz.conf (LOG_LEVEL, VERBOSE):
- * errors
- * and warnings are -1, results for people 0, more 1 and up. The file gets
+ * errors and warnings are -1, results for people 0, more 1 and up. The file gets
  * "YYYY-MM-DDThh:mm:ss+zzzz PROGRAM : CT N : text"; errors go to stderr, the rest to stdout.
  */
 

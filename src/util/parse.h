@@ -15,8 +15,7 @@ int vz_parse_u64(const char *s, uint64_t lo, uint64_t hi, uint64_t *ret)
 
 /**
  * vz_parse_size - a number with an optional fraction and suffix T G M K (powers of 1024), P (pages
- * of
- * 4096) or B (bytes), any case; result in bytes. Without a suffix the number is multiplied by
+ * of 4096) or B (bytes), any case; result in bytes. Without a suffix the number is multiplied by
  * @unit_bytes. A fraction needs a suffix. "unlimited" gives INT64_MAX.
  * Return: 0; -EINVAL; -ERANGE when it exceeds INT64_MAX (@ret is then INT64_MAX: callers clamp).
  * Source: vzctl(8), "bar[:lim]" values.

@@ -61,8 +61,7 @@ static bool split_line(const char *line, char key[64], const char **value)
 
 /*
  * Bare word, or double-quoted up to the last quote of the line; inside, a backslash makes the next
- * character
- * literal. malloc'ed.
+ * character literal. malloc'ed.
  */
 static char *unquote(const char *value)
 {

@@ -465,9 +465,8 @@ bool vps_onoff(const struct vz_list *l, const char *name, bool fallback)
 
 /*
  * vzctl's default on an upstream kernel, with those that a user namespace makes harmless. Taken
- * away are only
- * the ones that mean nothing but attack surface inside: kernel modules, raw I/O, process
- * accounting, clock.
+ * away are only the ones that mean nothing but attack surface inside: kernel modules, raw I/O,
+ * process accounting, clock.
  */
 uint64_t vps_caps_mask(const struct vps_config *c)
 {

@@ -259,8 +259,7 @@ int vps_load_file(struct vps_config *c, const char *path, enum vps_source src,
 
 /**
  * vps_save - rewrite CTID.conf (or make it): rows in @which get the value in @c, unset ones lose
- * their
- * line; everything else, comments, unknown keys and order stay. fsync + rename.
+ * their line; everything else, comments, unknown keys and order stay. fsync + rename.
  * Context: VPS lock held. Return: 0; -errno with exit 139 and the old file in place.
  */
 int vps_save(const struct vps_config *c, const bool which[VP_MAX], struct vz_error *err)
@@ -279,8 +278,7 @@ struct vps_lock {
 
 /**
  * vps_lock_take - LOCKDIR/CTID.lck: pid, @word, start time, held by flock as well. A dead holder's
- * file
- * is taken over; a foreign two-line file is honoured while its pid lives.
+ * file is taken over; a foreign two-line file is honoured while its pid lives.
  * @wait_ms: how long to wait for a holder; 0 = not at all
  * Return: 0; -EBUSY with exit 9; -errno with exit 3 (77 when LOCKDIR cannot be made).
  */
@@ -338,9 +336,8 @@ int vps_run_dir(uint32_t ctid) __attribute__((warn_unused_result));
 
 /**
  * vps_idbase - first host id of the VPS (decision: CTID<<16 for 100...65534 when nobody else has
- * it, else
- * the first free slot). Sets LOCAL_UID in @c when a slot was allocated; *@ret_save tells to save
- * it.
+ * it, else the first free slot). Sets LOCAL_UID in @c when a slot was allocated; *@ret_save tells
+ * to save it.
  * Return: 0; -EADDRINUSE with @err when LOCAL_UID clashes; -ENOSPC.
  */
 int vps_idbase(struct vps_config *c, uint64_t *ret_base, uint64_t *ret_count, bool *ret_save,

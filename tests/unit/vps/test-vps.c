@@ -15,7 +15,7 @@ static void put(const char *name, const char *text)
 {
 	char path[PATH_MAX];
 
-	(void)snprintf(path, sizeof(path), "%s/%s", vps_paths()->etc, name);
+	(void)vps_path(path, "%s/%s", vps_paths()->etc, name);
 	if (vz_write_atomic(path, text, strlen(text), 0644) < 0)
 		(void)printf("# cannot write %s\n", path);
 }
@@ -25,7 +25,7 @@ static bool conf_is(const char *name, const char *want)
 	VZ_FREE char *have = NULL;
 	char path[PATH_MAX];
 
-	(void)snprintf(path, sizeof(path), "%s/%s", vps_paths()->etc, name);
+	(void)vps_path(path, "%s/%s", vps_paths()->etc, name);
 	if (vz_read_file(AT_FDCWD, path, 1 << 20, &have) < 0)
 		return false;
 	if (strcmp(have, want) != 0)
