@@ -175,6 +175,8 @@ static void init_main(const struct ctx_orders *o, const struct mon_fds *f)
 	int r;
 
 	(void)prctl(PR_SET_DUMPABLE, 0);
+	/* without vzmon nobody would reap, clean up or restart: rather stopped than half alive (ADR 18) */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)setsid();
 	if (sethostname(o->hostname, strlen(o->hostname)) < 0)
 		(void)vz_fail(&err, VZ_EXIT_ENVCREATE, errno, "set the host name");
@@ -270,6 +272,8 @@ void child_builder(const struct ctx_orders *o, struct mon_fds *f)
 	struct vz_error err = { 0 };
 	int r;
 
+	(void)!vz_write_value(AT_FDCWD, "/proc/self/oom_score_adj",
+			      "0"); /* vzmon's is not the VPS's */
 	if (join_groups(o, f, &err) < 0)
 		die(f, &err);
 	f->console_mnt = rootfs_console(f->console, o->uid_base);

@@ -192,6 +192,8 @@ int mon_main(int control)
 	r = take_orders(&m);
 	if (r < 0)
 		return 1;
+	/* our death is the VPS's death (see child.c): the OOM killer shall look elsewhere */
+	(void)!vz_write_value(AT_FDCWD, "/proc/self/oom_score_adj", "-1000");
 	m.ep = epoll_create1(EPOLL_CLOEXEC);
 	if (m.ep < 0)
 		return 1;

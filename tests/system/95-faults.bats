@@ -98,3 +98,14 @@ steps() { sed -n "/op_step $1\[\]/,/^};/p" "$top/src/ops/$2.c" | grep -c '{ "'; 
 	has "Cancelling"
 	[ "$(vzctl status 9504)" = "CTID 9504 exist unmounted down" ]
 }
+
+@test "vzmon killed: the VPS stops, the next start works" {
+	vzctl create 9505 --ostemplate busybox
+	vzctl start 9505
+	kill -9 "$(jq .mon_pid "$CROFT_ROOT/run/vz/9505/state.json")"
+	down() { [[ "$(vzctl status 9505)" == *" down" ]]; }
+	wait_for 10 down
+	vzctl start 9505
+	[ "$(vzctl exec2 9505 'cat /proc/1/oom_score_adj')" = 0 ]
+	vzctl stop 9505 --fast
+}
