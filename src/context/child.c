@@ -2,9 +2,8 @@
 /*
  * What runs between vzmon and init. The builder is a child of vzmon: root of the host, it joins the
  * VPS's groups, builds the root in a mount namespace of its own, becomes the VPS's base id and
- * makes the user
- * namespace as that id (so that all that is counted by user belongs to the VPS), then clones init
- * as its sibling.
+ * makes the user namespace as that id (so that all that is counted by user belongs to the VPS),
+ * then clones init as its sibling.
  */
 #include "context/priv.h"
 
@@ -154,8 +153,7 @@ static void wait_for_ever(void)
 
 /*
  * Who may ping without a capability: every group, as systemd wants it. Its own range ends beyond
- * our map, so that the
- * kernel refuses it, and in Debian 13 only root could ping.
+ * our map, so that the kernel refuses it, and in Debian 13 only root could ping.
  */
 static void ping_range(const struct ctx_orders *o)
 {

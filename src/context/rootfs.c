@@ -2,8 +2,7 @@
 /*
  * The VPS's view of the file system. The builder, still root of the host, attaches what only it may
  * attach; the clone into the VPS's user namespace then locks these mounts and their flags. Every
- * name below the root is the
- * tenant's, so it is opened without following any symlink.
+ * name below the root is the tenant's, so it is opened without following any symlink.
  */
 #include "context/priv.h"
 

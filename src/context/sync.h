@@ -9,8 +9,7 @@
 
 /*
  * The start protocol, the one order that both sides walk. One SOCK_SEQPACKET pair; one record = one
- * step.
- * End of file is death, never success, until after GO: then it is exec.
+ * step. End of file is death, never success, until after GO: then it is exec.
  */
 enum start_step {
 	STEP_NONE,

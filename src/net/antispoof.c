@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Source addresses of VPSes. For IPv4 the kernel checks them by itself (rp_filter on the host end);
- * for IPv6 it has no
- * such switch, so one rule of nftables asks the routing table: a packet that comes from a VPS must
- * have a source that is
- * routed to that VPS. One rule for all, in a table of our own, put in place with each IPv6 link.
+ * for IPv6 it has no such switch, so one rule of nftables asks the routing table: a packet that
+ * comes from a VPS must have a source that is routed to that VPS. One rule for all, in a table of
+ * our own, put in place with each IPv6 link.
  */
 #include "net/priv.h"
 

@@ -11,10 +11,8 @@
 /*
  * Routed addresses through a veth whose host end is unnumbered. Both ends carry the same MAC
  * address and NOARP, so that the pair behaves as a point-to-point line (as OpenVZ's venet): no ARP,
- * no ND, `default dev
- * venet0` inside, a /32 or /128 route on the host for each address. Inside, the interface is
- * "venet0".
- * net/nl.c is the only file that includes libnl.
+ * no ND, `default dev venet0` inside, a /32 or /128 route on the host for each address. Inside, the
+ * interface is "venet0". net/nl.c is the only file that includes libnl.
  */
 
 #define NET_GUEST_IF "venet0"

@@ -229,8 +229,7 @@ static void swap(struct vz_list *a, struct vz_list *b)
 
 /*
  * Addresses are compared with what is up, not with the file: an earlier change may not have been
- * saved. The lists of the
- * configuration step aside for that time.
+ * saved. The lists of the configuration step aside for that time.
  */
 static int apply_live(struct setting *s, struct vz_error *err)
 {

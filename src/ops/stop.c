@@ -24,8 +24,7 @@ static int halt_signal(const char *kind)
 
 /*
  * A shell inside that reads @script, or runs @command. By a vzctl of its own: what joins a VPS does
- * so from a sealed
- * copy of the binary, which replaces the process that asks for it.
+ * so from a sealed copy of the binary, which replaces the process that asks for it.
  */
 static int run_inside(const struct op *o, int script, const char *command)
 {

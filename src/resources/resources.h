@@ -8,12 +8,9 @@
 /*
  * Layout (decision 10): SLICE is vps_paths()->slice. In cgroup2 (always, also without controllers;
  * mounted privately under /run/vz/cgroup2 when the host has it nowhere) SLICE/CTID/ holds the
- * limits and is host-owned,
- * SLICE/CTID/payload is delegated to the VPS's root and becomes its cgroup namespace root,
- * SLICE/CTID/host is where enter and exec start; vzmon lives in SLICE/mon. In each v1 controller
- * there is one group
- * SLICE/CTID,
- * host-owned.
+ * limits and is host-owned, SLICE/CTID/payload is delegated to the VPS's root and becomes its
+ * cgroup namespace root, SLICE/CTID/host is where enter and exec start; vzmon lives in SLICE/mon.
+ * In each v1 controller there is one group SLICE/CTID, host-owned.
  */
 
 /**

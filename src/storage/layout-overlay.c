@@ -2,9 +2,9 @@
 /*
  * overlay: one unpacked template shared read-only under many VPSes; what a VPS changes is in
  * PRIVATE/upper (decision 1). The mount is made by a short-lived child that acts as the VPS's base
- * id on the layers but keeps
- * root's capabilities, so that the superblock belongs to the host: set-user-id bits and file
- * capabilities work, and the tenant cannot reconfigure it. Files on disk stay unshifted.
+ * id on the layers but keeps root's capabilities, so that the superblock belongs to the host:
+ * set-user-id bits and file capabilities work, and the tenant cannot reconfigure it. Files on disk
+ * stay unshifted.
  */
 #include "storage/priv.h"
 

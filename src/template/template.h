@@ -5,9 +5,8 @@
 #include "vps/vps.h"
 
 /*
- * TEMPLATE/cache/NAME.tar[.gz|.bz2|.xz|.zst]: archives.
- * TEMPLATE/unpacked/NAME@SHA256/: a generation unpacked once, immutable, for the overlay layout
- * (decision 2).
+ * TEMPLATE/cache/NAME.tar[.gz|.bz2|.xz|.zst]: archives. TEMPLATE/unpacked/NAME@SHA256/: a
+ * generation unpacked once, immutable, for the overlay layout (decision 2).
  */
 
 /**
