@@ -242,7 +242,7 @@ expect 41 111
 send sleep 1000 &\n
 send jobs\n
 expect Running
-send echo re""ady; cat\n
+send sh -c "echo re""ady; exec cat"\n
 expect ready
 send \x03
 expect #
