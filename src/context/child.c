@@ -167,15 +167,19 @@ static void ping_range(const struct ctx_orders *o)
  * Process 1 of the VPS: all namespaces are the VPS's own, root inside, root directory still the
  * host's (a private copy of its mounts), every capability of the user namespace.
  */
-static void init_main(const struct ctx_orders *o, const struct mon_fds *f)
+static void init_main(const struct ctx_orders *o, const struct mon_fds *f, int announced)
 {
 	struct vz_error err = { 0 };
+	char word;
 	int r;
 
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	/* without vzmon nobody would reap, clean up or restart: rather stopped than half alive (ADR 18) */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)setsid();
+	/* ROOT must not overtake the builder's SPAWNED on the socket that we share with it */
+	if (read(announced, &word, 1) != 1)
+		_exit(1); /* the builder said why */
 	if (sethostname(o->hostname, strlen(o->hostname)) < 0)
 		(void)vz_fail(&err, VZ_EXIT_ENVCREATE, errno, "set the host name");
 	else if (rootfs_enter(o, &err) == 0) {
@@ -236,7 +240,7 @@ static void spawn_init(const struct ctx_orders *o, const struct mon_fds *f)
 static void spawn_init(const struct ctx_orders *o, const struct mon_fds *f)
 {
 	struct vz_error err = { 0 };
-	int pidfd = -EBADF, r;
+	int pidfd = -EBADF, announced[2], r;
 	pid_t pid;
 
 	if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) {
@@ -248,9 +252,12 @@ static void spawn_init(const struct ctx_orders *o, const struct mon_fds *f)
 		(void)vz_fail(&err, VZ_EXIT_ENVCREATE, -r, "make the time namespace");
 		die(f, &err);
 	}
-	pid = clone_init(&pidfd);
-	if (pid == 0)
-		init_main(o, f);
+	r = vz_pipe(announced);
+	pid = r < 0 ? r : clone_init(&pidfd);
+	if (pid == 0) {
+		vz_closep(&announced[1]);
+		init_main(o, f, announced[0]);
+	}
 	if (pid < 0) {
 		(void)vz_fail(&err, VZ_EXIT_ENVCREATE, (int)-pid, "clone init");
 		die(f, &err);
@@ -258,6 +265,8 @@ static void spawn_init(const struct ctx_orders *o, const struct mon_fds *f)
 	r = sync_tell(f->mon, STEP_SPAWNED, pid, pidfd);
 	if (r == 0)
 		r = sync_tell(f->protocol, STEP_SPAWNED, pid, pidfd);
+	if (r == 0 && write(announced[1], "", 1) != 1)
+		r = -errno;
 	if (r < 0) {
 		(void)kill(pid, SIGKILL);
 		_exit(1);
