@@ -25,17 +25,20 @@ P
 
 # template NAME: put it into this tree's cache, building it once per recipe and machine
 template() {
-	local key file
+	local key file lock
+	mkdir -p "$template_cache"
+	exec {lock}>"$template_cache/lock" # two files that want the same one
+	flock "$lock"
 	key=$(cat "$top/templates/$1" "$top"/templates/*.sh 2>/dev/null | sha256sum | cut -c1-16)
 	file=$template_cache/$1-$key.tar.zst
 	if [ ! -f "$file" ]; then
-		mkdir -p "$template_cache"
 		rm -f "$template_cache/$1-"*.tar.zst
 		CROFT_DATADIR=$top vztmpl build "$1" >&2 || return 1
 		cp "$CROFT_ROOT/var/lib/vz/template/cache/$1.tar.zst" "$file.tmp.$$" && mv "$file.tmp.$$" "$file"
 	fi
 	ln -f "$file" "$CROFT_ROOT/var/lib/vz/template/cache/$1.tar.zst" 2>/dev/null ||
 		cp "$file" "$CROFT_ROOT/var/lib/vz/template/cache/$1.tar.zst"
+	exec {lock}>&-
 }
 
 # in setup_file: make the tree. Usage: make_root [LAYOUT]

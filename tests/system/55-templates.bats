@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # vztmpl, generations of unpacked templates, archives good and hostile.
 # bats file_tags=host
+# templates: debian-12
 bats_require_minimum_version 1.5.0
 load ../lib/common
 

@@ -3,6 +3,7 @@
 # Debian 12 (VPS 8012) and 13 (8013) on overlay, shared by the tests of this file; 8014 is made by those that need
 # one of their own.
 # bats file_tags=host
+# templates: debian-12 debian-13
 bats_require_minimum_version 1.5.0
 load ../lib/common
 
