@@ -31,10 +31,7 @@ static int take_orders(struct mon *m)
 	size_t n = 24, i = 0;
 	ssize_t len = vz_recv_fds(m->f.control, &m->o, sizeof(m->o), fds, &n);
 
-	if (len != sizeof(m->o) || m->o.version != CTX_ORDERS_VERSION)
-		return -EPROTO;
-	if (n != 2U + m->o.has_seccomp + m->o.has_script + m->o.nprocs + m->o.nvolumes ||
-	    m->o.nprocs > 12 || m->o.nvolumes > CTX_VOLUMES || m->o.ndevs > CTX_DEVS)
+	if (len < 0 || ctx_orders_check(&m->o, (size_t)len, n) < 0)
 		return -EPROTO;
 	m->f.protocol = fds[i++];
 	m->f.root = fds[i++];
@@ -99,7 +96,9 @@ static void log_end(const struct mon *m, const siginfo_t *si)
 
 	if (!m->o.log[0])
 		return;
-	fd = vz_openat(AT_FDCWD, m->o.log, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0600);
+	/* O_NONBLOCK: a FIFO that nobody reads */
+	fd = vz_openat(AT_FDCWD, m->o.log, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK,
+		       0600);
 	if (fd < 0)
 		return;
 	(void)localtime_r(&now, &tm);

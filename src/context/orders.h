@@ -4,10 +4,17 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { CTX_ORDERS_VERSION = 1, CTX_DEVS = 32, CTX_VOLUMES = 3, CTX_RING = 64 * 1024 };
+enum {
+	CTX_ORDERS_VERSION = 1,
+	CTX_DEVS = 32,
+	CTX_PROCS = 12,
+	CTX_VOLUMES = 3,
+	CTX_RING = 64 * 1024
+};
 
 #define CTX_NOTIFY_PATH                                                                            \
 	"/run/host/notify" /* inside the VPS, as systemd's container interface names it */
@@ -39,5 +46,12 @@ struct ctx_orders {
 	char vzctl[256]; /* run when init ends */
 	char log[256]; /* vzmon's log file, "" = none */
 };
+
+/**
+ * ctx_orders_check - are @len bytes received into @o with @nfds descriptors whole orders: version,
+ * counts, each text ended. Return: 0 or -EPROTO.
+ */
+int ctx_orders_check(const struct ctx_orders *o, size_t len, size_t nfds)
+	__attribute__((warn_unused_result));
 
 #endif

@@ -14,7 +14,7 @@ static const char *const names[] = {
 
 const char *sync_name(enum start_step step)
 {
-	return step <= STEP_GO ? names[step] : "unknown";
+	return (unsigned int)step <= STEP_GO ? names[step] : "unknown";
 }
 
 int sync_tell(int sk, enum start_step step, pid_t pid, int fd)
@@ -46,13 +46,16 @@ int sync_expect(int sk, enum start_step want, pid_t *ret_pid, int *ret_fd, struc
 		vz_closep(&fd);
 		m.err.msg[sizeof(m.err.msg) - 1] = '\0';
 		*err = m.err;
+		if (err->exit <= 0 ||
+		    err->exit > 255) /* the exit status is a byte: 256 would be 0 */
+			err->exit = VZ_EXIT_ENVCREATE;
 		return m.err.sys > 0 ? -m.err.sys : -EPROTO;
 	}
 	if (m.step != want) {
 		vz_closep(&fd);
 		return vz_fail(err, VZ_EXIT_ENVCREATE, EPROTO,
-			       "step \"%s\" came where \"%s\" was due", sync_name(m.step),
-			       sync_name(want));
+			       "step \"%s\" came where \"%s\" was due",
+			       sync_name((enum start_step)m.step), sync_name(want));
 	}
 	if (ret_pid)
 		*ret_pid = m.pid;

@@ -222,9 +222,17 @@ ssize_t vz_read_all(int fd, size_t max, char **ret_data)
 
 ssize_t vz_read_file(int dirfd, const char *path, size_t max, char **ret_data)
 {
-	VZ_FD int fd = vz_openat(dirfd, path, O_RDONLY, 0);
+	/* O_NONBLOCK: the open itself would wait where a FIFO stands in the file's place */
+	VZ_FD int fd = vz_openat(dirfd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+	struct stat st;
 
-	return fd < 0 ? fd : vz_read_all(fd, max, ret_data);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return S_ISDIR(st.st_mode) ? -EISDIR : -ENOTSUP;
+	return vz_read_all(fd, max, ret_data);
 }
 
 int vz_read_u64(int dirfd, const char *path, uint64_t *ret)
@@ -382,6 +390,7 @@ int vz_mkdir_p(const char *path, mode_t mode)
 {
 	char buf[PATH_MAX];
 	size_t len = strlen(path);
+	struct stat st;
 
 	if (len == 0 || len >= sizeof(buf))
 		return len ? -ENAMETOOLONG : -EINVAL;
@@ -394,9 +403,13 @@ int vz_mkdir_p(const char *path, mode_t mode)
 			return -errno;
 		*p = '/';
 	}
-	if (mkdir(buf, mode) < 0 && errno != EEXIST)
+	if (mkdir(buf, mode) == 0)
+		return 0;
+	if (errno != EEXIST)
 		return -errno;
-	return 0;
+	if (stat(buf, &st) < 0)
+		return -errno; /* a symlink to nowhere */
+	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
 /* Depth is bounded by a loop, not by our stack: a tenant may nest 100 000 directories. Each deep

@@ -121,7 +121,10 @@ int vz_write_all(int fd, const void *data, size_t len) __attribute__((warn_unuse
  */
 ssize_t vz_read_all(int fd, size_t max, char **ret_data) __attribute__((warn_unused_result));
 
-/** vz_read_file - vz_read_all on a path relative to @dirfd (AT_FDCWD allowed). */
+/**
+ * vz_read_file - vz_read_all on a path relative to @dirfd (AT_FDCWD allowed). Never waits.
+ * Return: length; -ENOTSUP for what is no regular file (FIFO, device); -EISDIR; as vz_read_all.
+ */
 ssize_t vz_read_file(int dirfd, const char *path, size_t max, char **ret_data)
 	__attribute__((warn_unused_result));
 
@@ -152,7 +155,7 @@ int vz_send_fds(int sk, const void *data, size_t len, const int *fds, size_t nfd
 ssize_t vz_recv_fds(int sk, void *data, size_t len, int *ret_fds, size_t *nfds)
 	__attribute__((warn_unused_result));
 
-/** vz_mkdir_p - every missing part of @path, with @mode. Return: 0 or -errno. */
+/** vz_mkdir_p - every missing part of @path, with @mode. Return: 0; -ENOTDIR when a file is there. */
 int vz_mkdir_p(const char *path, mode_t mode) __attribute__((warn_unused_result));
 
 /** vz_rm_rf - remove a tree below @dirfd without following symlinks or crossing mounts. */

@@ -2,6 +2,7 @@
 #include "util/log.h"
 
 #include "util/fd.h"
+#include "util/str.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -45,7 +46,9 @@ static void to_file(const char *text)
 	VZ_FD int fd = -EBADF;
 	int n;
 
-	fd = vz_openat(AT_FDCWD, sink.file, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0600);
+	/* O_NONBLOCK: a FIFO that nobody reads */
+	fd = vz_openat(AT_FDCWD, sink.file, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK,
+		       0600);
 	if (fd < 0)
 		return; /* a full or read-only /var must not stop a VPS */
 	(void)localtime_r(&now, &tm);
@@ -63,9 +66,11 @@ static void to_file(const char *text)
 
 static void emit(int level, FILE *tty, const char *fmt, va_list ap)
 {
-	char text[1536];
+	char text[1536], raw[1536];
 
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	/* one line, and nothing in it that a terminal obeys: much of it comes from files */
+	(void)vsnprintf(raw, sizeof(raw), fmt, ap);
+	(void)vz_quote(text, sizeof(text), raw);
 	if (level <= sink.tty_level) {
 		(void)fprintf(tty, "%s\n", text);
 		(void)fflush(tty);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "context/orders.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool ended(const char *text, size_t size)
+{
+	return memchr(text, '\0', size);
+}
+
+int ctx_orders_check(const struct ctx_orders *o, size_t len, size_t nfds)
+{
+	if (len != sizeof(*o) || o->version != CTX_ORDERS_VERSION)
+		return -EPROTO;
+	if (o->has_seccomp > 1 || o->has_script > 1 || o->nprocs > CTX_PROCS ||
+	    o->nvolumes > CTX_VOLUMES || o->ndevs > CTX_DEVS ||
+	    nfds != 2U + o->has_seccomp + o->has_script + o->nprocs + o->nvolumes)
+		return -EPROTO;
+	if (!ended(o->hostname, sizeof(o->hostname)) || !ended(o->init, sizeof(o->init)) ||
+	    !ended(o->rundir, sizeof(o->rundir)) || !ended(o->vzctl, sizeof(o->vzctl)) ||
+	    !ended(o->log, sizeof(o->log)))
+		return -EPROTO;
+	for (uint32_t i = 0; i < o->ndevs; i++)
+		if (!ended(o->devs[i].name, sizeof(o->devs[i].name)))
+			return -EPROTO;
+	return 0;
+}
