@@ -1,36 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "util/json.h"
 
-#include "util/fd.h"
 #include "util/str.h"
 
-#include <fcntl.h>
-#include <string.h>
+#include <errno.h>
 
-int vz_json_load(const char *path, json_t **ret)
+int vz_json_parse(const char *text, size_t len, json_t **ret)
 {
-	VZ_FREE char *text = NULL;
-	ssize_t n = vz_read_file(AT_FDCWD, path, 1 << 20, &text);
-	json_t *j;
+	json_t *j = json_loadb(text, len, 0, NULL);
 
-	if (n < 0)
-		return (int)n;
-	j = json_loadb(text, (size_t)n, 0, NULL);
-	if (!j)
-		return -EINVAL;
 	if (!json_is_object(j)) {
 		json_decref(j);
 		return -EINVAL;
 	}
 	*ret = j;
 	return 0;
-}
-
-int vz_json_save(const char *path, const json_t *j)
-{
-	VZ_FREE char *text = json_dumps(j, JSON_INDENT(1) | JSON_SORT_KEYS);
-
-	return text ? vz_write_atomic(path, text, strlen(text), 0600) : -ENOMEM;
 }
 
 const char *vz_json_str(const json_t *obj, const char *key)

@@ -14,11 +14,8 @@ static inline void vz_jsonp(json_t **j)
 
 #define VZ_JSON __attribute__((cleanup(vz_jsonp)))
 
-/** vz_json_load - parse a file. Return: 0; -ENOENT; -EINVAL when it is no JSON object; -errno. */
-int vz_json_load(const char *path, json_t **ret) __attribute__((warn_unused_result));
-
-/** vz_json_save - write by rename, mode 0600. */
-int vz_json_save(const char *path, const json_t *j) __attribute__((warn_unused_result));
+/** vz_json_parse - @len bytes at @text. Return: 0; -EINVAL when it is no JSON object. */
+int vz_json_parse(const char *text, size_t len, json_t **ret) __attribute__((warn_unused_result));
 
 /** vz_json_str - member as text, "" when absent or another type. Borrowed from @obj. */
 const char *vz_json_str(const json_t *obj, const char *key);

@@ -3,7 +3,7 @@
  * vz.conf and CTID.conf: shell-like lines, read without a shell. Source: the grammar in
  * ctid.conf(5).
  */
-#include "vps/vps.h"
+#include "vps/priv.h"
 
 #include "util/fd.h"
 #include "util/log.h"
@@ -102,15 +102,11 @@ static void quote_into(struct vz_buf *b, const char *text, bool veid)
 
 /* ---- reading ---- */
 
-static int read_lines(const char *path, struct vz_list *ret)
+static int split_lines(char *text, size_t len, struct vz_list *ret)
 {
-	VZ_FREE char *text = NULL;
-	ssize_t n = vz_read_file(AT_FDCWD, path, FILE_MAX, &text);
 	char *p, *nl;
 
-	if (n < 0)
-		return (int)n;
-	if (memchr(text, '\0', (size_t)n))
+	if (len && memchr(text, '\0', len))
 		return -EINVAL;
 	for (p = text; *p; p = nl + 1) {
 		nl = strchr(p, '\n');
@@ -160,22 +156,42 @@ static int take_line(struct vps_config *c, const char *path, size_t number, cons
 	return 0;
 }
 
-int vps_load_file(struct vps_config *c, const char *path, enum vps_source src,
-		  const bool skip[VP_MAX])
+int vps_load_text(struct vps_config *c, const char *name, char *text, size_t len,
+		  enum vps_source src, const bool skip[VP_MAX])
 {
 	VZ_LIST struct vz_list lines = { 0 };
 	bool seen[VP_MAX] = { false };
-	int bad = 0, r = read_lines(path, &lines);
+	int bad = 0, r = split_lines(text, len, &lines);
 
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < lines.n; i++) {
-		r = take_line(c, path, i + 1, lines.v[i], src, skip, seen);
+		r = take_line(c, name, i + 1, lines.v[i], src, skip, seen);
 		if (r < 0)
 			return r;
 		bad += r;
 	}
 	return bad;
+}
+
+int vps_load_file(struct vps_config *c, const char *path, enum vps_source src,
+		  const bool skip[VP_MAX])
+{
+	VZ_FREE char *text = NULL;
+	ssize_t n = vz_read_file(AT_FDCWD, path, FILE_MAX, &text);
+
+	return n < 0 ? (int)n : vps_load_text(c, path, text, (size_t)n, src, skip);
+}
+
+/* @r of vps_load_file as an error that says why. */
+static int unreadable(struct vz_error *err, int exit, const char *what, const char *path, int r)
+{
+	if (r == -EINVAL || r == -ENOTSUP) {
+		(void)vz_fail(err, exit, 0, "Unable to read %s%s: %s", what, path,
+			      r == -EINVAL ? "there is a NUL byte in it" : "it is no regular file");
+		return r;
+	}
+	return vz_fail(err, exit, -r, "Unable to read %s%s", what, path);
 }
 
 static int set_default(struct vps_config *c, enum vps_param_id id, const char *text)
@@ -231,7 +247,7 @@ int vps_load_global(struct vps_config *ret, struct vz_error *err)
 	(void)vps_path(path, "%s/vz.conf", vps_paths()->etc);
 	r = vps_load_file(&c, path, VS_GLOBAL, skip);
 	if (r < 0)
-		return vz_fail(err, VZ_EXIT_NOCONFIG, -r, "Unable to read global config %s", path);
+		return unreadable(err, VZ_EXIT_NOCONFIG, "global config ", path, r);
 	vps_config_clear(ret);
 	*ret = c;
 	c = (struct vps_config){ 0 };
@@ -264,7 +280,7 @@ int vps_load_over(struct vps_config *c, uint32_t ctid, unsigned int *bad, struct
 		return vz_fail(err, VZ_EXIT_NOVECONFIG, ENOENT,
 			       "Container config file does not exist: %s", path);
 	if (r < 0)
-		return vz_fail(err, VZ_EXIT_INVALID_CONFIG, -r, "Unable to read %s", path);
+		return unreadable(err, VZ_EXIT_INVALID_CONFIG, "", path, r);
 	if (bad)
 		*bad = (unsigned int)r;
 	if (subst_path(c, VP_VE_ROOT, &c->ve_root) < 0 ||
@@ -333,21 +349,16 @@ static void rewrite_lines(struct vz_buf *b, const struct vz_list *lines, const s
 	}
 }
 
-int vps_save(const struct vps_config *c, const bool which[VP_MAX], struct vz_error *err)
+int vps_save_text(const struct vps_config *c, const bool which[VP_MAX], char *old, size_t len,
+		  struct vz_buf *out)
 {
 	VZ_LIST struct vz_list lines = { 0 };
-	VZ_BUF struct vz_buf b = { 0 };
 	bool done[VP_MAX] = { false };
 	size_t tail = 0, keep;
-	char path[PATH_MAX];
-	int r;
+	int r = split_lines(old, len, &lines);
 
-	(void)vps_path(path, "%s/%u.conf", vps_paths()->conf, c->ctid);
-	r = vz_mkdir_p(vps_paths()->conf, 0755);
-	if (r == 0)
-		r = read_lines(path, &lines);
-	if (r < 0 && r != -ENOENT)
-		return vz_fail(err, VZ_EXIT_CONFIG_SAVE, -r, "Unable to save config %s", path);
+	if (r < 0)
+		return r;
 	/* new lines go before comment lines that end the file: clients keep "#UUID:" there */
 	keep = lines.n;
 	while (tail < keep && (lines.v[keep - 1 - tail][0] == '#' || !lines.v[keep - 1 - tail][0]))
@@ -355,16 +366,35 @@ int vps_save(const struct vps_config *c, const bool which[VP_MAX], struct vz_err
 	if (tail == keep)
 		tail = 0;
 	lines.n = keep - tail;
-	rewrite_lines(&b, &lines, c, which, done);
+	rewrite_lines(out, &lines, c, which, done);
 	lines.n = keep;
 	for (int id = 0; id < VP_MAX; id++)
 		if (which[id] && !done[id] && vps_is_set(c, id) && vps_param(id)->key)
-			write_row(&b, c, id);
+			write_row(out, c, id);
 	for (size_t i = keep - tail; i < keep; i++)
-		vz_buf_fmt(&b, "%s\n", lines.v[i]);
-	if (b.failed)
-		return vz_fail(err, VZ_EXIT_CONFIG_SAVE, ENOMEM, "Unable to save config %s", path);
-	r = vz_write_atomic(path, b.s ? b.s : "", b.len, 0644);
+		vz_buf_fmt(out, "%s\n", lines.v[i]);
+	return out->failed ? -ENOMEM : 0;
+}
+
+int vps_save(const struct vps_config *c, const bool which[VP_MAX], struct vz_error *err)
+{
+	VZ_BUF struct vz_buf b = { 0 };
+	VZ_FREE char *old = NULL;
+	char path[PATH_MAX], none[1] = "";
+	ssize_t n;
+	int r;
+
+	(void)vps_path(path, "%s/%u.conf", vps_paths()->conf, c->ctid);
+	r = vz_mkdir_p(vps_paths()->conf, 0755);
+	n = r < 0 ? r : vz_read_file(AT_FDCWD, path, FILE_MAX, &old);
+	if (n >= 0)
+		r = vps_save_text(c, which, old, (size_t)n, &b);
+	else if (n == -ENOENT)
+		r = vps_save_text(c, which, none, 0, &b);
+	else
+		r = (int)n;
+	if (r == 0)
+		r = vz_write_atomic(path, b.s ? b.s : "", b.len, 0644);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_CONFIG_SAVE, -r, "Unable to save config %s", path);
 	return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "vps/vps.h"
+#include "vps/priv.h"
 
 #include "util/fd.h"
 #include "util/log.h"
@@ -13,24 +13,32 @@
 #include <sys/inotify.h>
 #include <sys/stat.h>
 
-/* Who is named in an existing file. Return: 1 a living process, 0 nobody. */
-static int holder_lives(const char *path, pid_t *ret_pid)
+int vps_lock_parse(char *text, pid_t *ret_pid, uint64_t *ret_start)
 {
-	VZ_FREE char *text = NULL;
-	char *save = NULL, *line;
-	uint64_t pid, start = 0, now;
+	char *save = NULL, *line = strtok_r(text, "\n", &save);
+	uint64_t pid, start = 0;
 
-	if (vz_read_file(AT_FDCWD, path, 4096, &text) < 0)
-		return 0;
-	line = strtok_r(text, "\n", &save);
 	if (!line || vz_parse_u64(line, 1, INT32_MAX, &pid) < 0)
-		return 0;
-	*ret_pid = (pid_t)pid;
+		return -EINVAL;
 	(void)strtok_r(NULL, "\n", &save); /* the word */
 	line = strtok_r(NULL, "\n", &save);
 	if (line && vz_parse_u64(line, 0, UINT64_MAX, &start) < 0)
 		start = 0;
-	if (vz_proc_starttime((pid_t)pid, &now) < 0)
+	*ret_pid = (pid_t)pid;
+	*ret_start = start;
+	return 0;
+}
+
+/* Who is named in an existing file. Return: 1 a living process, 0 nobody. */
+static int holder_lives(const char *path, pid_t *ret_pid)
+{
+	VZ_FREE char *text = NULL;
+	uint64_t start, now;
+
+	if (vz_read_file(AT_FDCWD, path, 4096, &text) < 0 ||
+	    vps_lock_parse(text, ret_pid, &start) < 0)
+		return 0;
+	if (vz_proc_starttime(*ret_pid, &now) < 0)
 		return 0;
 	return !start || start == now;
 }
@@ -59,8 +67,14 @@ static int try_take(const char *path, const char *word, int *ret_fd, pid_t *ret_
 		start = 0;
 	n = snprintf(text, sizeof(text), "%d\n%s\n%llu\n", (int)getpid(), word,
 		     (unsigned long long)start);
-	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) != n)
+	if (ftruncate(fd, 0) < 0)
 		return -errno;
+	errno = ENOSPC; /* what a write cut short means */
+	if (pwrite(fd, text, (size_t)n, 0) != n) {
+		n = -errno;
+		(void)unlink(path); /* still flocked: an empty file would tell nobody anything */
+		return n;
+	}
 	*ret_fd = vz_take_fd(&fd);
 	return 0;
 }

@@ -19,6 +19,7 @@ static const struct vps_param params[VP_MAX] = { VZ_PARAMS(X) };
 static const struct vps_alias aliases[] = { VZ_ALIASES(X) };
 #undef X
 
+enum { VALUE_BYTES = 65535 };
 enum { ALIAS_COUNT = sizeof(aliases) / sizeof(*aliases) };
 
 const struct vps_param *vps_param(enum vps_param_id id)
@@ -68,8 +69,14 @@ int vps_param_parse(struct vps_config *c, enum vps_param_id id, enum vps_mode mo
 	const struct vps_param *p = &params[id];
 	const struct vps_type_ops *ops = vps_type_ops(p->type);
 	char shown[128], range[80] = "";
-	int r = ops->parse(p, mode, text, src, field_of(c, p));
+	int r;
 
+	/* lists are searched word by word: without an end to them a file could hold us for minutes */
+	if (strlen(text) > VALUE_BYTES)
+		return vz_fail(
+			err, ops->exit, 0, "Bad value for %s: \"%.16s...\" (allowed: %d bytes)",
+			p->key ? p->key : p->id, vz_quote(shown, sizeof(shown), text), VALUE_BYTES);
+	r = ops->parse(p, mode, text, src, field_of(c, p));
 	if (r == 0) {
 		c->source[id] = (uint8_t)src;
 		return 0;

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "vps/vps.h"
+#include "vps/priv.h"
 
 #include "util/fd.h"
 #include "util/json.h"
 #include "util/proc.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
+
+enum { STATE_BYTES = 1 << 20 };
 
 static char *state_path(uint32_t ctid, char *dst)
 {
@@ -48,39 +51,87 @@ static json_t *put_list(const struct vz_list *l)
 	return list;
 }
 
-int vps_state_load(uint32_t ctid, struct vps_state *ret)
+/* A number from 0 to @max, as vps_state_text wrote it; anything else means a damaged file. */
+static int get_number(const json_t *j, const char *key, uint64_t max, uint64_t *ret)
 {
+	json_int_t v = vz_json_int(j, key, -1);
+
+	if (v < 0 || (uint64_t)v > max)
+		return -EINVAL;
+	*ret = (uint64_t)v;
+	return 0;
+}
+
+static int get_numbers(const json_t *j, struct vps_state *s)
+{
+	uint64_t init_pid = 0, mon_pid = 0, generation = 0;
+	const struct {
+		const char *key;
+		uint64_t max, *to;
+	} all[] = {
+		{ "init_pid", INT32_MAX, &init_pid },
+		{ "init_start", INT64_MAX, &s->init_start },
+		{ "mon_pid", INT32_MAX, &mon_pid },
+		{ "mon_start", INT64_MAX, &s->mon_start },
+		{ "started_ms", INT64_MAX, &s->started_ms },
+		{ "generation", INT32_MAX, &generation },
+		{ "uid_base", UINT32_MAX, &s->uid_base },
+		{ "uid_count", UINT32_MAX, &s->uid_count },
+		{ "caps", INT64_MAX, &s->caps },
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		if (get_number(j, all[i].key, all[i].max, all[i].to) < 0)
+			return -EINVAL;
+	s->init_pid = (pid_t)init_pid;
+	s->mon_pid = (pid_t)mon_pid;
+	s->generation = (uint32_t)generation;
+	/* without a start time any process with that number would be taken for init */
+	return s->init_pid > 0 && s->init_start > 0 ? 0 : -EINVAL;
+}
+
+int vps_state_parse(const char *text, size_t len, const char *boot, struct vps_state *ret)
+{
+	VPS_STATE struct vps_state s = { 0 };
 	VZ_JSON json_t *j = NULL;
-	char path[PATH_MAX], boot[37];
-	int r = vz_json_load(state_path(ctid, path), &j);
+	int r = vz_json_parse(text, len, &j);
 
 	if (r < 0)
 		return r;
-	vps_state_clear(ret);
-	get_text(j, "boot_id", ret->boot_id, sizeof(ret->boot_id));
-	if (vz_boot_id(boot) == 0 && strcmp(boot, ret->boot_id) != 0)
+	get_text(j, "boot_id", s.boot_id, sizeof(s.boot_id));
+	if (strcmp(boot, s.boot_id) != 0)
 		return -ESTALE;
-	ret->init_pid = (pid_t)vz_json_int(j, "init_pid", 0);
-	ret->init_start = (uint64_t)vz_json_int(j, "init_start", 0);
-	ret->mon_pid = (pid_t)vz_json_int(j, "mon_pid", 0);
-	ret->mon_start = (uint64_t)vz_json_int(j, "mon_start", 0);
-	ret->started_ms = (uint64_t)vz_json_int(j, "started_ms", 0);
-	ret->generation = (uint32_t)vz_json_int(j, "generation", 0);
-	ret->uid_base = (uint64_t)vz_json_int(j, "uid_base", 0);
-	ret->uid_count = (uint64_t)vz_json_int(j, "uid_count", 0);
-	ret->caps = (uint64_t)vz_json_int(j, "caps", 0);
-	ret->seccomp = json_is_true(json_object_get(j, "seccomp"));
-	get_text(j, "ifname", ret->ifname, sizeof(ret->ifname));
-	get_text(j, "layout", ret->layout, sizeof(ret->layout));
-	get_text(j, "init_kind", ret->init_kind, sizeof(ret->init_kind));
-	r = get_list(j, "addrs", &ret->addrs);
-	return r < 0 ? r : get_list(j, "cgroups", &ret->cgroups);
+	r = get_numbers(j, &s);
+	if (r < 0)
+		return r;
+	s.seccomp = json_is_true(json_object_get(j, "seccomp"));
+	get_text(j, "ifname", s.ifname, sizeof(s.ifname));
+	get_text(j, "layout", s.layout, sizeof(s.layout));
+	get_text(j, "init_kind", s.init_kind, sizeof(s.init_kind));
+	r = get_list(j, "addrs", &s.addrs);
+	if (r == 0)
+		r = get_list(j, "cgroups", &s.cgroups);
+	if (r < 0)
+		return r;
+	vps_state_clear(ret);
+	*ret = s;
+	s = (struct vps_state){ 0 };
+	return 0;
 }
 
-int vps_state_save(uint32_t ctid, const struct vps_state *s)
+int vps_state_load(uint32_t ctid, struct vps_state *ret)
+{
+	VZ_FREE char *text = NULL;
+	char path[PATH_MAX], boot[37];
+	ssize_t n = vz_read_file(AT_FDCWD, state_path(ctid, path), STATE_BYTES, &text);
+	int r = n < 0 ? (int)n : vz_boot_id(boot);
+
+	return r < 0 ? r : vps_state_parse(text, (size_t)n, boot, ret);
+}
+
+char *vps_state_text(const struct vps_state *s)
 {
 	VZ_JSON json_t *j = NULL;
-	char path[PATH_MAX];
 
 	j = json_pack("{si ss si sI si sI sI si sI sI sI sb ss ss ss so so}", "schema", 1,
 		      "boot_id", s->boot_id, "init_pid", (int)s->init_pid, "init_start",
@@ -90,9 +141,15 @@ int vps_state_save(uint32_t ctid, const struct vps_state *s)
 		      "uid_count", (json_int_t)s->uid_count, "caps", (json_int_t)s->caps, "seccomp",
 		      (int)s->seccomp, "ifname", s->ifname, "layout", s->layout, "init_kind",
 		      s->init_kind, "addrs", put_list(&s->addrs), "cgroups", put_list(&s->cgroups));
-	if (!j)
-		return -ENOMEM;
-	return vz_json_save(state_path(ctid, path), j);
+	return j ? json_dumps(j, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
+}
+
+int vps_state_save(uint32_t ctid, const struct vps_state *s)
+{
+	VZ_FREE char *text = vps_state_text(s);
+	char path[PATH_MAX];
+
+	return text ? vz_write_atomic(state_path(ctid, path), text, strlen(text), 0600) : -ENOMEM;
 }
 
 void vps_state_forget(uint32_t ctid)

@@ -171,6 +171,9 @@ int vps_parse_dns(const struct vps_param *p, enum vps_mode mode, const char *tex
 				    ? -EINVAL
 				    : vz_list_add(&fresh, canon);
 		}
+	/* the file takes one or the other, so no list may have both */
+	if (r == 0 && fresh.n > 1 && vz_list_find(&fresh, "inherit") >= 0)
+		r = -EINVAL;
 	vz_list_clear(&words);
 	return settle(field, &fresh, r);
 }

@@ -34,6 +34,8 @@ static int parse_level(const struct vps_param *p, enum vps_mode mode, const char
 	(void)p;
 	(void)mode;
 	(void)src;
+	if (r == 0 && minus && v > 1)
+		return -ERANGE;
 	if (r == 0)
 		*(int64_t *)field = minus ? -(int64_t)v : (int64_t)v;
 	return r;
@@ -77,8 +79,15 @@ static int parse_double(const struct vps_param *p, enum vps_mode mode, const cha
 
 static void print_double(const struct vps_param *p, const void *field, struct vz_buf *out)
 {
+	char text[64];
+	size_t n;
+
 	(void)p;
-	vz_buf_fmt(out, "%g", *(const double *)field);
+	/* not %g: its exponents are nothing that the parser takes */
+	n = (size_t)snprintf(text, sizeof(text), "%.6f", *(const double *)field);
+	while (n && text[n - 1] == '0')
+		n--;
+	vz_buf_add(out, text, n && text[n - 1] == '.' ? n - 1 : n);
 }
 
 static int store_text(void *field, const char *text)
@@ -130,8 +139,19 @@ static int parse_name(const struct vps_param *p, enum vps_mode mode, const char 
 static int parse_path(const struct vps_param *p, enum vps_mode mode, const char *text,
 		      enum vps_source src, void *field)
 {
-	if (*text != '/' || strlen(text) > 3000 || strstr(text, "/../") || strchr(text, '"'))
+	size_t n = 0;
+
+	if (*text != '/' || strlen(text) > 3000 || strchr(text, '"'))
 		return -EINVAL;
+	for (const char *w = text; *w; w += n) { /* not "/" itself, no way back up */
+		w += strspn(w, "/");
+		n = strcspn(w, "/");
+		if ((n == 0 && !text[strspn(text, "/")]) || (n == 2 && !strncmp(w, "..", 2)))
+			return -EINVAL;
+	}
+	for (const char *w = text; *w; w++)
+		if ((unsigned char)*w < 0x20 || *w == 0x7f)
+			return -EINVAL;
 	return parse_text(p, mode, text, src, field);
 }
 
@@ -384,7 +404,8 @@ static const struct vps_type_ops types[PT_MAX] = {
 			  parse_filename, print_text },
 	[PT_NAME] = { STORE_TEXT, VZ_EXIT_NAME, "letters, digits, blank and - + _ .", parse_name,
 		      print_text },
-	[PT_PATH] = { STORE_TEXT, VZ_EXIT_VALUE, "an absolute path", parse_path, print_text },
+	[PT_PATH] = { STORE_TEXT, VZ_EXIT_VALUE, "an absolute path without .., not / itself",
+		      parse_path, print_text },
 	[PT_LAYOUT] = { STORE_TEXT, VZ_EXIT_VALUE, "simfs or overlay", parse_layout, print_text },
 	[PT_UBC] = { STORE_PAIR, VZ_EXIT_VALUE, PAIR_TEXT, parse_ubc, print_pair },
 	[PT_DISK] = { STORE_PAIR, VZ_EXIT_VALUE, PAIR_TEXT, parse_disk, print_pair },
