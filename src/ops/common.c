@@ -45,6 +45,29 @@ void op_close(struct op *o)
 	vps_lock_drop(&o->lock);
 }
 
+int op_save_name(struct op *o, const char *old, const bool which[VP_MAX], struct vz_error *err)
+{
+	const char *name = o->cfg.name ? o->cfg.name : "";
+	struct vz_error ignored;
+	char path[PATH_MAX];
+	VZ_FD int lock = -EBADF;
+	int r = vz_mkdir_p(vps_paths()->run, 0755);
+
+	/* two VPSes that take one name at once hold two locks of their own; this one is for both */
+	(void)vps_path(path, "%s/names.lck", vps_paths()->run);
+	lock = r < 0 ? r : vz_openat(AT_FDCWD, path, O_RDWR | O_CREAT, 0600);
+	if (lock < 0 || flock(lock, LOCK_EX) < 0)
+		return vz_fail(err, VZ_EXIT_NAME, lock < 0 ? -lock : errno, "lock %s", path);
+	r = vps_name_assign(o->ctid, NULL, name, err);
+	if (r < 0)
+		return r;
+	r = vps_save(&o->cfg, which, err);
+	if (r < 0 && *name && (!old || strcmp(old, name) != 0))
+		(void)!vps_name_assign(o->ctid, name, "", &ignored);
+	/* the old link goes last: until now the name was the VPS's */
+	return r < 0 ? r : vps_name_assign(o->ctid, old, name, err);
+}
+
 int op_save_row(struct op *o, enum vps_param_id id, struct vz_error *err)
 {
 	bool which[VP_MAX] = { false };

@@ -322,13 +322,13 @@ static int step_name(void *arg, struct vz_error *err)
 {
 	struct creating *s = arg;
 	struct vps_config *c = &s->o->cfg;
+	bool which[VP_MAX] = { false };
 	int r;
 
 	if (!s->a->extra || !vps_is_set(s->a->extra, VP_NAME) || !c->name || !*c->name)
 		return 0;
-	r = vps_name_assign(s->o->ctid, NULL, c->name, err);
-	if (r == 0)
-		r = op_save_row(s->o, VP_NAME, err);
+	which[VP_NAME] = true;
+	r = op_save_name(s->o, NULL, which, err);
 	if (r == 0)
 		vz_info("Name %s assigned", c->name);
 	return r;

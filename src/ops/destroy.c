@@ -48,6 +48,54 @@ static void empty_trash_in_background(const char *parent)
 	_exit(0);
 }
 
+/* Does directory @dir hold @path, or is it the same? Both as the kernel sees them. */
+static bool holds(const char *dir, const char *path)
+{
+	char a[PATH_MAX], b[PATH_MAX];
+	size_t n;
+
+	if (!path || !realpath(dir, a) || !realpath(path, b))
+		return false;
+	n = strlen(a);
+	return !strncmp(a, b, n) && (b[n] == '/' || b[n] == '\0');
+}
+
+/*
+ * Destroy deletes VE_PRIVATE and all below it. A forgotten $VEID or a copied CTID.conf must not take
+ * other VPSes, templates or the node's own directories along.
+ */
+static int check_private(const struct op *o, struct vz_error *err)
+{
+	const char *p = o->cfg.ve_private;
+	const char *const own[] = { vps_paths()->etc,
+				    vps_paths()->run,
+				    vps_paths()->vzdir,
+				    o->cfg.template_dir,
+				    o->cfg.dumpdir,
+				    o->cfg.lockdir,
+				    "/etc",
+				    "/usr",
+				    "/root" };
+	VZ_FREE uint32_t *ids = NULL;
+	ssize_t n = vps_list_ctids(&ids);
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
+		if (holds(p, own[i]))
+			return vz_fail(err, VZ_EXIT_DEL_PRIVATE, 0,
+				       "VE_PRIVATE %s holds %s: it is not removed", p, own[i]);
+	for (ssize_t i = 0; i < n; i++) {
+		VPS_CONFIG struct vps_config c = { 0 };
+		struct vz_error ignored;
+
+		if (ids[i] != o->ctid && vps_load(ids[i], &c, NULL, &ignored) == 0 &&
+		    holds(p, c.ve_private))
+			return vz_fail(err, VZ_EXIT_DEL_PRIVATE, 0,
+				       "VE_PRIVATE %s holds the files of VPS %u: it is not removed",
+				       p, ids[i]);
+	}
+	return 0;
+}
+
 static int move_private(const struct op *o, char parent[PATH_MAX], struct vz_error *err)
 {
 	const char *p = o->cfg.ve_private;
@@ -98,6 +146,12 @@ int op_destroy(const struct op_env *env, uint32_t ctid, struct vz_error *err)
 		return r;
 	if (sto_mounted(o.cfg.ve_root))
 		return vz_fail(err, VZ_EXIT_MOUNTED, 0, "VPS is currently mounted (umount first)");
+	r = check_private(&o, err);
+	if (r < 0)
+		return r;
+	/* a configuration that cannot be put away must not outlive the files it is about */
+	if (access(vps_paths()->conf, W_OK) < 0)
+		return vz_fail(err, VZ_EXIT_CONFIG_SAVE, errno, "%s", vps_paths()->conf);
 	vz_say("Destroying VPS private area: %s", o.cfg.ve_private);
 	if (o.cfg.name && vps_name_assign(ctid, o.cfg.name, "", &ignored) < 0)
 		vz_warn("WARNING: %s", ignored.msg);

@@ -6,8 +6,10 @@
 #include "util/userns.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 static int private_there(const struct op *o, struct vz_error *err)
 {
@@ -19,23 +21,58 @@ static int private_there(const struct op *o, struct vz_error *err)
 	return 0;
 }
 
-/* What a mount was made from, so that a later start knows whether it still fits. */
+/* What a mount was made from, so that a later start knows whether it still fits; then where it is. */
 static char *mount_facts(const struct op *o)
 {
-	return vz_fmt("%s %s %s %llu\n", o->layout->name, o->cfg.ve_private,
+	return vz_fmt("%s %s %s %llu\n%s\n", o->layout->name, o->cfg.ve_private,
 		      o->cfg.ostemplate_hash && o->layout->needs_template ? o->cfg.ostemplate_hash
 									  : "-",
-		      (unsigned long long)o->base);
+		      (unsigned long long)o->base, o->cfg.ve_root);
+}
+
+static char *read_facts(const struct op *o)
+{
+	char path[PATH_MAX], *text = NULL;
+
+	(void)vps_path(path, "%s/%u/mount", vps_paths()->run, o->ctid);
+	return vz_read_file(AT_FDCWD, path, 8192, &text) < 0 ? NULL : text;
 }
 
 static bool mount_fits(const struct op *o)
 {
 	VZ_FREE char *want = mount_facts(o);
-	VZ_FREE char *have = NULL;
-	char path[PATH_MAX];
+	VZ_FREE char *have = read_facts(o);
 
-	(void)vps_path(path, "%s/%u/mount", vps_paths()->run, o->ctid);
-	return want && vz_read_file(AT_FDCWD, path, 8192, &have) >= 0 && !strcmp(want, have);
+	return want && have && !strcmp(want, have);
+}
+
+/*
+ * Whether what is mounted at VE_ROOT was mounted by us; a mount of something else there is an
+ * operator's mistake and his, and nobody unmounts /home for a line in a configuration.
+ */
+static bool mount_is_ours(const struct op *o)
+{
+	VZ_FREE char *have = read_facts(o);
+	const char *root = have ? strchr(have, '\n') : NULL;
+	size_t n = strlen(o->cfg.ve_root);
+	struct stat a, b;
+	struct statfs fs;
+
+	if (root && !strncmp(root + 1, o->cfg.ve_root, n) && root[1 + n] == '\n')
+		return true;
+	/* the facts are lost, the mount is not: simfs shows the private area itself */
+	if (stat(o->cfg.ve_root, &a) == 0 && stat(o->cfg.ve_private, &b) == 0 &&
+	    a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+		return true;
+	return !strcmp(o->cfg.ve_layout, "overlay") && statfs(o->cfg.ve_root, &fs) == 0 &&
+	       (unsigned long)fs.f_type == OVERLAYFS_SUPER_MAGIC;
+}
+
+static int refuse_foreign(const struct op *o, int exit, struct vz_error *err)
+{
+	(void)vz_fail(err, exit, 0, "something else than VPS %u is mounted at its VE_ROOT %s",
+		      o->ctid, o->cfg.ve_root);
+	return -EBUSY;
 }
 
 static int remember_mount(const struct op *o, struct vz_error *err)
@@ -50,6 +87,13 @@ static int remember_mount(const struct op *o, struct vz_error *err)
 	return r < 0 ? vz_fail(err, VZ_EXIT_MOUNT, -r, "write %s", path) : 0;
 }
 
+static void forget_mount(const struct op *o)
+{
+	char path[PATH_MAX];
+
+	(void)unlink(vps_path(path, "%s/%u/mount", vps_paths()->run, o->ctid));
+}
+
 static int mount_now(struct op *o, const struct sto_place *p, struct vz_error *err)
 {
 	VZ_FD int userns = -EBADF;
@@ -61,10 +105,13 @@ static int mount_now(struct op *o, const struct sto_place *p, struct vz_error *e
 	if (userns < 0)
 		return vz_fail(err, VZ_EXIT_MOUNT, -userns, "user namespace for the mount");
 	r = op_scripts(o, "premount", false, err);
-	if (r == 0)
-		r = o->layout->mount(p, userns, err);
-	if (r == 0)
+	if (r == 0) /* before the mount: one of ours is never without */
 		r = remember_mount(o, err);
+	if (r < 0)
+		return r;
+	r = o->layout->mount(p, userns, err);
+	if (r < 0)
+		forget_mount(o);
 	return r;
 }
 
@@ -81,6 +128,8 @@ int op_do_mount(struct op *o, bool remount, bool *ret_was, struct vz_error *err)
 	*ret_was = sto_mounted(p.root);
 	if (*ret_was && (!remount || mount_fits(o)))
 		return 0;
+	if (*ret_was && !mount_is_ours(o))
+		return refuse_foreign(o, VZ_EXIT_MOUNT, err);
 	if (*ret_was) {
 		r = sto_umount(p.root, err);
 		*ret_was = false;
@@ -97,14 +146,16 @@ int op_do_mount(struct op *o, bool remount, bool *ret_was, struct vz_error *err)
 
 int op_do_umount(struct op *o, struct vz_error *err)
 {
-	char path[PATH_MAX];
-	int r = op_scripts(o, "umount", true, err);
+	int r;
 
+	if (!mount_is_ours(o))
+		return refuse_foreign(o, VZ_EXIT_UMOUNT, err);
+	r = op_scripts(o, "umount", true, err);
 	if (r == 0)
 		r = sto_umount(o->cfg.ve_root, err);
 	if (r < 0)
 		return r;
-	(void)unlink(vps_path(path, "%s/%u/mount", vps_paths()->run, o->ctid));
+	forget_mount(o);
 	return op_scripts(o, "postumount", true, err);
 }
 

@@ -36,6 +36,14 @@ int op_ids(struct op *o, struct vz_error *err) __attribute__((warn_unused_result
 int op_place(struct op *o, struct sto_place *ret, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
+/**
+ * op_save_name - save the rows in @which, NAME among them, together with the link of o->cfg.name
+ * @old: name until now, whose link goes; NULL none
+ * Return: 0; -EEXIST with exit 131 when another VPS has the name; -errno, then all is as before.
+ */
+int op_save_name(struct op *o, const char *old, const bool which[VP_MAX], struct vz_error *err)
+	__attribute__((warn_unused_result));
+
 /** op_save_row - write one row of o->cfg to CTID.conf. */
 int op_save_row(struct op *o, enum vps_param_id id, struct vz_error *err)
 	__attribute__((warn_unused_result));

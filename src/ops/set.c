@@ -293,12 +293,9 @@ static int save(struct setting *s, struct vz_error *err)
 	}
 	if (which[VP_NAME] && (!c->name || !*c->name))
 		vps_param_clear(c, VP_NAME);
-	r = vps_save(c, which, err);
-	if (r == 0 && which[VP_NAME]) {
-		r = vps_name_assign(s->o->ctid, s->old.name, c->name ? c->name : "", err);
-		if (r == 0 && c->name)
-			vz_say("Name %s assigned", c->name);
-	}
+	r = which[VP_NAME] ? op_save_name(s->o, s->old.name, which, err) : vps_save(c, which, err);
+	if (r == 0 && which[VP_NAME] && c->name)
+		vz_say("Name %s assigned", c->name);
 	if (r == 0)
 		vz_say("CT configuration saved to %s/%u.conf", vps_paths()->conf, s->o->ctid);
 	return r;

@@ -24,15 +24,19 @@ static int halt_signal(const char *kind)
 
 /*
  * A shell inside that reads @script, or runs @command. By a vzctl of its own: what joins a VPS does
- * so from a sealed copy of the binary, which replaces the process that asks for it.
+ * so from a sealed copy of the binary, which replaces the process that asks for it. It is the
+ * tenant's program: after @timeout_ms it is left alone.
  */
-static int run_inside(const struct op *o, int script, const char *command)
+static int run_inside(const struct op *o, int script, const char *command, int timeout_ms)
 {
 	const char *root = secure_getenv("CROFT_ROOT"), *lib = secure_getenv("CROFT_LIBEXEC");
 	char path[PATH_MAX], ctid[16], own_root[PATH_MAX + 16], own_lib[PATH_MAX + 16];
 	const char *argv[] = { path, "--quiet", "exec2", ctid, command ? command : "-", NULL };
 	const char *env[4] = { VZ_PATH_ENV };
-	struct vz_run how = { .env = env, .stdin_fd = script >= 0 ? script : 0, .silent = true };
+	struct vz_run how = { .env = env,
+			      .stdin_fd = script >= 0 ? script : 0,
+			      .silent = true,
+			      .timeout_ms = timeout_ms };
 
 	if (root) {
 		(void)snprintf(own_root, sizeof(own_root), "CROFT_ROOT=%s", root);
@@ -46,33 +50,48 @@ static int run_inside(const struct op *o, int script, const char *command)
 	return vz_run(argv, &how);
 }
 
-static int ask_to_halt(const struct op *o, const struct vps_state *st, int pidfd,
+static int stop_timeout_ms(const struct op *o)
+{
+	return (int)(o->cfg.stop_timeout ? o->cfg.stop_timeout : 120) * 1000;
+}
+
+/* Of the time that the VPS has for its shutdown; at least 1, since 0 means no limit to some. */
+static int left_ms(uint64_t until)
+{
+	uint64_t now = vz_now_ms();
+
+	return now < until ? (int)(until - now) : 1;
+}
+
+static int ask_to_halt(const struct op *o, const struct vps_state *st, int pidfd, uint64_t until,
 		       struct vz_error *err)
 {
 	VZ_FD int script = op_script_inside(o, "stop");
 	int sig, r;
 
 	if (script >= 0) {
-		r = run_inside(o, script, NULL);
+		r = run_inside(o, script, NULL, left_ms(until));
+		if (r == -ETIMEDOUT)
+			return vz_fail(err, VZ_EXIT_EXEC_TIMEOUT, ETIMEDOUT,
+				       "stop script of VPS %u", o->ctid);
 		if (r != 0)
 			return vz_fail(err, VZ_EXIT_SCRIPT, 0, "stop script of VPS %u failed (%d)",
 				       o->ctid, r);
 	}
 	sig = halt_signal(st->init_kind);
-	r = sig ? vz_pidfd_signal(pidfd, sig) : run_inside(o, -1, "halt");
+	r = sig ? vz_pidfd_signal(pidfd, sig) : run_inside(o, -1, "halt", left_ms(until));
 	vz_debug("asked %s to halt: %d", st->init_kind, r);
 	return 0;
 }
 
-static int wait_end(struct op *o, const struct vps_state *st, int pidfd, bool fast,
+static int wait_end(struct op *o, const struct vps_state *st, int pidfd, uint64_t until, bool fast,
 		    struct vz_error *err)
 {
-	uint64_t timeout = o->cfg.stop_timeout ? o->cfg.stop_timeout : 120;
 	RES_CG struct cg *cg = NULL;
 	int r = -ETIMEDOUT;
 
 	if (!fast)
-		r = vz_pidfd_poll(pidfd, (int)timeout * 1000);
+		r = vz_pidfd_poll(pidfd, left_ms(until));
 	if (r == 0)
 		return 0;
 	if (r == -EINTR)
@@ -81,7 +100,7 @@ static int wait_end(struct op *o, const struct vps_state *st, int pidfd, bool fa
 		vz_say("Killing VPS ...");
 	r = res_open(&st->cgroups, &cg, err);
 	if (r == 0)
-		r = res_kill_all(cg, (int)timeout * 500, err);
+		r = res_kill_all(cg, stop_timeout_ms(o) / 2, err);
 	if (r < 0) {
 		err->exit = VZ_EXIT_STOP;
 		return vz_wrap(err, r, "Unable to stop VPS: operation timed out");
@@ -119,21 +138,24 @@ int op_cleanup_dead(struct op *o, struct vz_error *err)
 int op_do_stop(struct op *o, const struct op_stop *a, struct vz_error *err)
 {
 	VPS_STATE struct vps_state st = { 0 };
+	uint64_t until = vz_now_ms() + (uint64_t)stop_timeout_ms(o);
 	VZ_FD int pidfd = -EBADF;
-	int r;
+	int r, running = vps_running(o->ctid, &st);
 
-	if (!vps_running(o->ctid, &st)) {
+	/* groups without a readable state: it runs, and nobody knows its init any more */
+	if (!running && res_leftovers(o->ctid) <= 0) {
 		vz_say("Unable to stop: Container is not running");
 		return 0;
 	}
 	vz_say("Stopping VPS ...");
-	pidfd = vps_state_pidfd(&st);
+	if (running)
+		pidfd = vps_state_pidfd(&st);
 	if (pidfd >= 0 && !a->fast) {
-		r = ask_to_halt(o, &st, pidfd, err);
+		r = ask_to_halt(o, &st, pidfd, until, err);
 		if (r < 0)
 			return r;
 	}
-	r = pidfd >= 0 ? wait_end(o, &st, pidfd, a->fast, err) : 0;
+	r = pidfd >= 0 ? wait_end(o, &st, pidfd, until, a->fast, err) : 0;
 	if (r == 0)
 		r = op_cleanup_dead(o, err);
 	if (r < 0)
