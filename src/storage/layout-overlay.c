@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 static int overlay_create(const char *dir, const struct sto_place *p, struct vz_error *err)
 {
@@ -86,16 +87,42 @@ static int make_overlay(void *arg)
 	return mnt < 0 ? -errno : mnt;
 }
 
-static int overlay_mount(const struct sto_place *p, int userns_fd, struct vz_error *err)
+/*
+ * With index=on the upper directory remembers the lower one by its file handle, and the kernel then
+ * refuses any other (ESTALE). A template generation that was unpacked anew, or a private area that
+ * was copied to another file system, is the same by content: the configuration pins its hash. So the
+ * memory goes, and the kernel makes it anew.
+ */
+static int forget_origin(const char *private_dir)
 {
-	VZ_FD int lower = -EBADF, upper = -EBADF, mnt = -EBADF;
-	struct mount_attr attr = { .propagation = MS_PRIVATE };
+	static const struct {
+		const char *dir, *attr;
+	} marks[] = { { "upper", "trusted.overlay.origin" },
+		      { "work/index", "trusted.overlay.upper" } };
+	VZ_FD int top = vz_openat(AT_FDCWD, private_dir, O_RDONLY | O_DIRECTORY, 0);
+
+	if (top < 0)
+		return top;
+	for (size_t i = 0; i < sizeof(marks) / sizeof(*marks); i++) {
+		VZ_FD int dir = vz_open_nolink(top, marks[i].dir, O_RDONLY | O_DIRECTORY, 0);
+
+		if (dir == -ENOENT)
+			continue;
+		if (dir < 0)
+			return dir;
+		if (fremovexattr(dir, marks[i].attr) < 0 && errno != ENODATA)
+			return -errno;
+	}
+	return 0;
+}
+
+/* A detached overlay mount into *@ret_mnt; -ESTALE: see forget_origin. */
+static int overlay_try(const struct sto_place *p, int userns_fd, int *ret_mnt, struct vz_error *err)
+{
+	VZ_FD int lower = -EBADF, upper = -EBADF;
 	struct layers l = { .base = p->base };
 	int r;
 
-	if (!p->lower)
-		return vz_fail(err, VZ_EXIT_NO_TEMPLATE, 0,
-			       "the template of this VPS is not known");
 	lower = sto_idmapped_clone(p->lower, userns_fd);
 	if (lower < 0)
 		return vz_fail(err, VZ_EXIT_MOUNT, -lower, "idmapped mount of %s", p->lower);
@@ -106,9 +133,24 @@ static int overlay_mount(const struct sto_place *p, int userns_fd, struct vz_err
 	l.upper = upper;
 	r = vz_mkdir_p(vps_path(l.stage, "%s/stage", vps_paths()->run), 0755);
 	if (r == 0)
-		r = sto_from_child(make_overlay, &l, &mnt);
+		r = sto_from_child(make_overlay, &l, ret_mnt);
+	return r < 0 ? vz_fail(err, VZ_EXIT_MOUNT, -r, "overlay mount of %s", p->private_dir) : 0;
+}
+
+static int overlay_mount(const struct sto_place *p, int userns_fd, struct vz_error *err)
+{
+	struct mount_attr attr = { .propagation = MS_PRIVATE };
+	VZ_FD int mnt = -EBADF;
+	int r;
+
+	if (!p->lower)
+		return vz_fail(err, VZ_EXIT_NO_TEMPLATE, 0,
+			       "the template of this VPS is not known");
+	r = overlay_try(p, userns_fd, &mnt, err);
+	if (r == -ESTALE && forget_origin(p->private_dir) == 0)
+		r = overlay_try(p, userns_fd, &mnt, err);
 	if (r < 0)
-		return vz_fail(err, VZ_EXIT_MOUNT, -r, "overlay mount of %s", p->private_dir);
+		return r;
 	if (mount_setattr(mnt, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 		return vz_fail(err, VZ_EXIT_MOUNT, errno, "overlay mount of %s", p->private_dir);
 	return sto_attach(mnt, p->root, err);
