@@ -72,8 +72,9 @@ static int ask_to_halt(const struct op *o, const struct vps_state *st, int pidfd
 	if (script >= 0) {
 		r = run_inside(o, script, NULL, left_ms(until));
 		if (r == -ETIMEDOUT)
-			return vz_fail(err, VZ_EXIT_EXEC_TIMEOUT, ETIMEDOUT,
-				       "stop script of VPS %u", o->ctid);
+			return vz_fail(err, VZ_EXIT_EXEC_TIMEOUT, 0,
+				       "stop script of VPS %u did not end in %d s (STOP_TIMEOUT)",
+				       o->ctid, stop_timeout_ms(o) / 1000);
 		if (r != 0)
 			return vz_fail(err, VZ_EXIT_SCRIPT, 0, "stop script of VPS %u failed (%d)",
 				       o->ctid, r);
