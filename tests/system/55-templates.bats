@@ -215,6 +215,11 @@ nothing_of() {
 	[[ "$(getcap "$p/caps")" == *cap_net_raw*ep* ]]
 	[ "$(stat -c %s "$p/sparse")" = $((64 << 20)) ]
 	[ "$(stat -c %b "$p/sparse")" -lt 100 ]
+	vzctl destroy 5501
+	stage "$CROFT_ROOT/zoo/good-sparse-10g.tar" zoo-sparse
+	vzctl create 5501 --ostemplate zoo-sparse --layout simfs
+	[ "$(stat -c %s "$p/huge")" = $((10 << 30)) ]
+	[ "$(stat -c %b "$p/huge")" -lt 100 ]
 }
 
 @test "two VPSes of one overlay template: own machine ids, own ssh host keys" {
