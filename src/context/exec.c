@@ -151,13 +151,18 @@ static void run_program(const struct ctx_exec *x)
 		VZ_PATH_ENV,	      NULL
 	};
 	const char *have = getenv("TERM");
+	char shown[256];
+	int r;
 
 	(void)snprintf(term, sizeof(term), "TERM=%s", have ? have : "linux");
 	if (!(x->flags & (CTX_EXEC_SHELL | CTX_EXEC_STDIN | CTX_EXEC_LOGIN))) {
 		(void)clearenv();
 		(void)setenv("PATH", VZ_PLAIN_PATH, 1);
 		(void)execvpe(x->argv[0], x->argv, (char *const *)env);
-		_exit(errno == ENOENT ? 127 : 126);
+		r = errno;
+		(void)dprintf(2, "%s: %s\n", vz_quote(shown, sizeof(shown), x->argv[0]),
+			      strerrordesc_np(r));
+		_exit(r == ENOENT ? 127 : 126);
 	}
 	for (size_t i = 0; i < sizeof(shells) / sizeof(*shells); i++) {
 		const char *base = strrchr(shells[i], '/') + 1;
