@@ -76,7 +76,8 @@ int vps_param_parse(struct vps_config *c, enum vps_param_id id, enum vps_mode mo
 		return vz_fail(
 			err, ops->exit, 0, "Bad value for %s: \"%.16s...\" (allowed: %d bytes)",
 			p->key ? p->key : p->id, vz_quote(shown, sizeof(shown), text), VALUE_BYTES);
-	r = ops->parse(p, mode, text, src, field_of(c, p));
+	/* whatever the type: a value is one line of the file */
+	r = strpbrk(text, "\n\r") ? -EINVAL : ops->parse(p, mode, text, src, field_of(c, p));
 	if (r == 0) {
 		c->source[id] = (uint8_t)src;
 		return 0;

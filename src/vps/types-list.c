@@ -520,6 +520,9 @@ static int devnode_ok(const char *word)
 {
 	const char *colon = strrchr(word, ':');
 
+	for (const char *p = word; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			return -EINVAL;
 	if (!colon || colon == word || *word == '/' || strstr(word, "..") ||
 	    strpbrk(word, "\"'\\ "))
 		return -EINVAL;

@@ -394,6 +394,14 @@ add() { printf '%b' "$1" >>"$(conf 6601)"; }
 	cmp "$(conf 6601)" "$CROFT_ROOT/6601.good"
 }
 
+@test "no option puts a second line into the configuration" {
+	fails 21 "Bad value for --devnodes" set 6601 --devnodes $'null\nONBOOT=yes:rw' --save
+	fails 21 "Bad value for --devices" set 6601 --devices $'c:1:3:r\nONBOOT=yes' --save
+	fails 21 "Bad value for --iptables" set 6601 --iptables $'a\nONBOOT=yes' --save
+	fails 72 "Bad value for --nameserver" set 6601 --nameserver $'8.8.8.8\nONBOOT=yes' --save
+	cmp "$(conf 6601)" "$CROFT_ROOT/6601.good"
+}
+
 @test "names: a directory, a FIFO, a link to nowhere in the place of a link" {
 	mkdir "$etc/names/d1"
 	mkfifo "$etc/names/d2"
