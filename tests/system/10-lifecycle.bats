@@ -61,6 +61,18 @@ teardown() { destroy_all; }
 	[ "$output" = mine ]
 }
 
+@test "overlay: stop and start at once, although another mount namespace still holds the old mount" {
+	vzctl create 142 --ostemplate busybox --layout overlay
+	vzctl start 142
+	unshare --mount --propagation private sleep 1.5 3>&- &
+	holds() { grep -qF "$CROFT_ROOT/var/lib/vz/root/142" "/proc/$!/mountinfo"; }
+	wait_for 5 holds
+	vzctl stop 142 --fast
+	vzctl start 142
+	[ "$(vzctl status 142)" = "CTID 142 exist mounted running" ]
+	wait "$!"
+}
+
 @test "mount, umount, and a start that uses the mount" {
 	vzctl create 142 --ostemplate busybox
 	run vzctl mount 142
