@@ -69,12 +69,19 @@ void ctx_abort(struct ctx_start *s);
 /** ctx_start_close - close what @s holds; the VPS goes on. */
 void ctx_start_close(struct ctx_start *s);
 
+/** enum ctx_allow - what the system call filter lets through beside its usual; see seccomp.c */
+enum ctx_allow {
+	CTX_ALLOW_NESTING = 1 << 0, /* calls that container engines inside need */
+	CTX_ALLOW_IO_URING = 1 << 1,
+	CTX_ALLOW_SOCKETCALL = 1 << 2, /* sockets for 32-bit x86 programs */
+};
+
 /**
  * ctx_seccomp - the filter as a sealed file, compiled once and kept in RUN/seccomp-KEY.bpf
- * @nesting: with the calls that container engines inside need
+ * @allow: of enum ctx_allow
  * Return: fd the caller closes; -errno.
  */
-int ctx_seccomp(bool nesting, struct vz_error *err) __attribute__((warn_unused_result));
+int ctx_seccomp(unsigned int allow, struct vz_error *err) __attribute__((warn_unused_result));
 
 /* ---- joining a running VPS: exec.c ---- */
 

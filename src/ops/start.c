@@ -201,13 +201,20 @@ static int fill_orders(struct starting *s, struct vz_error *err)
 /* The filter is kept beside the state, for commands that enter later. */
 static int prepare_seccomp(struct starting *s, struct vz_error *err)
 {
-	bool nesting = vps_onoff(&s->o->cfg.features, "nesting", false);
+	const struct vz_list *features = &s->o->cfg.features;
+	unsigned int allow = 0;
 	VZ_FREE char *bytes = NULL;
 	char path[PATH_MAX];
 	ssize_t n;
 	int r;
 
-	s->fds.seccomp = ctx_seccomp(nesting, err);
+	if (vps_onoff(features, "nesting", false))
+		allow |= CTX_ALLOW_NESTING;
+	if (vps_onoff(features, "io_uring", false))
+		allow |= CTX_ALLOW_IO_URING;
+	if (vps_onoff(features, "socketcall", true))
+		allow |= CTX_ALLOW_SOCKETCALL;
+	s->fds.seccomp = ctx_seccomp(allow, err);
 	if (s->fds.seccomp < 0)
 		return s->fds.seccomp;
 	n = vz_read_all(s->fds.seccomp, 65536, &bytes);
