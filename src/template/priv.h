@@ -63,6 +63,12 @@ int tpl_untar(const struct tpl_untar *want, int archive_fd, int rootfd, struct v
 int tpl_untar_cage(int dirfd, const struct tpl_untar *want, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
+/**
+ * tpl_untar_filter - from here on only the system calls that reading an archive takes; the rest is
+ * EPERM. After no_new_privs. Return: 0 or -errno.
+ */
+int tpl_untar_filter(void) __attribute__((warn_unused_result));
+
 /* ---- untar-path.c ---- */
 
 /** tpl_refuse - fill err with exit 47 and the entry's name, quoted. Return: -EPROTO. */

@@ -96,6 +96,7 @@ int tpl_untar_cage(int dirfd, const struct tpl_untar *want, struct vz_error *err
 	/* Context: root of the host, before a byte of the archive was read. */
 	VZ_FD int root = -EBADF;
 	VZ_FD int inside = -EBADF;
+	int r;
 
 	if (close_range(UNPACK_FD_ERROR + 1, ~0U, 0) < 0)
 		return cage_fail(err, "close descriptors");
@@ -127,6 +128,9 @@ int tpl_untar_cage(int dirfd, const struct tpl_untar *want, struct vz_error *err
 		return cage_fail(err, "limits");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || drop_caps() < 0)
 		return cage_fail(err, "capabilities");
+	r = tpl_untar_filter();
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "cage of the unpacker: seccomp filter");
 	/*
 	 * The clone's own descriptor stays open as long as we live: closed, it would leave a mount
 	 * of no namespace, whose every mntput() takes and bumps the kernel's mount_lock, and then
