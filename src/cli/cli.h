@@ -19,14 +19,14 @@ struct cli {
 	const char *word; /* CTID or name as typed */
 };
 
-enum cli_kind { CLI_FLAG, CLI_TEXT, CLI_MORE };
+enum cli_kind { CLI_FLAG, CLI_TEXT, CLI_SECRET, CLI_MORE };
 
 /** struct cli_opt - one option of a command; @offset into the command's argument struct */
 struct cli_opt {
 	const char *name;
 	char letter; /* 0: none */
 	enum cli_kind
-		kind; /* CLI_FLAG: bool; CLI_TEXT: const char *; CLI_MORE: accepted, without effect here */
+		kind; /* CLI_FLAG: bool; CLI_TEXT, CLI_SECRET: const char *; CLI_MORE: no effect here */
 	size_t offset;
 	const char *arg, *help;
 };

@@ -5,6 +5,7 @@
 #include "util/fd.h"
 
 #include <getopt.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { OWN_BASE = 1000, PARAM_BASE = 2000, ALIAS_BASE = 3000 };
@@ -62,7 +63,20 @@ static void build(struct table *t, const struct cli_cmd *cmd)
 	t->letters[l] = '\0';
 }
 
-static int own_option(const struct cli_opt *o, void *args, const char *text)
+/*
+ * A copy that lives as long as the program, and nothing left of @text where ps and /proc/PID/cmdline
+ * show it to every user of the node. One too long for any use is cut, and refused by its reader.
+ */
+static const char *hide(char *text)
+{
+	static char secret[1024];
+
+	(void)snprintf(secret, sizeof(secret), "%s", text);
+	explicit_bzero(text, strlen(text));
+	return secret;
+}
+
+static int own_option(const struct cli_opt *o, void *args, char *text)
 {
 	char *field = (char *)args + o->offset;
 
@@ -70,6 +84,8 @@ static int own_option(const struct cli_opt *o, void *args, const char *text)
 		*(bool *)field = true;
 	else if (o->kind == CLI_TEXT)
 		*(const char **)field = text;
+	else if (o->kind == CLI_SECRET)
+		*(const char **)field = hide(text);
 	return 0;
 }
 
