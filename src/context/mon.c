@@ -183,6 +183,7 @@ int mon_main(int control)
 	struct sigaction ign = { .sa_handler = SIG_IGN };
 	int r;
 
+	(void)prctl(PR_SET_NAME, "vzmon"); /* executed by descriptor, which leaves a number there */
 	(void)sigaction(SIGPIPE, &ign, NULL);
 	(void)sigaction(SIGHUP, &ign, NULL);
 	(void)sigaction(SIGTERM, &ign,

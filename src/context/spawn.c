@@ -11,9 +11,30 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+
+#ifndef OPEN_TREE_CLONE
+#define OPEN_TREE_CLONE 1
+#endif
 
 enum { CONTROL_FD = 3 };
+
+/*
+ * From a mount of the file alone, read-only: until the VPS's init is executed, vzmon's program is
+ * what /proc/self/exe names inside, also for an init or shell that is a script of "#!/proc/self/exe"
+ * (CVE-2019-5736). Its owner is nobody the VPS can become; this is the second wall. A copy in memory
+ * as for exec would cost every VPS its pages.
+ */
+static void exec_read_only(const char *path, const char *const argv[], const char *const env[])
+{
+	struct mount_attr ro = { .attr_set = MOUNT_ATTR_RDONLY };
+	VZ_FD int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (fd >= 0 && mount_setattr(fd, "", AT_EMPTY_PATH, &ro, sizeof(ro)) == 0)
+		(void)syscall(SYS_execveat, fd, "", argv, env, AT_EMPTY_PATH);
+}
 
 /* The child that becomes vzmon: a session of its own, no descriptor but the control socket. */
 static void become_vzmon(int control) __attribute__((noreturn));
@@ -47,8 +68,7 @@ static void become_vzmon(int control)
 		_exit(127);
 	}
 	(void)close_range(CONTROL_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC);
-	(void)execve(vps_path(path, "%s/vzmon", vps_paths()->libexec), (char *const *)argv,
-		     (char *const *)own_env);
+	exec_read_only(vps_path(path, "%s/vzmon", vps_paths()->libexec), argv, own_env);
 	_exit(127);
 }
 
