@@ -177,13 +177,26 @@ static int apply_cpuset(struct apply *a)
 
 /* ---- memory, processes ---- */
 
+/*
+ * A limit that is not set, or "unlimited", is a part of the node all the same: one VPS must not take
+ * the last process number or the last page from its neighbours and the administrator. A number says
+ * what it says.
+ */
+static uint64_t or_ceiling(uint64_t limit, uint64_t ceiling)
+{
+	return limit == UINT64_MAX ? ceiling : limit;
+}
+
 static int apply_mem(struct apply *a)
 {
 	uint64_t ram = vps_ram_bytes(a->cfg), swap = vps_swap_bytes(a->cfg);
+	uint64_t node = cg_node_ram();
 	int r;
 
 	/* v1 counts both together: memory first, its driver keeps the distance */
-	r = set_knob(a, CG_MEM_MAX_BYTES, ram, ram != UINT64_MAX,
+	if (node != UINT64_MAX)
+		node = node / 8 * 7;
+	r = set_knob(a, CG_MEM_MAX_BYTES, or_ceiling(ram, node), ram != UINT64_MAX,
 		     "--physpages: no memory controller on this kernel; stored, not enforced");
 	if (r == 0)
 		r = set_knob(
@@ -198,7 +211,7 @@ static int apply_pids(struct apply *a)
 
 	if (vps_is_set(a->cfg, VP_NUMPROC) && a->cfg->numproc.lim < INT64_MAX)
 		max = a->cfg->numproc.lim;
-	return set_knob(a, CG_PIDS_MAX, max, max != UINT64_MAX,
+	return set_knob(a, CG_PIDS_MAX, or_ceiling(max, cg_node_tasks() / 8), max != UINT64_MAX,
 			"--numproc: no pids controller on this kernel; stored, not enforced");
 }
 

@@ -49,6 +49,7 @@ int cg_v2_slice(const char *mount, const char *sub, char ret_dir[PATH_MAX])
 		memcpy(dir, next, sizeof(dir));
 		enable_controllers(dir);
 	}
+	cg_guard_slice(dir);
 	(void)vps_path(ret_dir, "%s/%s", dir, sub);
 	return 0;
 }
@@ -153,6 +154,7 @@ int cg_v1_slice(const char *mount, const char *sub, char ret_dir[PATH_MAX])
 		if (r < 0)
 			return r;
 	}
+	cg_guard_slice(dir);
 	(void)vps_path(ret_dir, "%s/%s", dir, sub);
 	return 0;
 }

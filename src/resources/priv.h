@@ -13,7 +13,12 @@ enum {
 	CG_PERIOD_US = 100000, /* of the CPU quota */
 	CG_PIDS_CEILING = 4194304, /* PID_MAX_LIMIT: pids.max refuses more */
 	CG_TREE_DEPTH = 64, /* how deep a tenant may nest groups (cgroup.max.depth) */
-	CG_TREE_GROUPS = 16384, /* and how many there may be */
+	/*
+	 * How many groups a VPS may have, and all VPSes together. A kernel has 65535 ids for groups
+	 * with memory control; when they are gone, nobody on the node can make such a group.
+	 */
+	CG_TREE_GROUPS = 1024,
+	CG_SLICE_GROUPS = 49152,
 };
 
 /* Hierarchies that a VPS has a group in. */
@@ -100,6 +105,18 @@ int cg_mountinfo_parse(const char *text, struct cg_mountinfo *ret)
  */
 int cg_find(bool may_mount, struct cg_dirs *ret, struct vz_error *err)
 	__attribute__((warn_unused_result));
+
+/* ---- node.c: what the node has, and the part of it that nobody gets ---- */
+
+/** cg_node_tasks - processes and threads that the node can have at once */
+uint64_t cg_node_tasks(void);
+/** cg_node_ram - bytes of memory of the node */
+uint64_t cg_node_ram(void);
+/**
+ * cg_guard_slice - limit what all VPSes together may take of the processes and groups of the node,
+ * so that its administrator still gets in. @dir: SLICE in v2 or in v1's pids. Failures are ignored.
+ */
+void cg_guard_slice(const char *dir);
 
 /* ---- drivers ---- */
 
