@@ -39,3 +39,5 @@ tests_unit_test_out_LDADD = libvps.a libutil.a $(JANSSON_LIBS)
 
 check-programs: $(check_PROGRAMS) $(croftlibexec_PROGRAMS)
 .PHONY: check-programs
+
+include tests/escape/local.mk
