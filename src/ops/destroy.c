@@ -60,6 +60,45 @@ static bool holds(const char *dir, const char *path)
 	return !strncmp(a, b, n) && (b[n] == '/' || b[n] == '\0');
 }
 
+/* VE_PRIVATE as the file says it, malloc'ed; NULL when it does not. No other row is looked at. */
+static char *private_in(const char *path, enum vps_source src)
+{
+	VPS_CONFIG struct vps_config c = { 0 };
+	bool skip[VP_MAX];
+
+	for (int id = 0; id < VP_MAX; id++)
+		skip[id] = id != VP_VE_PRIVATE;
+	return vps_load_file(&c, path, src, skip) < 0 ? NULL : vz_take_ptr(&c.ve_private);
+}
+
+static int check_others(const struct op *o, struct vz_error *err)
+{
+	VZ_FREE char *common = NULL;
+	VZ_FREE uint32_t *ids = NULL;
+	ssize_t n = vps_list_ctids(&ids);
+	char path[PATH_MAX];
+
+	if (n < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, (int)-n, "%s", vps_paths()->conf);
+	common = private_in(vps_path(path, "%s/vz.conf", vps_paths()->etc), VS_GLOBAL);
+	if (!common)
+		common = vz_fmt("%s/private/$VEID", vps_paths()->vzdir);
+	for (ssize_t i = 0; i < n; i++) {
+		VZ_FREE char *own = NULL;
+		VZ_FREE char *p = NULL;
+
+		if (ids[i] == o->ctid)
+			continue;
+		own = private_in(vps_path(path, "%s/%u.conf", vps_paths()->conf, ids[i]), VS_VPS);
+		p = own || common ? vps_subst(own ? own : common, ids[i]) : NULL;
+		if (holds(o->cfg.ve_private, p))
+			return vz_fail(err, VZ_EXIT_DEL_PRIVATE, 0,
+				       "VE_PRIVATE %s holds the files of VPS %u: it is not removed",
+				       o->cfg.ve_private, ids[i]);
+	}
+	return 0;
+}
+
 /*
  * Destroy deletes VE_PRIVATE and all below it. A forgotten $VEID or a copied CTID.conf must not take
  * other VPSes, templates or the node's own directories along.
@@ -76,24 +115,11 @@ static int check_private(const struct op *o, struct vz_error *err)
 				    "/etc",
 				    "/usr",
 				    "/root" };
-	VZ_FREE uint32_t *ids = NULL;
-	ssize_t n = vps_list_ctids(&ids);
-
 	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
 		if (holds(p, own[i]))
 			return vz_fail(err, VZ_EXIT_DEL_PRIVATE, 0,
 				       "VE_PRIVATE %s holds %s: it is not removed", p, own[i]);
-	for (ssize_t i = 0; i < n; i++) {
-		VPS_CONFIG struct vps_config c = { 0 };
-		struct vz_error ignored;
-
-		if (ids[i] != o->ctid && vps_load(ids[i], &c, NULL, &ignored) == 0 &&
-		    holds(p, c.ve_private))
-			return vz_fail(err, VZ_EXIT_DEL_PRIVATE, 0,
-				       "VE_PRIVATE %s holds the files of VPS %u: it is not removed",
-				       p, ids[i]);
-	}
-	return 0;
+	return check_others(o, err);
 }
 
 static int move_private(const struct op *o, char parent[PATH_MAX], struct vz_error *err)

@@ -47,10 +47,10 @@ static bool mount_fits(const struct op *o)
 }
 
 /*
- * Whether what is mounted at VE_ROOT was mounted by us; a mount of something else there is an
- * operator's mistake and his, and nobody unmounts /home for a line in a configuration.
+ * A mount of something else at VE_ROOT is an operator's, perhaps by mistake: nobody unmounts /home for
+ * a line in a configuration.
  */
-static bool mount_is_ours(const struct op *o)
+bool op_mount_is_ours(const struct op *o)
 {
 	VZ_FREE char *have = read_facts(o);
 	const char *root = have ? strchr(have, '\n') : NULL;
@@ -128,7 +128,7 @@ int op_do_mount(struct op *o, bool remount, bool *ret_was, struct vz_error *err)
 	*ret_was = sto_mounted(p.root);
 	if (*ret_was && (!remount || mount_fits(o)))
 		return 0;
-	if (*ret_was && !mount_is_ours(o))
+	if (*ret_was && !op_mount_is_ours(o))
 		return refuse_foreign(o, VZ_EXIT_MOUNT, err);
 	if (*ret_was) {
 		r = sto_umount(p.root, err);
@@ -148,7 +148,7 @@ int op_do_umount(struct op *o, struct vz_error *err)
 {
 	int r;
 
-	if (!mount_is_ours(o))
+	if (!op_mount_is_ours(o))
 		return refuse_foreign(o, VZ_EXIT_UMOUNT, err);
 	r = op_scripts(o, "umount", true, err);
 	if (r == 0)

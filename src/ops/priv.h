@@ -73,6 +73,8 @@ int op_script_inside(const struct op *o, const char *what) __attribute__((warn_u
  */
 int op_do_mount(struct op *o, bool remount, bool *ret_was, struct vz_error *err)
 	__attribute__((warn_unused_result));
+/** op_mount_is_ours - whether what is mounted at VE_ROOT is the VPS's file system (ADR 20). */
+bool op_mount_is_ours(const struct op *o);
 /** op_do_umount - umount scripts, umount, postumount scripts. */
 int op_do_umount(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
 /**

@@ -162,7 +162,8 @@ int op_do_stop(struct op *o, const struct op_stop *a, struct vz_error *err)
 	if (r < 0)
 		return r;
 	vz_say("Container was stopped");
-	if (a->skip_umount || !sto_mounted(o->cfg.ve_root))
+	/* what is not ours was there before the start, which was told to use it (--skip-remount) */
+	if (a->skip_umount || !sto_mounted(o->cfg.ve_root) || !op_mount_is_ours(o))
 		return 0;
 	r = op_do_umount(o, err);
 	if (r == 0)
@@ -237,7 +238,7 @@ int op_after_end(uint32_t ctid, bool reboot, struct vz_error *err)
 	if (taken_care_of(ctid))
 		return 0;
 	r = op_cleanup_dead(&o, err);
-	if (r == 0 && sto_mounted(o.cfg.ve_root))
+	if (r == 0 && sto_mounted(o.cfg.ve_root) && op_mount_is_ours(&o))
 		r = op_do_umount(&o, err);
 	if (r == 0 && reboot)
 		r = op_do_start(&o, &start, err);

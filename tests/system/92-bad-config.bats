@@ -279,6 +279,12 @@ add() { printf '%b' "$1" >>"$(conf 6601)"; }
 	fails 51 "something else" umount 6601
 	fails 41 "mounted" destroy 6601
 	[ "$(cat "$CROFT_ROOT/home/file")" = precious ]
+	# told to use it, start does; stop leaves it as it was
+	cp -a "$(vzdir)/private/6601/." "$CROFT_ROOT/home/"
+	vzctl start 6601 --skip-remount
+	[ "$(vzctl exec2 6601 cat /file)" = precious ]
+	vzctl stop 6601 --fast
+	[ "$(cat "$CROFT_ROOT/home/file")" = precious ]
 	umount "$CROFT_ROOT/home"
 	works
 }
@@ -399,6 +405,14 @@ add() { printf '%b' "$1" >>"$(conf 6601)"; }
 	fails 21 "Bad value for --devices" set 6601 --devices $'c:1:3:r\nONBOOT=yes' --save
 	fails 21 "Bad value for --iptables" set 6601 --iptables $'a\nONBOOT=yes' --save
 	fails 72 "Bad value for --nameserver" set 6601 --nameserver $'8.8.8.8\nONBOOT=yes' --save
+	cmp "$(conf 6601)" "$CROFT_ROOT/6601.good"
+}
+
+@test "--netif_add: a MAC address or name that is none is refused" {
+	for v in 'eth0,00:18:51' 'eth0,00:18:51:00:00:0g' 'eth0;eth1' 'eth0,,v;0' 'eth0,00:18:51:00:00:01,../v' 'eth 0' ',' \
+		'eth0,00:18:51:00:00:01,v0,00:18:51:00:00:02,br0,x'; do
+		fails 21 "Bad value for --netif_add" set 6601 --netif_add "$v" --save
+	done
 	cmp "$(conf 6601)" "$CROFT_ROOT/6601.good"
 }
 
