@@ -91,6 +91,8 @@ int vps_name_assign(uint32_t ctid, const char *old, const char *name, struct vz_
 		(void)unlink(vps_path(path, "%s/names/%s", vps_paths()->etc, old));
 	if (!*name)
 		return 0;
+	if (link_target(name, &holder) == 0 && holder == ctid)
+		return 0; /* at no moment without its link */
 	r = vz_mkdir_p(vps_path(path, "%s/names", vps_paths()->etc), 0755);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_NAME, -r, "mkdir %s", path);

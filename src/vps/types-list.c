@@ -231,6 +231,15 @@ static bool ifname_ok(const char *s, size_t n)
 	return true;
 }
 
+/* "00:18:51:00:00:01" */
+static bool mac_ok(const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (i % 3 == 2 ? s[i] != ':' : !isxdigit((unsigned char)s[i]))
+			return false;
+	return n == 17;
+}
+
 static int netif_from_cli(const char *text, char *ret, size_t size)
 {
 	static const char *const keys[] = { "ifname", "mac", "host_ifname", "host_mac", "bridge" };
@@ -239,7 +248,7 @@ static int netif_from_cli(const char *text, char *ret, size_t size)
 	for (size_t k = 0; k < 5 && *text; k++) {
 		size_t n = strcspn(text, ",");
 
-		if (k == 0 && !ifname_ok(text, n))
+		if ((k == 0 || n > 0) && !(k % 2 ? mac_ok(text, n) : ifname_ok(text, n)))
 			return -EINVAL;
 		if (n > 0)
 			o += (size_t)snprintf(ret + o, size - o, "%s%s=%.*s", k ? "," : "", keys[k],
@@ -322,6 +331,8 @@ int vps_parse_netif(const struct vps_param *p, enum vps_mode mode, const char *t
 		return -EINVAL;
 	if (src != VS_CLI)
 		return settle(field, &fresh, vz_list_split(&fresh, text, ";"));
+	if (strchr(text, ';')) /* what parts the interfaces in the file */
+		return -EINVAL;
 	if (mode == PM_DEL && !strcmp(text, "all"))
 		return settle(field, &fresh, 0);
 	if (mode == PM_EDIT) {
