@@ -346,7 +346,7 @@ int ctx_exec_run(const struct vps_state *st, uint32_t ctid, const struct ctx_exe
 	if (st->seccomp) {
 		seccomp = vz_openat(AT_FDCWD,
 				    vps_path(path, "%s/%u/seccomp.bpf", vps_paths()->run, ctid),
-				    O_RDONLY, 0);
+				    O_RDONLY | O_NONBLOCK, 0);
 		if (seccomp < 0)
 			return vz_fail(err, VZ_EXIT_SYSTEM, -seccomp, "open %s", path);
 	}

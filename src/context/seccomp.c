@@ -6,6 +6,7 @@
 #include "context/context.h"
 
 #include "util/fd.h"
+#include "util/str.h"
 
 #include <fcntl.h>
 #include <seccomp.h>
@@ -13,7 +14,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-enum { FILTER_VERSION = 2, FILTER_MAX = 32768 };
+/* FILTER_VERSION: of the lists below and of the file; it is part of its name. */
+enum { FILTER_VERSION = 3, FILTER_MAX = 32768 };
 
 /* Each list is reasoned entry by entry in docs/security.md: change both. */
 
@@ -182,13 +184,52 @@ static int compile(unsigned int allow, char **ret, size_t *ret_len)
 	return 0;
 }
 
+/* FNV-1a. A damaged cache would keep every VPS from starting, or start it with another filter. */
+static uint64_t sum_of(const char *bytes, size_t len)
+{
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (unsigned char)bytes[i]) * UINT64_C(1099511628211);
+	return h;
+}
+
+/* The program that an earlier start kept: bytes, then their sum. -ESTALE when it is not whole. */
+static int cache_load(const char *path, char **ret, size_t *ret_len)
+{
+	VZ_FREE char *bytes = NULL;
+	ssize_t n = vz_read_file(AT_FDCWD, path, FILTER_MAX, &bytes);
+	uint64_t sum;
+
+	if (n <= (ssize_t)sizeof(sum))
+		return n < 0 ? (int)n : -ESTALE;
+	n -= (ssize_t)sizeof(sum);
+	memcpy(&sum, bytes + n, sizeof(sum));
+	if (sum != sum_of(bytes, (size_t)n))
+		return -ESTALE;
+	*ret = vz_take_ptr(&bytes);
+	*ret_len = (size_t)n;
+	return 0;
+}
+
+/* Only a cache: a node that cannot write it compiles each time. */
+static void cache_save(const char *path, const char *bytes, size_t len)
+{
+	uint64_t sum = sum_of(bytes, len);
+	VZ_BUF struct vz_buf b = { 0 };
+
+	vz_buf_add(&b, bytes, len);
+	vz_buf_add(&b, (const char *)&sum, sizeof(sum));
+	if (!b.failed)
+		(void)!vz_write_atomic(path, b.s, b.len, 0600);
+}
+
 int ctx_seccomp(unsigned int allow, struct vz_error *err)
 {
 	const struct scmp_version *v = seccomp_version();
 	VZ_FREE char *bytes = NULL;
 	char path[PATH_MAX];
 	size_t len = 0;
-	ssize_t n;
 	int r;
 
 	r = vz_mkdir_p(vps_paths()->run, 0755);
@@ -196,15 +237,11 @@ int ctx_seccomp(unsigned int allow, struct vz_error *err)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "mkdir %s", vps_paths()->run);
 	(void)vps_path(path, "%s/seccomp-%d-%u.%u.%u-%x.bpf", vps_paths()->run, FILTER_VERSION,
 		       v->major, v->minor, v->micro, allow);
-	n = vz_read_file(AT_FDCWD, path, FILTER_MAX, &bytes);
-	if (n > 0) {
-		len = (size_t)n;
-	} else {
+	if (cache_load(path, &bytes, &len) < 0) {
 		r = compile(allow, &bytes, &len);
-		if (r == 0)
-			r = vz_write_atomic(path, bytes, len, 0600);
 		if (r < 0)
 			return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "compile the seccomp filter");
+		cache_save(path, bytes, len);
 	}
 	r = vz_memfd("seccomp", bytes, len);
 	return r < 0 ? vz_fail(err, VZ_EXIT_ENVCREATE, -r, "seccomp filter") : r;

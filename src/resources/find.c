@@ -185,9 +185,10 @@ static int cache_load(uint64_t key, struct cg_dirs *ret)
 	if (vz_list_split(&lines, text, "\n") < 0)
 		return -ENOMEM;
 	(void)snprintf(head, sizeof(head), "key %016" PRIx64, key);
-	if (lines.n == 0 || !vz_streq(lines.v[0], head))
+	/* cut short it would lack controllers, and limits would silently not be set */
+	if (lines.n < 2 || !vz_streq(lines.v[0], head) || !vz_streq(lines.v[lines.n - 1], "end"))
 		return -ESTALE;
-	for (size_t i = 1; i < lines.n; i++) {
+	for (size_t i = 1; i + 1 < lines.n; i++) {
 		int r = cg_dirs_add(&d, lines.v[i]);
 
 		if (r < 0)
@@ -208,6 +209,7 @@ static void cache_save(uint64_t key, const struct cg_dirs *d)
 	for (int c = 0; c < CTL_MAX; c++)
 		if (d->v[c])
 			vz_buf_fmt(&b, "%s=%s\n", cg_ctl_name(c), d->v[c]);
+	vz_buf_str(&b, "end\n");
 	if (b.failed || vz_mkdir_p(vps_paths()->run, 0755) < 0)
 		return;
 	(void)!vz_write_atomic(cg_join(path, vps_paths()->run, "cgroups"), b.s, b.len, 0600);

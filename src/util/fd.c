@@ -240,7 +240,7 @@ int vz_read_u64(int dirfd, const char *path, uint64_t *ret)
 	char buf[64], *end;
 	ssize_t n;
 	unsigned long long v;
-	VZ_FD int fd = vz_openat(dirfd, path, O_RDONLY, 0);
+	VZ_FD int fd = vz_openat(dirfd, path, O_RDONLY | O_NONBLOCK, 0);
 
 	if (fd < 0)
 		return fd;

@@ -369,6 +369,48 @@ add() { printf '%b' "$1" >>"$(conf 6601)"; }
 	[ "$(vzctl status 6601)" = "CTID 6601 exist mounted running" ]
 }
 
+@test "what is kept of this boot is damaged: made anew, every VPS starts with its filter and limits" {
+	vzctl --quiet set 6601 --ram 64M --save
+	works
+	vzctl stop 6601 --fast
+	cp -a "$run" "$CROFT_ROOT/run.good"
+	for f in "$run/cgroups" "$run"/seccomp-*.bpf "$run/6601/generation"; do
+		for kind in empty garbage truncated zeros fifo directory; do
+			rm -rf "$f"
+			case $kind in
+			empty) : >"$f" ;;
+			garbage) head -c 800 "$build/vzctl" >"$f" ;;
+			truncated) head -c 160 "$CROFT_ROOT/run.good${f#"$run"}" >"$f" ;;
+			zeros) head -c 800 /dev/zero >"$f" ;;
+			fifo) mkfifo "$f" ;;
+			directory) mkdir "$f" ;;
+			esac
+			timeout 20 "$build/vzctl" --quiet start 6601
+			[ "$(vzctl exec2 6601 'grep -c "^Seccomp:.*2$" /proc/1/status')" = 1 ]
+			[ "$(vzlist -H -o physpages.l 6601 | tr -d ' ')" = 16384 ]
+			grep -q memory= "$run/6601/state.json" || [ ! -d /sys/fs/cgroup/memory ]
+			vzctl --quiet stop 6601 --fast
+			rm -rf "$f"
+		done
+	done
+	rm -rf "$CROFT_ROOT/run.good"
+}
+
+@test "the filter of a running VPS is damaged: exec refuses, and does not wait" {
+	works
+	for kind in missing empty garbage fifo; do
+		rm -f "$run/6601/seccomp.bpf"
+		case $kind in
+		empty) : >"$run/6601/seccomp.bpf" ;;
+		garbage) head -c 800 "$build/vzctl" >"$run/6601/seccomp.bpf" ;;
+		fifo) mkfifo "$run/6601/seccomp.bpf" ;;
+		esac
+		run --separate-stderr timeout 20 "$build/vzctl" exec3 6601 true
+		status_is 3
+		[ "${#stderr_lines[@]}" -eq 1 ]
+	done
+}
+
 @test "lock file: garbage, a dead holder, one byte are taken over; a living holder is honoured; no file: 3" {
 	mkdir -p "$CROFT_ROOT/run/lock/vz"
 	lock=$CROFT_ROOT/run/lock/vz/6601.lck
