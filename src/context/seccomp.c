@@ -221,7 +221,7 @@ static void cache_save(const char *path, const char *bytes, size_t len)
 	vz_buf_add(&b, bytes, len);
 	vz_buf_add(&b, (const char *)&sum, sizeof(sum));
 	if (!b.failed)
-		(void)!vz_write_atomic(path, b.s, b.len, 0600);
+		(void)!vz_write_volatile(path, b.s, b.len, 0600);
 }
 
 int ctx_seccomp(unsigned int allow, struct vz_error *err)

@@ -208,12 +208,11 @@ static int cage_run(const struct cage *c, struct dist_result *ret, struct vz_err
 		return vz_fail(err, VZ_EXIT_SYSTEM, n < 0 ? (int)-n : ECONNRESET,
 			       "no answer from inside the VPS's files");
 	res.err.msg[sizeof(res.err.msg) - 1] = '\0';
-	res.kind[sizeof(res.kind) - 1] = '\0';
-	res.path[sizeof(res.path) - 1] = '\0';
-	if (res.err.exit == VZ_EXIT_OK) {
-		*ret = res;
+	res.init.kind[sizeof(res.init.kind) - 1] = '\0';
+	res.init.path[sizeof(res.init.path) - 1] = '\0';
+	*ret = res;
+	if (res.err.exit == VZ_EXIT_OK)
 		return 0;
-	}
 	*err = res.err;
 	return err->sys > 0 ? -err->sys : -EPROTO;
 }
@@ -227,6 +226,7 @@ static int apply_caged(const struct dist_job *job, struct dist_result *ret)
 		{ DIST_FIRST, dist_first }, { DIST_HOSTNAME, dist_hostname },
 		{ DIST_DNS, dist_dns },	    { DIST_NETWORK, dist_network },
 		{ DIST_BOOT, dist_boot },   { DIST_WAIT, dist_wait },
+		{ DIST_KEYS, dist_keys },
 	};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
@@ -250,6 +250,35 @@ int dist_apply(int rootfd, int userns_fd, const struct vps_config *cfg, unsigned
 	struct dist_result res;
 
 	return cage_run(&c, &res, err);
+}
+
+static int start_caged(const struct dist_job *job, struct dist_result *ret)
+{
+	int r = dist_init_caged(job, ret);
+
+	return r < 0 ? r : apply_caged(job, ret);
+}
+
+int dist_start(int rootfd, int userns_fd, const struct vps_config *cfg, unsigned int what,
+	       const char *host_resolv, struct dist_init *ret, struct vz_error *ret_files,
+	       struct vz_error *err)
+{
+	struct cage c = {
+		.rootfd = rootfd,
+		.userns_fd = userns_fd,
+		.fn = start_caged,
+		.job = { .cfg = cfg, .what = what, .host_resolv = host_resolv },
+	};
+	struct dist_result res = { 0 };
+	int r = cage_run(&c, &res, err);
+
+	if (!res.looked)
+		return r < 0 ? r : vz_fail(err, VZ_EXIT_SYSTEM, EPROTO, "init of the VPS");
+	if (!dist_init_known(res.init.kind))
+		return vz_fail(err, VZ_EXIT_SYSTEM, EPROTO, "kind of init");
+	*ret = res.init;
+	*ret_files = res.err;
+	return 0;
 }
 
 static bool user_valid(const char *s)
@@ -282,20 +311,4 @@ int dist_passwd(int rootfd, int userns_fd, const char *user_pw, struct vz_error 
 	if (r < 0)
 		err->exit = VZ_EXIT_PASSWORD;
 	return r;
-}
-
-int dist_init_kind(int rootfd, int userns_fd, char ret_kind[16], char ret_path[64],
-		   struct vz_error *err)
-{
-	struct cage c = { .rootfd = rootfd, .userns_fd = userns_fd, .fn = dist_init_caged };
-	struct dist_result res;
-	int r = cage_run(&c, &res, err);
-
-	if (r < 0)
-		return r;
-	if (!dist_init_known(res.kind))
-		return vz_fail(err, VZ_EXIT_SYSTEM, EPROTO, "kind of init");
-	memcpy(ret_kind, res.kind, sizeof(res.kind));
-	memcpy(ret_path, res.path, sizeof(res.path));
-	return 0;
 }

@@ -20,10 +20,9 @@ enum dist_what {
 		<< 1, /* /etc/resolv.conf (unless it is a link to systemd-resolved: then a drop-in) */
 	DIST_NETWORK = 1 << 2, /* systemd-networkd, ifupdown: venet0 is configured from outside */
 	DIST_BOOT = 1 << 3, /* /fastboot, console login for systemd or inittab */
-	DIST_FIRST =
-		1
-		<< 4, /* create: new /etc/machine-id, ssh host keys removed and made anew at boot */
+	DIST_FIRST = 1 << 4, /* create: new /etc/machine-id, no ssh host keys, root locked */
 	DIST_WAIT = 1 << 5, /* start --wait without systemd: the FIFO and a line in /etc/inittab */
+	DIST_KEYS = 1 << 6, /* ssh host keys where there are none: a second, once (ADR 25) */
 };
 
 #define DIST_FIFO "/.vzfifo" /* as vzctl names it */
@@ -46,10 +45,21 @@ int dist_passwd(int rootfd, int userns_fd, const char *user_pw, struct vz_error 
 	__attribute__((warn_unused_result));
 
 /**
- * dist_init_kind - what /sbin/init is: "systemd", "busybox", "sysvinit", "openrc", "other"; "" =
- * none.
+ * struct dist_init - what /sbin/init is: @kind "systemd", "busybox", "sysvinit", "openrc", "other";
+ * "" = none. @path: where it was found
  */
-int dist_init_kind(int rootfd, int userns_fd, char ret_kind[16], char ret_path[64],
-		   struct vz_error *err) __attribute__((warn_unused_result));
+struct dist_init {
+	char kind[16];
+	char path[64];
+};
+
+/**
+ * dist_start - look for the init, then dist_apply(), in one cage: a cage costs a millisecond.
+ * @ret_files: error of dist_apply(), exit 0 = none; a tenant's broken /etc need not stop a start
+ * Return: 0; -errno when nothing was looked at.
+ */
+int dist_start(int rootfd, int userns_fd, const struct vps_config *cfg, unsigned int what,
+	       const char *host_resolv, struct dist_init *ret, struct vz_error *ret_files,
+	       struct vz_error *err) __attribute__((warn_unused_result));
 
 #endif

@@ -62,18 +62,24 @@ static int machine_id(struct vz_error *err)
 
 /* ---- ssh host keys ---- */
 
-static int remove_keys(void)
+/* Each file of a host key, private and public. @drop: unlink it. Return: how many; -errno. */
+static int each_key(bool drop)
 {
 	VZ_DIR DIR *d = vz_opendirat(AT_FDCWD, "/etc/ssh");
 	struct dirent *e;
+	int n = 0;
 
 	if (!d)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
-	while ((e = readdir(d)))
-		if (fnmatch("ssh_host_*_key*", e->d_name, 0) == 0 &&
-		    unlinkat(dirfd(d), e->d_name, 0) < 0 && errno != ENOENT && errno != EISDIR)
+	while ((e = readdir(d))) {
+		if (fnmatch("ssh_host_*_key*", e->d_name, 0) != 0)
+			continue;
+		if (drop && unlinkat(dirfd(d), e->d_name, 0) < 0 && errno != ENOENT &&
+		    errno != EISDIR)
 			return -errno;
-	return 0;
+		n++;
+	}
+	return n;
 }
 
 /*
@@ -158,14 +164,13 @@ static int run_keygen(struct vz_error *err)
 	return r ? vz_fail(err, VZ_EXIT_SYSTEM, 0, "ssh-keygen -A inside: exit status %d", r) : 0;
 }
 
-static int host_keys(struct vz_error *err)
+int dist_keys(const struct dist_job *job, struct vz_error *err)
 {
 	struct null_file null = { .dev = -EBADF };
-	int r = remove_keys();
+	int r;
 
-	if (r < 0)
-		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "old ssh host keys");
-	if (access(KEYGEN, X_OK) < 0 || access("/etc/ssh", F_OK) < 0)
+	(void)job;
+	if (access(KEYGEN, X_OK) < 0 || access("/etc/ssh", F_OK) < 0 || each_key(false) != 0)
 		return 0;
 	r = null_begin(&null);
 	r = r < 0 ? vz_fail(err, VZ_EXIT_SYSTEM, -r, "/dev/null inside") : run_keygen(err);
@@ -178,9 +183,8 @@ int dist_first(const struct dist_job *job, struct vz_error *err)
 	int r = machine_id(err);
 
 	(void)job;
-	if (r == 0)
-		r = host_keys(err);
-	if (r == 0)
-		r = dist_lock_root(err);
-	return r;
+	if (r < 0)
+		return r;
+	r = each_key(true);
+	return r < 0 ? vz_fail(err, VZ_EXIT_SYSTEM, -r, "old ssh host keys") : dist_lock_root(err);
 }

@@ -63,9 +63,10 @@ int dist_init_caged(const struct dist_job *job, struct dist_result *ret)
 
 		if (!path || !is_program(path, &st))
 			continue;
-		(void)!vz_copy(ret->kind, sizeof(ret->kind), kind_of(path, &st));
-		(void)!vz_copy(ret->path, sizeof(ret->path), candidates[i]);
+		(void)!vz_copy(ret->init.kind, sizeof(ret->init.kind), kind_of(path, &st));
+		(void)!vz_copy(ret->init.path, sizeof(ret->init.path), candidates[i]);
 		break;
 	}
+	ret->looked = true;
 	return 0;
 }

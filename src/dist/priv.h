@@ -23,11 +23,11 @@ struct dist_job {
 	const char *user, *password;
 };
 
-/** struct dist_result - the one record that comes back; @kind and @path for dist_init_kind only */
+/** struct dist_result - the one record that comes back; @looked: @init is filled */
 struct dist_result {
 	struct vz_error err;
-	char kind[16];
-	char path[64];
+	bool looked;
+	struct dist_init init;
 };
 
 /** dist_fn - runs in the cage: "/" is the VPS's root. Return: 0; -errno with @ret->err. */
@@ -83,6 +83,7 @@ int dist_wait(const struct dist_job *job, struct vz_error *err);
 
 /* first.c */
 int dist_first(const struct dist_job *job, struct vz_error *err);
+int dist_keys(const struct dist_job *job, struct vz_error *err);
 
 /* passwd.c */
 int dist_passwd_caged(const struct dist_job *job, struct dist_result *ret);
@@ -91,7 +92,7 @@ int dist_lock_root(struct vz_error *err);
 
 /* init.c */
 int dist_init_caged(const struct dist_job *job, struct dist_result *ret);
-/** dist_init_known - whether @kind is one of the words of dist_init_kind; "" too. */
+/** dist_init_known - whether @kind is one of the words of struct dist_init; "" too. */
 bool dist_init_known(const char *kind);
 
 #endif

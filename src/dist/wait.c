@@ -41,16 +41,16 @@ static int add_line(const char *line, struct vz_error *err)
 
 int dist_wait(const struct dist_job *job, struct vz_error *err)
 {
-	struct dist_result init = { .kind = "" };
-	int r = dist_init_caged(job, &init);
+	struct dist_result found = { .looked = false };
+	int r = dist_init_caged(job, &found);
 
 	if (r < 0) {
-		*err = init.err;
+		*err = found.err;
 		return r;
 	}
 	if (unlink(DIST_FIFO) < 0 && errno != ENOENT)
 		return vz_fail(err, VZ_EXIT_WAIT, errno, DIST_FIFO);
 	if (mkfifo(DIST_FIFO, 0600) < 0)
 		return vz_fail(err, VZ_EXIT_WAIT, errno, DIST_FIFO);
-	return add_line(hook_line(init.kind), err);
+	return add_line(hook_line(found.init.kind), err);
 }

@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -90,58 +91,25 @@ struct inside {
 typedef int (*inside_fn)(struct nl_sock *sk, const struct inside *in, struct vz_error *err);
 
 /*
- * Child: the network namespace of the VPS, everything else the host's. Our own root, mounts and
- * /proc; /proc/sys/net follows the namespace of whoever opens it.
+ * On entry and return the network namespace is the host's, between them the VPS's: its sockets and
+ * /proc/sys/net are those of whoever opens them. Root, mounts and ids stay ours. A child would do
+ * as well, but takes ten times as long.
  */
-static int inside_child(int netns_fd, inside_fn fn, const struct inside *in, struct vz_error *err)
+static int inside_run(int netns_fd, inside_fn fn, const struct inside *in, struct vz_error *err)
 {
+	VZ_FD int home = vz_openat(AT_FDCWD, "/proc/self/ns/net", O_RDONLY, 0);
 	NET_NL struct nl_sock *sk = NULL;
 	int r;
 
+	if (home < 0)
+		return vz_fail(err, VZ_EXIT_VETH, -home, "open /proc/self/ns/net");
 	if (setns(netns_fd, CLONE_NEWNET) < 0)
 		return vz_fail(err, VZ_EXIT_VETH, errno, "enter the network namespace");
 	r = net_nl_open(&sk);
-	if (r < 0)
-		return vz_fail(err, VZ_EXIT_VETH, -r, "rtnetlink socket inside");
-	return fn(sk, in, err);
-}
-
-static int inside_run(int netns_fd, inside_fn fn, const struct inside *in, struct vz_error *err)
-{
-	struct vz_error got;
-	int sk[2];
-	ssize_t n;
-	pid_t pid;
-	int r = vz_seqpacket(sk);
-
-	if (r < 0)
-		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "socket pair");
-	pid = fork();
-	if (pid < 0) {
-		r = -errno;
-		(void)close(sk[0]);
-		(void)close(sk[1]);
-		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "fork");
-	}
-	if (pid == 0) {
-		memset(&got, 0, sizeof(got));
-		(void)inside_child(netns_fd, fn, in, &got);
-		_exit(send(sk[1], &got, sizeof(got), MSG_NOSIGNAL) != sizeof(got));
-	}
-	(void)close(sk[1]);
-	do
-		n = recv(sk[0], &got, sizeof(got), 0);
-	while (n < 0 && errno == EINTR);
-	r = n < 0 ? errno : ECONNRESET;
-	(void)close(sk[0]);
-	(void)vz_wait(pid);
-	if (n != sizeof(got))
-		return vz_fail(err, VZ_EXIT_VETH, r, "the helper inside vanished");
-	if (got.exit == VZ_EXIT_OK)
-		return 0;
-	*err = got;
-	err->msg[sizeof(err->msg) - 1] = '\0';
-	return err->sys > 0 ? -err->sys : -EPROTO;
+	r = r < 0 ? vz_fail(err, VZ_EXIT_VETH, -r, "rtnetlink socket inside") : fn(sk, in, err);
+	if (setns(home, CLONE_NEWNET) < 0)
+		abort(); /* cannot be; and nothing of ours may go on in a tenant's network */
+	return r;
 }
 
 /* The kernel's own answer to "is it there already" is 0 for us. */

@@ -4,6 +4,7 @@
 #include "template/template.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/userns.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -22,7 +23,7 @@ int op_open_new(struct op *o, const struct op_env *env, uint32_t ctid, const cha
 {
 	int r;
 
-	*o = (struct op){ .env = env, .ctid = ctid, .lock = { .fd = -1 } };
+	*o = (struct op){ .env = env, .ctid = ctid, .lock = { .fd = -1 }, .userns = -1 };
 	vz_log_ctid(ctid);
 	r = vps_load_global(&o->cfg, err);
 	if (r < 0)
@@ -41,6 +42,7 @@ int op_open(struct op *o, const struct op_env *env, uint32_t ctid, const char *w
 
 void op_close(struct op *o)
 {
+	vz_closep(&o->userns);
 	vps_config_clear(&o->cfg);
 	vps_lock_drop(&o->lock);
 }
@@ -97,6 +99,19 @@ int op_ids(struct op *o, struct vz_error *err)
 	if (r < 0)
 		return r;
 	return save ? op_save_row(o, VP_LOCAL_UID, err) : 0;
+}
+
+int op_userns(struct op *o, struct vz_error *err)
+{
+	int r = o->userns < 0 ? op_ids(o, err) : 0;
+
+	if (r < 0)
+		return r;
+	if (o->userns < 0)
+		o->userns = vz_userns_open(o->base, o->count);
+	return o->userns < 0 ? vz_fail(err, VZ_EXIT_MOUNT, -o->userns, "user namespace of VPS %u",
+				       o->ctid)
+			     : o->userns;
 }
 
 int op_place(struct op *o, struct sto_place *ret, struct vz_error *err)

@@ -6,7 +6,6 @@
 #include "template/template.h"
 #include "util/fd.h"
 #include "util/log.h"
-#include "util/userns.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -19,7 +18,6 @@ struct creating {
 	char archive[PATH_MAX], tmp[PATH_MAX], conf[PATH_MAX];
 	bool had_conf; /* a CTID.conf was there before and is kept */
 	bool found_conf; /* it was there, perhaps of a create that was cut off */
-	int userns;
 	struct sto_place place; /* of the temporary directory */
 };
 
@@ -233,16 +231,16 @@ static int step_private(void *arg, struct vz_error *err)
 	r = op_ids(o, err); /* after the directory: a LOCAL_UID saved now is known as a beginning */
 	if (r < 0)
 		return r;
-	s->userns = vz_userns_open(o->base, o->count);
-	if (s->userns < 0)
-		return vz_fail(err, VZ_EXIT_NEW_PRIVATE, -s->userns, "user namespace");
+	r = op_userns(o, err);
+	if (r < 0)
+		return r;
 	s->place = (struct sto_place){ .private_dir = s->tmp, .base = o->base, .count = o->count };
 	if (o->layout->needs_template) {
 		r = tpl_unpacked(&o->cfg, o->cfg.ostemplate, o->cfg.ostemplate_hash, o->lower, err);
 		s->place.lower = o->lower;
 		return r < 0 ? r : o->layout->create(s->tmp, &s->place, err);
 	}
-	idmap = sto_can_idmap(s->tmp, s->userns);
+	idmap = sto_can_idmap(s->tmp, s->o->userns);
 	if (idmap < 0)
 		return vz_fail(err, VZ_EXIT_NEW_PRIVATE, -idmap, "idmapped mount of %s", s->tmp);
 	if (!idmap && chown(s->tmp, (uid_t)o->base, (gid_t)o->base) < 0)
@@ -284,11 +282,11 @@ static int step_first(void *arg, struct vz_error *err)
 	if (sto_mounted(mnt) && sto_umount(mnt, err) < 0)
 		return -EBUSY;
 	s->place.root = mnt;
-	r = s->o->layout->mount(&s->place, s->userns, err);
+	r = s->o->layout->mount(&s->place, s->o->userns, err);
 	if (r < 0)
 		return r;
-	root = sto_clone_root(s->o->layout, &s->place, s->userns, &warnings, err);
-	r = root < 0 ? root : dist_apply(root, s->userns, &s->o->cfg, DIST_FIRST, NULL, err);
+	root = sto_clone_root(s->o->layout, &s->place, s->o->userns, &warnings, err);
+	r = root < 0 ? root : dist_apply(root, s->o->userns, &s->o->cfg, DIST_FIRST, NULL, err);
 	vz_closep(&root);
 	if (sto_umount(mnt, &ignored) < 0)
 		vz_warn("WARNING: %s", ignored.msg);
@@ -381,7 +379,7 @@ int op_create(const struct op_env *env, uint32_t ctid, const struct op_create *a
 	      struct vz_error *err)
 {
 	OP struct op o;
-	struct creating s = { .o = &o, .a = a, .userns = -1 };
+	struct creating s = { .o = &o, .a = a };
 	int r = op_open_new(&o, env, ctid, "creating", err);
 
 	if (r < 0)
@@ -394,7 +392,6 @@ int op_create(const struct op_env *env, uint32_t ctid, const struct op_create *a
 	s.had_conf = s.found_conf && !was_cut_off(ctid);
 	r = op_steps_run("create", create_steps, sizeof(create_steps) / sizeof(*create_steps), &s,
 			 err);
-	vz_closep(&s.userns);
 	if (r == 0) {
 		vz_info("from template %s", o.cfg.ostemplate);
 		vz_say("VPS private area was created");

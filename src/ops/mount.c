@@ -3,7 +3,6 @@
 
 #include "util/fd.h"
 #include "util/log.h"
-#include "util/userns.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -83,7 +82,7 @@ static int remember_mount(const struct op *o, struct vz_error *err)
 
 	(void)vps_path(path, "%s/%u/mount", vps_paths()->run, o->ctid);
 	if (r == 0)
-		r = facts ? vz_write_atomic(path, facts, strlen(facts), 0600) : -ENOMEM;
+		r = facts ? vz_write_volatile(path, facts, strlen(facts), 0600) : -ENOMEM;
 	return r < 0 ? vz_fail(err, VZ_EXIT_MOUNT, -r, "write %s", path) : 0;
 }
 
@@ -96,14 +95,13 @@ static void forget_mount(const struct op *o)
 
 static int mount_now(struct op *o, const struct sto_place *p, struct vz_error *err)
 {
-	VZ_FD int userns = -EBADF;
-	int r = vz_mkdir_p(p->root, 0755);
+	int userns, r = vz_mkdir_p(p->root, 0755);
 
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_MPOINT, -r, "Unable to make mount point %s", p->root);
-	userns = vz_userns_open(o->base, o->count);
+	userns = op_userns(o, err);
 	if (userns < 0)
-		return vz_fail(err, VZ_EXIT_MOUNT, -userns, "user namespace for the mount");
+		return userns;
 	r = op_scripts(o, "premount", false, err);
 	if (r == 0) /* before the mount: one of ours is never without */
 		r = remember_mount(o, err);
@@ -159,25 +157,22 @@ int op_do_umount(struct op *o, struct vz_error *err)
 	return op_scripts(o, "postumount", true, err);
 }
 
-int op_root_fd(struct op *o, int *ret_root, int *ret_userns, struct vz_error *err)
+int op_root_fd(struct op *o, int *ret_root, struct vz_error *err)
 {
 	VZ_LIST struct vz_list warnings = { 0 };
-	VZ_FD int userns = -EBADF;
 	struct sto_place p;
-	int root, r = op_place(o, &p, err);
+	int userns, root, r = op_place(o, &p, err);
 
 	if (r < 0)
 		return r;
-	userns = vz_userns_open(o->base, o->count);
+	userns = op_userns(o, err);
 	if (userns < 0)
-		return vz_fail(err, VZ_EXIT_ENVCREATE, -userns, "user namespace of VPS %u",
-			       o->ctid);
+		return userns;
 	root = sto_clone_root(o->layout, &p, userns, &warnings, err);
 	op_warn_all(&warnings);
 	if (root < 0)
 		return root;
 	*ret_root = root;
-	*ret_userns = vz_take_fd(&userns);
 	return 0;
 }
 

@@ -16,6 +16,7 @@ struct op {
 	uint64_t base, count; /* ids, after op_ids() */
 	char lower[PATH_MAX]; /* template generation under an overlay, "" = none */
 	const struct sto_layout *layout;
+	int userns; /* that maps these ids, after op_userns(); -1 before */
 };
 
 /**
@@ -31,6 +32,9 @@ void op_close(struct op *o);
 
 /** op_ids - base and count; a newly allocated LOCAL_UID is saved. */
 int op_ids(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
+
+/** op_userns - o->userns, made once for all that needs one. Return: it, borrowed; -errno. */
+int op_userns(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
 
 /** op_place - what storage needs; looks up the layout and the template generation. */
 int op_place(struct op *o, struct sto_place *ret, struct vz_error *err)
@@ -77,10 +81,8 @@ int op_do_mount(struct op *o, bool remount, bool *ret_was, struct vz_error *err)
 bool op_mount_is_ours(const struct op *o);
 /** op_do_umount - umount scripts, umount, postumount scripts. */
 int op_do_umount(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
-/**
- * op_root_fd - detached clone of the mounted root with the ids of the VPS, and its user namespace.
- */
-int op_root_fd(struct op *o, int *ret_root, int *ret_userns, struct vz_error *err)
+/** op_root_fd - detached clone of the mounted root with the ids of the VPS; o->userns is there then. */
+int op_root_fd(struct op *o, int *ret_root, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
 /* start.c, stop.c */

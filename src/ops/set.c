@@ -200,10 +200,10 @@ static int set_password(struct setting *s, struct vz_error *err)
 	} else {
 		r = op_do_mount(s->o, false, &was, err);
 		if (r == 0)
-			r = op_root_fd(s->o, &root, &userns, err);
+			r = op_root_fd(s->o, &root, err);
 	}
 	if (r == 0)
-		r = dist_passwd(root, userns, s->a->userpasswd, err);
+		r = dist_passwd(root, userns < 0 ? s->o->userns : userns, s->a->userpasswd, err);
 	vz_closep(&root);
 	if (!was && sto_mounted(s->o->cfg.ve_root) && op_do_umount(s->o, &ignored) < 0)
 		vz_warn("WARNING: %s", ignored.msg);

@@ -19,13 +19,13 @@ struct starting {
 	struct op *o;
 	const struct op_start *a;
 	bool was_mounted;
-	int root, userns, notify;
+	int root, notify;
 	struct ctx_fds fds;
 	struct ctx_orders orders;
 	struct ctx_start ctx;
 	struct cg *cg;
 	struct vps_state st;
-	char init_path[64];
+	struct dist_init init;
 };
 
 /* ---- the steps ---- */
@@ -52,14 +52,8 @@ static void undo_mount(void *arg)
 static int step_root(void *arg, struct vz_error *err)
 {
 	struct starting *s = arg;
-	int r = op_root_fd(s->o, &s->root, &s->userns, err);
 
-	if (r == 0)
-		r = dist_init_kind(s->root, s->userns, s->st.init_kind, s->init_path, err);
-	if (r == 0 && !s->init_path[0] && !s->a->bare)
-		r = vz_fail(err, VZ_EXIT_BAD_TEMPLATE, ENOENT,
-			    "no init in the VPS (/sbin/init, /etc/init, /bin/init)");
-	return r;
+	return op_root_fd(s->o, &s->root, err);
 }
 
 static int step_resources(void *arg, struct vz_error *err)
@@ -98,7 +92,7 @@ static void undo_resources(void *arg)
 static int prepare_fifo(struct starting *s, struct vz_error *err)
 {
 	struct stat st;
-	int r = dist_apply(s->root, s->userns, &s->o->cfg, DIST_WAIT, NULL, err);
+	int r = dist_apply(s->root, s->o->userns, &s->o->cfg, DIST_WAIT, NULL, err);
 
 	if (r < 0)
 		return vz_wrap(err, r, "--wait cannot be had for an init of kind \"%s\"",
@@ -113,20 +107,32 @@ static int prepare_fifo(struct starting *s, struct vz_error *err)
 
 static int step_dist(void *arg, struct vz_error *err)
 {
+	const unsigned int files = DIST_HOSTNAME | DIST_DNS | DIST_NETWORK | DIST_BOOT | DIST_KEYS;
 	struct starting *s = arg;
-	VZ_FREE char *resolv = NULL;
+	VZ_FREE char *resolv = op_host_resolv();
+	struct vz_error told, ignored;
+	int r = dist_start(s->root, s->o->userns, &s->o->cfg, s->a->skip_setup ? 0 : files, resolv,
+			   &s->init, &told, err);
 
-	if (s->a->skip_setup)
-		return 0;
-	resolv = op_host_resolv();
+	if (r < 0 && !s->a->skip_setup) { /* killed over a file, perhaps: look at the init alone */
+		told = *err;
+		r = dist_start(s->root, s->o->userns, &s->o->cfg, 0, NULL, &s->init, &ignored, err);
+	}
+	if (r < 0)
+		return r;
 	/*
 	 * a tenant's broken /etc must not keep the VPS from starting: it is reachable without these
 	 * files
 	 */
-	if (dist_apply(s->root, s->userns, &s->o->cfg,
-		       DIST_HOSTNAME | DIST_DNS | DIST_NETWORK | DIST_BOOT, resolv, err) < 0)
-		vz_warn("WARNING: %s", err->msg);
-	return s->a->wait && strcmp(s->st.init_kind, "systemd") != 0 ? prepare_fifo(s, err) : 0;
+	if (told.exit)
+		vz_warn("WARNING: %s", told.msg);
+	memcpy(s->st.init_kind, s->init.kind, sizeof(s->st.init_kind));
+	if (!s->init.path[0] && !s->a->bare)
+		return vz_fail(err, VZ_EXIT_BAD_TEMPLATE, ENOENT,
+			       "no init in the VPS (/sbin/init, /etc/init, /bin/init)");
+	if (s->a->skip_setup || !s->a->wait || !strcmp(s->st.init_kind, "systemd"))
+		return 0;
+	return prepare_fifo(s, err);
 }
 
 /* Nodes that every VPS has, then those of --devnodes as they are on the host. */
@@ -186,7 +192,7 @@ static int fill_orders(struct starting *s, struct vz_error *err)
 			       "host name %s is longer than 64 characters, which Linux cannot set",
 			       c->hostname);
 	if (r == 0)
-		r = vz_copy(o->init, sizeof(o->init), s->init_path);
+		r = vz_copy(o->init, sizeof(o->init), s->init.path);
 	if (r == 0)
 		r = vz_copy(o->rundir, sizeof(o->rundir),
 			    vps_path(path, "%s/%u", vps_paths()->run, s->o->ctid));
@@ -219,7 +225,7 @@ static int prepare_seccomp(struct starting *s, struct vz_error *err)
 		return s->fds.seccomp;
 	n = vz_read_all(s->fds.seccomp, 65536, &bytes);
 	(void)vps_path(path, "%s/%u/seccomp.bpf", vps_paths()->run, s->o->ctid);
-	r = n < 0 ? (int)n : vz_write_atomic(path, bytes, (size_t)n, 0600);
+	r = n < 0 ? (int)n : vz_write_volatile(path, bytes, (size_t)n, 0600);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "write %s", path);
 	s->st.seccomp = true;
@@ -241,7 +247,7 @@ static int prepare_volumes(struct starting *s, struct vz_error *err)
 	for (size_t i = 0; i < CTX_VOLUMES; i++) {
 		int r = vz_mkdir_p(vps_path(path, "%s/volumes/%s", s->o->cfg.ve_private, names[i]),
 				   0755);
-		int fd = r < 0 ? r : sto_volume(path, s->userns);
+		int fd = r < 0 ? r : sto_volume(path, s->o->userns);
 
 		if (fd < 0)
 			return vz_fail(err, VZ_EXIT_MOUNT, -fd, "volume %s", path);
@@ -363,8 +369,8 @@ static int step_go(void *arg, struct vz_error *err)
 static const struct op_step start_steps[] = {
 	{ "mount", step_mount, undo_mount },
 	{ "root", step_root, NULL },
-	{ "resources", step_resources, undo_resources },
 	{ "dist", step_dist, NULL },
+	{ "resources", step_resources, undo_resources },
 	{ "spawn", step_spawn, undo_spawn },
 	{ "network", step_network, undo_network },
 	{ "ready", step_ready, NULL },
@@ -388,7 +394,7 @@ static uint32_t next_generation(uint32_t ctid)
 		n = 0;
 	n = (n + 1) & 0xfffff;
 	(void)snprintf(text, sizeof(text), "%" PRIu64 "\n", n);
-	if (vz_write_atomic(path, text, strlen(text), 0600) < 0)
+	if (vz_write_volatile(path, text, strlen(text), 0600) < 0)
 		n = (uint64_t)(unsigned int)getpid() & 0xfffff;
 	return (uint32_t)n;
 }
@@ -431,7 +437,6 @@ static void release(struct starting *s)
 {
 	vz_closep(&s->root);
 	vz_closep(&s->notify);
-	vz_closep(&s->userns);
 	vz_closep(&s->fds.seccomp);
 	vz_closep(&s->fds.start_script);
 	for (size_t i = 0; i < s->fds.nprocs; i++)
@@ -466,7 +471,6 @@ int op_do_start(struct op *o, const struct op_start *a, struct vz_error *err)
 	struct starting s = { .o = o,
 			      .a = a,
 			      .root = -1,
-			      .userns = -1,
 			      .notify = -1,
 			      .fds = { .seccomp = -1, .start_script = -1 },
 			      .ctx = { .sk = -1, .mon = -1, .init_pidfd = -1, .netns = -1 } };

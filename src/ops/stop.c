@@ -218,7 +218,7 @@ int op_after_end(uint32_t ctid, bool reboot, struct vz_error *err)
 	const struct op_env env = { .lock_wait_ms = 0 };
 	const struct op_start start = { 0 };
 	const uint64_t until = vz_now_ms() + 120000;
-	OP struct op o = { .lock = { .fd = -1 } };
+	OP struct op o = { .lock = { .fd = -1 }, .userns = -1 };
 	int r;
 
 	for (;;) {

@@ -212,7 +212,7 @@ static void cache_save(uint64_t key, const struct cg_dirs *d)
 	vz_buf_str(&b, "end\n");
 	if (b.failed || vz_mkdir_p(vps_paths()->run, 0755) < 0)
 		return;
-	(void)!vz_write_atomic(cg_join(path, vps_paths()->run, "cgroups"), b.s, b.len, 0600);
+	(void)!vz_write_volatile(cg_join(path, vps_paths()->run, "cgroups"), b.s, b.len, 0600);
 }
 
 /* libcgroup names v2's mount point too for a controller that sits there. */

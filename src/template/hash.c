@@ -59,7 +59,7 @@ static void remember(const char *archive, const struct stat *st, const char *hex
 	record_path(archive, path);
 	stat_words(st, words, sizeof(words));
 	n = snprintf(line, sizeof(line), "%s %s\n", hex, words);
-	(void)!vz_write_atomic(path, line, (size_t)n, 0600);
+	(void)!vz_write_volatile(path, line, (size_t)n, 0600);
 }
 
 static const char *find_sha256sum(void)

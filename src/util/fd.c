@@ -289,7 +289,7 @@ static int fsync_dir_of(const char *path)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
-int vz_write_atomic(const char *path, const void *data, size_t len, mode_t mode)
+static int replace(const char *path, const void *data, size_t len, mode_t mode, bool durable)
 {
 	char real[PATH_MAX], tmp[PATH_MAX + 32];
 	VZ_FD int fd = -EBADF;
@@ -303,13 +303,23 @@ int vz_write_atomic(const char *path, const void *data, size_t len, mode_t mode)
 	if (fd < 0)
 		return fd;
 	r = vz_write_all(fd, data, len);
-	if (r == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0 || rename(tmp, real) < 0))
+	if (r == 0 && (fchmod(fd, mode) < 0 || (durable && fsync(fd) < 0) || rename(tmp, real) < 0))
 		r = -errno;
 	if (r < 0) {
 		(void)unlink(tmp);
 		return r;
 	}
-	return fsync_dir_of(real);
+	return durable ? fsync_dir_of(real) : 0;
+}
+
+int vz_write_atomic(const char *path, const void *data, size_t len, mode_t mode)
+{
+	return replace(path, data, len, mode, true);
+}
+
+int vz_write_volatile(const char *path, const void *data, size_t len, mode_t mode)
+{
+	return replace(path, data, len, mode, false);
 }
 
 int vz_send_fds(int sk, const void *data, size_t len, const int *fds, size_t nfds)

@@ -143,6 +143,9 @@ int vz_write_value(int dirfd, const char *path, const char *value)
  */
 int vz_write_atomic(const char *path, const void *data, size_t len, mode_t mode)
 	__attribute__((warn_unused_result));
+/** vz_write_volatile - the same without fsync, for /run and caches: what need not outlive a crash. */
+int vz_write_volatile(const char *path, const void *data, size_t len, mode_t mode)
+	__attribute__((warn_unused_result));
 
 /** vz_send_fds - one record with up to 24 descriptors. Return: 0 or -errno. */
 int vz_send_fds(int sk, const void *data, size_t len, const int *fds, size_t nfds)

@@ -227,7 +227,9 @@ nothing_of() {
 	for id in 5501 5502; do
 		vzctl create $id --ostemplate debian-12 --layout overlay
 		[[ "$(cat "$(vzdir)/private/$id/upper/etc/machine-id")" =~ ^[0-9a-f]{32}$ ]]
+		vzctl start $id # ssh host keys are made by the first start
 		[ "$(stat -c %a "$(vzdir)/private/$id/upper/etc/ssh/ssh_host_ed25519_key")" = 600 ]
+		vzctl stop $id --fast
 	done
 	run ! cmp -s "$(vzdir)"/private/550{1,2}/upper/etc/machine-id
 	for kind in ed25519 rsa ecdsa; do

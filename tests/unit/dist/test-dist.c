@@ -332,7 +332,7 @@ static void test_first(void)
 	put_bytes(root, "usr/bin/ssh-keygen", "no program", 10, 0755);
 	put("dev/null", "");
 	(void)!fchmodat(root, "dev/null", 0, 0);
-	ok(apply(DIST_FIRST, NULL) < 0 && strstr(err.msg, "ssh-keygen"),
+	ok(apply(DIST_KEYS, NULL) < 0 && strstr(err.msg, "ssh-keygen"),
 	   "an ssh-keygen that fails");
 	ok(there("dev/null") && no_litter("dev"), "what /dev/null was is back");
 	fresh_root();
@@ -491,7 +491,9 @@ static void test_init(void)
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		char kind[16] = "?", path[64] = "?", name[96];
+		struct dist_init found = { .kind = "?" };
+		struct vz_error files;
+		char name[96];
 
 		fresh_root();
 		if (cases[i].file)
@@ -501,8 +503,9 @@ static void test_init(void)
 		if (cases[i].link)
 			link_to(cases[i].link, cases[i].target);
 		(void)snprintf(name, sizeof(name), "init %zu: '%s'", i, cases[i].kind);
-		ok(dist_init_kind(root, userns, kind, path, &err) == 0 &&
-			   vz_streq(kind, cases[i].kind) && vz_streq(path, cases[i].path),
+		ok(dist_start(root, userns, &cfg, 0, NULL, &found, &files, &err) == 0 &&
+			   files.exit == 0 && vz_streq(found.kind, cases[i].kind) &&
+			   vz_streq(found.path, cases[i].path),
 		   name);
 	}
 }
