@@ -2,18 +2,21 @@ sbin_PROGRAMS += vzctl vzlist vztmpl
 croftlibexec_PROGRAMS += vzctl-admin vzmon vz-unpack
 noinst_PROGRAMS += tools/gen-params
 
-# decision 17: what starts often links little; scripts/check-house holds the lists
+# decision 17: what starts often links little; scripts/check-house holds the lists. STATIC_LDFLAGS: ADR 25
 vzctl_SOURCES = src/cli/vzctl.c src/cli/cli.h src/cli/main.c src/cli/opt.c src/cli/cmd-light.c
+vzctl_LDFLAGS = $(STATIC_LDFLAGS)
 vzctl_LDADD = libops.a libcontext.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vzctl_admin_SOURCES = src/cli/vzctl-admin.c src/cli/cli.h src/cli/main.c src/cli/opt.c \
 	src/cli/cmd-light.c src/cli/cmd-admin.c
+vzctl_admin_LDFLAGS = $(STATIC_LDFLAGS)
 vzctl_admin_LDADD = libops.a libcontext.a libresources.a libnet.a libstorage.a libtemplate.a \
 	libdist.a libvps.a libutil.a $(NL_LIBS) $(CGROUP_LIBS) $(SECCOMP_LIBS) $(JANSSON_LIBS) \
 	$(CRYPT_LIBS)
 
 vzlist_SOURCES = src/cli/vzlist.c src/cli/vzlist.h src/cli/vzlist-fields.c src/cli/out.c src/cli/out.h
 vzlist_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+vzlist_LDFLAGS = $(STATIC_LDFLAGS)
 vzlist_LDADD = libops.a libresources.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vztmpl_SOURCES = src/cli/vztmpl.c
@@ -21,6 +24,7 @@ vztmpl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 vztmpl_LDADD = libtemplate.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vzmon_SOURCES = src/cli/vzmon.c
+vzmon_LDFLAGS = $(STATIC_LDFLAGS)
 vzmon_LDADD = libcontext.a libutil.a
 
 vz_unpack_SOURCES = src/cli/vz-unpack.c

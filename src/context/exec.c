@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -37,7 +38,6 @@ int ctx_seal_self(char *const argv[])
 	VZ_FD int self = vz_openat(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0);
 	VZ_FD int copy = -EBADF;
 	struct stat st;
-	off_t at = 0;
 
 	if (self < 0)
 		return self;
@@ -46,17 +46,11 @@ int ctx_seal_self(char *const argv[])
 	copy = memfd_create("vzctl", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (copy < 0 || fstat(self, &st) < 0)
 		return -errno;
-	while (at < st.st_size) {
-		char buf[65536];
-		ssize_t n = pread(self, buf, sizeof(buf), at);
-		int r;
+	for (off_t at = 0; at < st.st_size;) {
+		ssize_t n = sendfile(copy, self, &at, (size_t)(st.st_size - at));
 
 		if (n <= 0)
 			return n < 0 ? -errno : -EIO;
-		r = vz_write_all(copy, buf, (size_t)n);
-		if (r < 0)
-			return r;
-		at += n;
 	}
 	if (fcntl(copy, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
 		return -errno;

@@ -404,6 +404,8 @@ int vz_mkdir_p(const char *path, mode_t mode)
 
 	if (len == 0 || len >= sizeof(buf))
 		return len ? -ENAMETOOLONG : -EINVAL;
+	if (mkdir(path, mode) == 0 || errno == EEXIST) /* most often it is there */
+		return 0;
 	memcpy(buf, path, len + 1);
 	for (char *p = buf + 1; *p; p++) {
 		if (*p != '/')
