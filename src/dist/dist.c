@@ -9,10 +9,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -113,10 +117,45 @@ static int keep_only(int sk)
 	return 0;
 }
 
+#if defined(__x86_64__)
+#define NATIVE AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define NATIVE AUDIT_ARCH_AARCH64
+#endif
+
+/*
+ * No network for our own code that edits files: it can make no socket. A filter takes microseconds,
+ * an empty network namespace 2 ms at each start. @tenant: a program of the tenant's will run, of any
+ * kind and architecture: then the namespace.
+ */
+static int no_network(bool tenant)
+{
+#ifdef NATIVE
+	enum { X32 = 0x40000000 };
+	static struct sock_filter prog[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NATIVE, 0, 6),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32, 4, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_socket, 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_socketpair, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+	};
+	struct sock_fprog filter = { sizeof(prog) / sizeof(*prog), prog };
+
+	if (!tenant && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) == 0)
+		return 0;
+#endif
+	(void)tenant;
+	return unshare(CLONE_NEWNET) < 0 ? -errno : 0;
+}
+
 /*
  * Child: init of a new pid namespace, so that whatever it starts dies with it. On entry all else is
  * the host's; on success: user namespace of the VPS, uid and gid 0 there, all capabilities of that
- * namespace and none outside, own mount, network and IPC namespace, "/" is the VPS's root.
+ * namespace and none outside, own mount and IPC namespace, no network, "/" is the VPS's root.
  */
 static int enter(const struct cage *c, int sk, struct vz_error *err)
 {
@@ -124,7 +163,7 @@ static int enter(const struct cage *c, int sk, struct vz_error *err)
 
 	if (r < 0)
 		return r;
-	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) < 0)
+	if (unshare(CLONE_NEWNS | CLONE_NEWIPC) < 0)
 		return vz_fail(err, VZ_EXIT_SYSTEM, errno, "namespaces of the cage");
 	if (fchdir(c->rootfd) < 0)
 		return vz_fail(err, VZ_EXIT_SYSTEM, errno, "root directory of the VPS");
@@ -136,6 +175,9 @@ static int enter(const struct cage *c, int sk, struct vz_error *err)
 	/* Not dumpable: what the tenant's ssh-keygen could trace has more capabilities than it. */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return vz_fail(err, VZ_EXIT_SYSTEM, errno, "no_new_privs");
+	r = no_network((c->job.what & DIST_KEYS) && dist_keys_missing());
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "no network in the cage");
 	r = set_limits();
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "limits of the cage");

@@ -164,13 +164,18 @@ static int run_keygen(struct vz_error *err)
 	return r ? vz_fail(err, VZ_EXIT_SYSTEM, 0, "ssh-keygen -A inside: exit status %d", r) : 0;
 }
 
+bool dist_keys_missing(void)
+{
+	return access(KEYGEN, X_OK) == 0 && access("/etc/ssh", F_OK) == 0 && each_key(false) == 0;
+}
+
 int dist_keys(const struct dist_job *job, struct vz_error *err)
 {
 	struct null_file null = { .dev = -EBADF };
 	int r;
 
 	(void)job;
-	if (access(KEYGEN, X_OK) < 0 || access("/etc/ssh", F_OK) < 0 || each_key(false) != 0)
+	if (!dist_keys_missing())
 		return 0;
 	r = null_begin(&null);
 	r = r < 0 ? vz_fail(err, VZ_EXIT_SYSTEM, -r, "/dev/null inside") : run_keygen(err);

@@ -84,6 +84,8 @@ int dist_wait(const struct dist_job *job, struct vz_error *err);
 /* first.c */
 int dist_first(const struct dist_job *job, struct vz_error *err);
 int dist_keys(const struct dist_job *job, struct vz_error *err);
+/** dist_keys_missing - dist_keys() would run ssh-keygen, which is the tenant's program. */
+bool dist_keys_missing(void);
 
 /* passwd.c */
 int dist_passwd_caged(const struct dist_job *job, struct dist_result *ret);

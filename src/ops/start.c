@@ -276,7 +276,7 @@ static int step_spawn(void *arg, struct vz_error *err)
 		r = ctx_spawn(&s->orders, &s->fds, &s->ctx, err);
 	if (r < 0)
 		return r;
-	if (res_attach_monitor(s->ctx.mon_pid, &ignored) < 0)
+	if (res_attach_monitor(s->cg, s->ctx.mon_pid, &ignored) < 0)
 		vz_info("%s", ignored.msg);
 	return 0;
 }

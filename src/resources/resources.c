@@ -102,14 +102,33 @@ static int leave_v1(const struct cg_dirs *mounts, const char *pid)
 	return 0;
 }
 
-int res_attach_monitor(pid_t pid, struct vz_error *err)
+/* MOUNT of each MOUNT/SLICE/CTID: as good as cg_find(), which reads all of mountinfo. */
+static int mounts_of(const struct cg *cg, struct cg_dirs *ret)
+{
+	const struct cg_dirs *d = cg_composite_dirs(cg);
+
+	if (!d)
+		return -EOPNOTSUPP;
+	for (int c = 0; c < CTL_MAX; c++) {
+		if (!d->v[c])
+			continue;
+		ret->v[c] = strdup(d->v[c]);
+		for (int i = 0; ret->v[c] && i < 2; i++)
+			*strrchr(ret->v[c], '/') = '\0';
+		if (!ret->v[c])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int res_attach_monitor(const struct cg *cg, pid_t pid, struct vz_error *err)
 {
 	CG_DIRS struct cg_dirs mounts = { 0 };
 	char text[16];
-	int r = cg_find(true, &mounts, err);
+	int r = mounts_of(cg, &mounts);
 
 	if (r < 0)
-		return r;
+		return vz_fail(err, VZ_EXIT_RESOURCE, -r, "groups of the monitor");
 	(void)snprintf(text, sizeof(text), "%d", (int)pid);
 	r = join_mon(mounts.v[CTL_V2], true, text);
 	if (r == 0 && mounts.v[CTL_SYSTEMD])
