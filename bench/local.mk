@@ -1,5 +1,5 @@
 # Speed and size beside other tools; not part of "all" or "check".
-EXTRA_PROGRAMS = bench/floor
+EXTRA_PROGRAMS += bench/floor
 bench_floor_SOURCES = bench/floor.c
 
 bench: all bench/floor$(EXEEXT)

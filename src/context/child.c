@@ -177,13 +177,13 @@ static void init_main(const struct ctx_orders *o, const struct mon_fds *f, int a
 	/* without vzmon nobody would reap, clean up or restart: rather stopped than half alive (ADR 18) */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)setsid();
-	/* ROOT must not overtake the builder's SPAWNED on the socket that we share with it */
-	if (read(announced, &word, 1) != 1)
-		_exit(1); /* the builder said why */
 	if (sethostname(o->hostname, strlen(o->hostname)) < 0)
 		(void)vz_fail(&err, VZ_EXIT_ENVCREATE, errno, "set the host name");
 	else if (rootfs_enter(o, &err) == 0) {
 		ping_range(o);
+		/* ROOT must not overtake the builder's SPAWNED on the socket that we share with it */
+		if (read(announced, &word, 1) != 1)
+			_exit(1); /* the builder said why */
 		r = sync_tell(f->protocol, STEP_ROOT, 0, -1);
 	}
 	if (err.msg[0] || sync_expect(f->protocol, STEP_NET, NULL, NULL, &err) < 0 ||

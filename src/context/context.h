@@ -30,17 +30,25 @@ struct ctx_fds {
 };
 
 /**
- * ctx_spawn - start the detached vzmon, which clones init; come back when init waits for its
- * network. Steps BORN, MAPPED, SPAWNED of the protocol in sync.h happen here.
- * Context: host namespaces, VPS lock held. On failure nothing of the VPS runs any more.
- * Return: 0; -errno with @err, the child's own error if it told one.
+ * ctx_monitor - start the detached vzmon; it waits for its orders, while we prepare them.
+ * Context: host namespaces, VPS lock held. Return: 0; -errno. Take it back by ctx_abort().
  */
-int ctx_spawn(const struct ctx_orders *o, const struct ctx_fds *fds, struct ctx_start *ret,
-	      struct vz_error *err) __attribute__((warn_unused_result));
+int ctx_monitor(struct ctx_start *ret, struct vz_error *err) __attribute__((warn_unused_result));
 
 /**
- * ctx_network_ready - tell the child that its links are there; wait for ROOT, CAGED, SCRIPTS,
- * CONSOLE.
+ * ctx_spawn - send the orders to vzmon, which clones init; come back when init has its namespaces
+ * and builds its root. Steps BORN, MAPPED, SPAWNED of the protocol in sync.h happen here.
+ * On failure nothing of the VPS runs any more.
+ * Return: 0; -errno with @err, the child's own error if it told one.
+ */
+int ctx_spawn(const struct ctx_orders *o, const struct ctx_fds *fds, struct ctx_start *s,
+	      struct vz_error *err) __attribute__((warn_unused_result));
+
+/** ctx_rooted - wait for ROOT: /proc/INIT/root is the VPS's root from now on. */
+int ctx_rooted(struct ctx_start *s, struct vz_error *err) __attribute__((warn_unused_result));
+
+/**
+ * ctx_network_ready - tell the child that its links are there; wait for CAGED, SCRIPTS, CONSOLE.
  */
 int ctx_network_ready(struct ctx_start *s, struct vz_error *err)
 	__attribute__((warn_unused_result));
@@ -52,7 +60,7 @@ int ctx_network_ready(struct ctx_start *s, struct vz_error *err)
 int ctx_go(struct ctx_start *s, struct vz_error *err) __attribute__((warn_unused_result));
 
 /**
- * ctx_notify_open - between ctx_spawn and ctx_network_ready: the socket that init tells its
+ * ctx_notify_open - between ctx_rooted and ctx_network_ready: the socket that init tells its
  * readiness to, bound in the
  * VPS's fresh /run, where nothing of the tenant's runs yet. Return: fd the caller closes; -errno.
  */

@@ -136,26 +136,32 @@ static int spawn_steps(const struct ctx_orders *o, struct ctx_start *s, struct v
 		return r;
 	(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)s->init_pid);
 	s->netns = vz_openat(AT_FDCWD, path, O_RDONLY, 0);
-	if (s->netns < 0)
-		return vz_fail(err, VZ_EXIT_ENVCREATE, -s->netns,
-			       "open the network namespace of init");
-	return sync_expect(s->sk, STEP_ROOT, NULL, NULL, err);
+	return s->netns < 0 ? vz_fail(err, VZ_EXIT_ENVCREATE, -s->netns,
+				      "open the network namespace of init")
+			    : 0;
 }
 
-int ctx_spawn(const struct ctx_orders *o, const struct ctx_fds *fds, struct ctx_start *ret,
+int ctx_monitor(struct ctx_start *ret, struct vz_error *err)
+{
+	*ret = (struct ctx_start){ .sk = -1, .mon = -1, .init_pidfd = -1, .netns = -1 };
+	return start_vzmon(ret, err);
+}
+
+int ctx_spawn(const struct ctx_orders *o, const struct ctx_fds *fds, struct ctx_start *s,
 	      struct vz_error *err)
 {
-	int r;
+	int r = send_orders(s, o, fds, err);
 
-	*ret = (struct ctx_start){ .sk = -1, .mon = -1, .init_pidfd = -1, .netns = -1 };
-	r = start_vzmon(ret, err);
 	if (r == 0)
-		r = send_orders(ret, o, fds, err);
-	if (r == 0)
-		r = spawn_steps(o, ret, err);
+		r = spawn_steps(o, s, err);
 	if (r < 0)
-		ctx_abort(ret);
+		ctx_abort(s);
 	return r;
+}
+
+int ctx_rooted(struct ctx_start *s, struct vz_error *err)
+{
+	return sync_expect(s->sk, STEP_ROOT, NULL, NULL, err);
 }
 
 int ctx_network_ready(struct ctx_start *s, struct vz_error *err)

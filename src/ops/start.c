@@ -256,6 +256,21 @@ static int prepare_volumes(struct starting *s, struct vz_error *err)
 	return 0;
 }
 
+/* Early: it is loaded on one processor while we work on another. */
+static int step_monitor(void *arg, struct vz_error *err)
+{
+	struct starting *s = arg;
+
+	return ctx_monitor(&s->ctx, err);
+}
+
+static void undo_monitor(void *arg)
+{
+	struct starting *s = arg;
+
+	ctx_abort(&s->ctx);
+}
+
 static int step_spawn(void *arg, struct vz_error *err)
 {
 	struct starting *s = arg;
@@ -279,13 +294,6 @@ static int step_spawn(void *arg, struct vz_error *err)
 	if (res_attach_monitor(s->cg, s->ctx.mon_pid, &ignored) < 0)
 		vz_info("%s", ignored.msg);
 	return 0;
-}
-
-static void undo_spawn(void *arg)
-{
-	struct starting *s = arg;
-
-	ctx_abort(&s->ctx);
 }
 
 static int step_network(void *arg, struct vz_error *err)
@@ -319,6 +327,10 @@ static int step_ready(void *arg, struct vz_error *err)
 {
 	struct starting *s = arg;
 
+	int r = ctx_rooted(&s->ctx, err);
+
+	if (r < 0)
+		return r;
 	if (s->orders.notify) {
 		s->notify = ctx_notify_open(&s->ctx, s->o->base, err);
 		if (s->notify < 0)
@@ -367,11 +379,12 @@ static int step_go(void *arg, struct vz_error *err)
 }
 
 static const struct op_step start_steps[] = {
+	{ "monitor", step_monitor, undo_monitor },
 	{ "mount", step_mount, undo_mount },
 	{ "root", step_root, NULL },
 	{ "dist", step_dist, NULL },
 	{ "resources", step_resources, undo_resources },
-	{ "spawn", step_spawn, undo_spawn },
+	{ "spawn", step_spawn, undo_monitor }, /* before the groups are removed */
 	{ "network", step_network, undo_network },
 	{ "ready", step_ready, NULL },
 	{ "state", step_state, undo_state },

@@ -149,7 +149,7 @@ int vps_state_save(uint32_t ctid, const struct vps_state *s)
 	VZ_FREE char *text = vps_state_text(s);
 	char path[PATH_MAX];
 
-	return text ? vz_write_atomic(state_path(ctid, path), text, strlen(text), 0600) : -ENOMEM;
+	return text ? vz_write_volatile(state_path(ctid, path), text, strlen(text), 0600) : -ENOMEM;
 }
 
 void vps_state_forget(uint32_t ctid)
