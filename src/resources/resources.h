@@ -58,7 +58,8 @@ int res_procs_fds(struct cg *cg, bool payload, int *ret_fds, size_t max, struct 
  * res_attach_monitor - move process @pid to SLICE/mon of v2 (and the root group of v1 where it is
  * inside a VPS's).
  */
-int res_attach_monitor(const struct cg *cg, pid_t pid, struct vz_error *err) __attribute__((warn_unused_result));
+int res_attach_monitor(const struct cg *cg, pid_t pid, struct vz_error *err)
+	__attribute__((warn_unused_result));
 
 /**
  * res_kill_all - kill every process of the VPS (cgroup.kill) and wait until the groups are empty,

@@ -396,16 +396,31 @@ ssize_t vz_recv_fds(int sk, void *data, size_t len, int *ret_fds, size_t *nfds)
 	return n;
 }
 
+/* 0 when @path is a directory now, ours or one that was there. */
+static int make_dir(const char *path, mode_t mode)
+{
+	struct stat st;
+
+	if (mkdir(path, mode) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return -errno;
+	if (stat(path, &st) < 0)
+		return -errno; /* a symlink to nowhere */
+	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
 int vz_mkdir_p(const char *path, mode_t mode)
 {
 	char buf[PATH_MAX];
 	size_t len = strlen(path);
-	struct stat st;
+	int r;
 
 	if (len == 0 || len >= sizeof(buf))
 		return len ? -ENAMETOOLONG : -EINVAL;
-	if (mkdir(path, mode) == 0 || errno == EEXIST) /* most often it is there */
-		return 0;
+	r = make_dir(path, mode); /* most often only the last part is missing, or none */
+	if (r != -ENOENT)
+		return r;
 	memcpy(buf, path, len + 1);
 	for (char *p = buf + 1; *p; p++) {
 		if (*p != '/')
@@ -415,13 +430,7 @@ int vz_mkdir_p(const char *path, mode_t mode)
 			return -errno;
 		*p = '/';
 	}
-	if (mkdir(buf, mode) == 0)
-		return 0;
-	if (errno != EEXIST)
-		return -errno;
-	if (stat(buf, &st) < 0)
-		return -errno; /* a symlink to nowhere */
-	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+	return make_dir(buf, mode);
 }
 
 /* Depth is bounded by a loop, not by our stack: a tenant may nest 100 000 directories. Each deep
