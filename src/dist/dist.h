@@ -21,7 +21,7 @@ enum dist_what {
 	DIST_NETWORK = 1 << 2, /* systemd-networkd, ifupdown: venet0 is configured from outside */
 	DIST_BOOT = 1 << 3, /* /fastboot, console login for systemd or inittab */
 	DIST_FIRST = 1 << 4, /* create: new /etc/machine-id, no ssh host keys, root locked */
-	DIST_WAIT = 1 << 5, /* start --wait without systemd: the FIFO and a line in /etc/inittab */
+	DIST_WAIT = 1 << 5, /* start --wait without systemd: the FIFO, and what writes into it */
 	DIST_KEYS = 1 << 6, /* ssh host keys where there are none: a second, once (ADR 25) */
 };
 
@@ -45,8 +45,8 @@ int dist_passwd(int rootfd, int userns_fd, const char *user_pw, struct vz_error 
 	__attribute__((warn_unused_result));
 
 /**
- * struct dist_init - what /sbin/init is: @kind "systemd", "busybox", "sysvinit", "openrc", "other";
- * "" = none. @path: where it was found
+ * struct dist_init - what /sbin/init is: @kind "systemd", "busybox", "sysvinit", "openrc" (run by one
+ * of the two before), "openrc-init", "other"; "" = none. @path: where it was found
  */
 struct dist_init {
 	char kind[16];

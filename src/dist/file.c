@@ -81,6 +81,13 @@ void dist_file_clear(struct dist_file *f)
 	vz_freep(&f->text);
 }
 
+bool dist_is_dir(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 int dist_random_hex(char *ret, size_t n)
 {
 	unsigned char raw[32];

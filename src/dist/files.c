@@ -271,13 +271,6 @@ static int networkd(const struct vps_config *cfg, struct vz_error *err)
 	return put_ours("/etc/systemd/network/10-vps-venet0.network", &b, err);
 }
 
-static bool is_dir(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
 static int ifupdown(struct vz_error *err)
 {
 	DIST_FILE struct dist_file f = { .dirfd = -EBADF };
@@ -295,9 +288,9 @@ int dist_network(const struct dist_job *job, struct vz_error *err)
 
 	if (!list_fine(&job->cfg->ip_address))
 		return vz_fail(err, VZ_EXIT_BAD_IP, EINVAL, "addresses");
-	if (is_dir("/etc/systemd/network"))
+	if (dist_is_dir("/etc/systemd/network"))
 		r = networkd(job->cfg, err);
-	if (r == 0 && is_dir("/etc/network"))
+	if (r == 0 && dist_is_dir("/etc/network"))
 		r = ifupdown(err);
 	return r;
 }

@@ -191,5 +191,8 @@ int dist_first(const struct dist_job *job, struct vz_error *err)
 	if (r < 0)
 		return r;
 	r = each_key(true);
-	return r < 0 ? vz_fail(err, VZ_EXIT_SYSTEM, -r, "old ssh host keys") : dist_lock_root(err);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "old ssh host keys");
+	r = dist_getty(err);
+	return r < 0 ? r : dist_lock_root(err);
 }

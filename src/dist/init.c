@@ -11,7 +11,8 @@
 #include <string.h>
 
 static const char *const candidates[] = { "/sbin/init", "/etc/init", "/bin/init" };
-static const char *const kinds[] = { "", "systemd", "busybox", "sysvinit", "openrc", "other" };
+static const char *const kinds[] = { "",       "systemd",     "busybox", "sysvinit",
+				     "openrc", "openrc-init", "other" };
 
 bool dist_init_known(const char *kind)
 {
@@ -48,8 +49,9 @@ static const char *kind_of(const char *path, const struct stat *st)
 
 	if (strstr(name, "systemd"))
 		return "systemd";
-	if (vz_streq(name, "openrc-init") ||
-	    ((busybox || sysv) && is_program("/sbin/openrc", &other)))
+	if (vz_streq(name, "openrc-init"))
+		return "openrc-init";
+	if ((busybox || sysv) && is_program("/sbin/openrc", &other))
 		return "openrc";
 	return busybox ? "busybox" : sysv ? "sysvinit" : "other";
 }

@@ -70,6 +70,8 @@ void dist_file_clear(struct dist_file *f);
 /** dist_line - next line of @f from *@pos on, without its newline. Return: false at the end. */
 bool dist_line(const struct dist_file *f, size_t *pos, const char **ret_line, size_t *ret_len);
 
+bool dist_is_dir(const char *path);
+
 /** dist_random_hex - @n random hexadecimal digits and NUL. */
 int dist_random_hex(char *ret, size_t n) __attribute__((warn_unused_result));
 
@@ -86,6 +88,10 @@ int dist_first(const struct dist_job *job, struct vz_error *err);
 int dist_keys(const struct dist_job *job, struct vz_error *err);
 /** dist_keys_missing - dist_keys() would run ssh-keygen, which is the tenant's program. */
 bool dist_keys_missing(void);
+
+/* getty.c */
+/** dist_getty - the gettys of /etc/inittab, if there is one, ask on the console and nowhere else. */
+int dist_getty(struct vz_error *err);
 
 /* passwd.c */
 int dist_passwd_caged(const struct dist_job *job, struct dist_result *ret);

@@ -130,9 +130,7 @@ static int step_dist(void *arg, struct vz_error *err)
 	if (!s->init.path[0] && !s->a->bare)
 		return vz_fail(err, VZ_EXIT_BAD_TEMPLATE, ENOENT,
 			       "no init in the VPS (/sbin/init, /etc/init, /bin/init)");
-	if (s->a->skip_setup || !s->a->wait || !strcmp(s->st.init_kind, "systemd"))
-		return 0;
-	return prepare_fifo(s, err);
+	return s->a->wait && strcmp(s->st.init_kind, "systemd") != 0 ? prepare_fifo(s, err) : 0;
 }
 
 /* Nodes that every VPS has, then those of --devnodes as they are on the host. */

@@ -305,7 +305,7 @@ struct vps_state {
 	bool seccomp; /* the filter in /run/vz/CTID/seccomp.bpf is in force */
 	char ifname[16]; /* host end of the veth, "" = none */
 	char layout[16];
-	char init_kind[16]; /* systemd, busybox, sysvinit, openrc, other */
+	char init_kind[16]; /* a word of dist_init_kind() */
 	struct vz_list addrs; /* IP addresses that are up now, also those set without --save */
 	struct vz_list cgroups; /* "CONTROLLER=/abs/dir"; v2's group is "v2=/abs/dir" */
 };

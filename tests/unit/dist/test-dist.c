@@ -480,7 +480,8 @@ static void test_init(void)
 		{ "sbin/init", "/bin/busybox", "bin/busybox", NULL, "busybox", "/sbin/init" },
 		{ "sbin/init", "/bin/busybox", "bin/busybox", "sbin/openrc", "openrc",
 		  "/sbin/init" },
-		{ "sbin/init", "openrc-init", "sbin/openrc-init", NULL, "openrc", "/sbin/init" },
+		{ "sbin/init", "openrc-init", "sbin/openrc-init", NULL, "openrc-init",
+		  "/sbin/init" },
 		{ NULL, NULL, "sbin/init", "etc/inittab", "sysvinit", "/sbin/init" },
 		{ NULL, NULL, "sbin/init", NULL, "other", "/sbin/init" },
 		{ NULL, NULL, "bin/init", NULL, "other", "/bin/init" },
@@ -508,6 +509,90 @@ static void test_init(void)
 			   vz_streq(found.path, cases[i].path),
 		   name);
 	}
+}
+
+static bool holds(const char *path, const char *part)
+{
+	VZ_FREE char *text = NULL;
+
+	return vz_read_file(root, path, 65536, &text) >= 0 && strstr(text, part);
+}
+
+static void test_wait(void)
+{
+	struct stat st;
+
+	fresh_root();
+	put_bytes(root, "sbin/init", "\177ELF", 4, 0755);
+	ok(apply(DIST_WAIT, NULL) < 0 && err.exit == VZ_EXIT_WAIT &&
+		   strstr(err.msg, "/etc/rc.local") && !there(".vzfifo"),
+	   "--wait: an init of which nothing is known is refused");
+	put_bytes(root, "etc/rc.local", "#!/bin/sh -e\nexit 0\n", 20, 0644);
+	ok(apply(DIST_WAIT, NULL) < 0 && err.exit == VZ_EXIT_WAIT,
+	   "so is one with an rc.local that is not run");
+	(void)!fchmodat(root, "etc/rc.local", 0755, 0);
+	ok(apply(DIST_WAIT, NULL) == 0 && holds("etc/rc.local", "#!/bin/sh -e\ntrap '") &&
+		   holds("etc/rc.local", "' 0\nexit 0\n") &&
+		   fstatat(root, ".vzfifo", &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISFIFO(st.st_mode),
+	   "an executable rc.local tells when it ends");
+	put("etc/inittab", "id:2:initdefault:\nl2:2:wait:/etc/rc 2");
+	ok(apply(DIST_WAIT, NULL) == 0 && holds("etc/inittab", "/etc/rc 2\nvz:2345:once:"),
+	   "sysvinit");
+	{
+		VZ_FREE char *before = NULL, *after = NULL;
+
+		ok(vz_read_file(root, "etc/inittab", 65536, &before) > 0 &&
+			   apply(DIST_WAIT, NULL) == 0 &&
+			   vz_read_file(root, "etc/inittab", 65536, &after) > 0 &&
+			   vz_streq(before, after),
+		   "a second start adds nothing");
+	}
+	put_bytes(root, "sbin/openrc", "", 0, 0755);
+	ok(apply(DIST_WAIT, NULL) < 0 && err.exit == VZ_EXIT_WAIT,
+	   "OpenRC without a runlevel default");
+	put("etc/runlevels/default/x", "");
+	put("etc/init.d/x", "");
+	ok(apply(DIST_WAIT, NULL) == 0 && holds("etc/init.d/vps-wait", "after *") &&
+		   holds("etc/init.d/vps-wait", "#!/sbin/openrc-run\n") &&
+		   there("etc/runlevels/default/vps-wait") &&
+		   fstatat(root, "etc/init.d/vps-wait", &st, 0) == 0 && (st.st_mode & 0777) == 0755,
+	   "OpenRC: a service of the runlevel default");
+	put("etc/init.d/vps-wait", "mine\n");
+	ok(apply(DIST_WAIT, NULL) == 0 && is(root, "etc/init.d/vps-wait", "mine\n"),
+	   "which the tenant may take over");
+	link_to(".vzfifo", "/etc/inittab");
+	ok(apply(DIST_WAIT, NULL) == 0 && holds("etc/inittab", "initdefault"),
+	   "a link in the FIFO's place goes");
+	fresh_root();
+	put_bytes(root, "sbin/init", "\177ELF", 4, 0755);
+	put_bytes(root, "sbin/initctl", "", 0, 0755);
+	put("etc/init/rc.conf", "");
+	ok(apply(DIST_WAIT, NULL) == 0 && holds("etc/init/vps-wait.conf", "start on stopped rc"),
+	   "Upstart");
+}
+
+static void test_getty(void)
+{
+	fresh_root();
+	put("etc/inittab", "id:2:initdefault:\n1:2345:respawn:/sbin/getty --noclear 38400 tty1\n"
+			   "2:23:respawn:/sbin/getty 38400 tty2\n#T0:23:respawn:/sbin/getty ttyS0\n"
+			   "T1:23:respawn:/sbin/getty -L ttyS1");
+	ok(apply(DIST_FIRST, NULL) == 0 &&
+		   is(root, "etc/inittab",
+		      "id:2:initdefault:\n1:2345:respawn:/sbin/getty --noclear 38400 console\n"
+		      "#2:23:respawn:/sbin/getty 38400 tty2\n#T0:23:respawn:/sbin/getty ttyS0\n"
+		      "T1:23:respawn:/sbin/getty -L ttyS1\n"),
+	   "gettys of an inittab: the first asks on the console, other terminals there are none");
+	put("etc/inittab",
+	    "::sysinit:x\ntty1::respawn:/sbin/getty 0 tty1\n::respawn:getty 0 console\n");
+	ok(apply(DIST_FIRST, NULL) == 0 && is(root, "etc/inittab",
+					      "::sysinit:x\n#tty1::respawn:/sbin/getty 0 "
+					      "tty1\n::respawn:getty 0 console\n"),
+	   "an inittab that has a console keeps it");
+	put("etc/inittab", "tty1::respawn:/sbin/getty 38400 tty1\n");
+	ok(apply(DIST_FIRST, NULL) == 0 &&
+		   is(root, "etc/inittab", "console::respawn:/sbin/getty 38400 console\n"),
+	   "BusyBox names the terminal twice");
 }
 
 /* ---- set up ---- */
@@ -591,6 +676,8 @@ int main(void)
 	test_passwd();
 	test_new_user();
 	test_init();
+	test_wait();
+	test_getty();
 	printf("1..%d\n", tests);
 	config(NULL, NULL, NULL, NULL);
 	vz_closep(&root);
