@@ -6,11 +6,20 @@
 #include "util/log.h"
 #include "util/proc.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+
+/* STOP_TIMEOUT; 0 and what poll(2) cannot count stand for the default and a long time. */
+static int stop_timeout_ms(const struct op *o)
+{
+	uint64_t s = o->cfg.stop_timeout ? o->cfg.stop_timeout : 120;
+
+	return s < INT_MAX / 1000 ? (int)s * 1000 : INT_MAX;
+}
 
 /* How each init is told to halt: a signal, or 0 for the command `halt` inside. */
 static int halt_signal(const char *kind)
@@ -19,6 +28,8 @@ static int halt_signal(const char *kind)
 		return SIGRTMIN + 3;
 	if (!strcmp(kind, "busybox"))
 		return SIGUSR2;
+	if (!strcmp(kind, "openrc-init"))
+		return SIGTERM;
 	return 0;
 }
 
@@ -50,11 +61,6 @@ static int run_inside(const struct op *o, int script, const char *command, int t
 	return vz_run(argv, &how);
 }
 
-static int stop_timeout_ms(const struct op *o)
-{
-	return (int)(o->cfg.stop_timeout ? o->cfg.stop_timeout : 120) * 1000;
-}
-
 /* Of the time that the VPS has for its shutdown; at least 1, since 0 means no limit to some. */
 static int left_ms(uint64_t until)
 {
@@ -63,11 +69,31 @@ static int left_ms(uint64_t until)
 	return now < until ? (int)(until - now) : 1;
 }
 
+/*
+ * An init that has only just begun ignores a signal that it has no handler for yet, and its `halt`
+ * finds no one to talk to: asked until it can have heard.
+ */
+static int tell_to_halt(const struct op *o, const struct vps_state *st, int pidfd, uint64_t until)
+{
+	enum { HANDLER_MS = 10, COMMAND_MS = 200 };
+	int sig = halt_signal(st->init_kind), r;
+
+	do {
+		if (sig && vz_proc_takes_signal(st->init_pid, sig))
+			return vz_pidfd_signal(pidfd, sig);
+		r = sig ? 0 : run_inside(o, -1, "halt", left_ms(until));
+		if (!sig && (r <= 0 || r >= 126)) /* heard, or there is no such command */
+			return r;
+	} while (vz_pidfd_poll(pidfd, sig ? HANDLER_MS : COMMAND_MS) == -ETIMEDOUT &&
+		 vz_now_ms() < until);
+	return r;
+}
+
 static int ask_to_halt(const struct op *o, const struct vps_state *st, int pidfd, uint64_t until,
 		       struct vz_error *err)
 {
 	VZ_FD int script = op_script_inside(o, "stop");
-	int sig, r;
+	int r;
 
 	if (script >= 0) {
 		r = run_inside(o, script, NULL, left_ms(until));
@@ -79,8 +105,7 @@ static int ask_to_halt(const struct op *o, const struct vps_state *st, int pidfd
 			return vz_fail(err, VZ_EXIT_SCRIPT, 0, "stop script of VPS %u failed (%d)",
 				       o->ctid, r);
 	}
-	sig = halt_signal(st->init_kind);
-	r = sig ? vz_pidfd_signal(pidfd, sig) : run_inside(o, -1, "halt", left_ms(until));
+	r = tell_to_halt(o, st, pidfd, until);
 	vz_debug("asked %s to halt: %d", st->init_kind, r);
 	return 0;
 }

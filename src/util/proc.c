@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
@@ -64,6 +65,24 @@ int vz_pidfd_poll(int pidfd, int timeout_ms)
 	if (r < 0)
 		return -errno;
 	return r ? 0 : -ETIMEDOUT;
+}
+
+bool vz_proc_takes_signal(pid_t pid, int sig)
+{
+	static const char *const keys[] = { "\nSigBlk:\t", "\nSigCgt:\t" };
+	VZ_FREE char *text = NULL;
+	unsigned long long mask = 0;
+	char path[40];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	if (vz_read_file(AT_FDCWD, path, 16384, &text) < 0)
+		return false;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		const char *at = strstr(text, keys[i]);
+
+		mask |= at ? strtoull(at + strlen(keys[i]), NULL, 16) : 0;
+	}
+	return mask >> (sig - 1) & 1;
 }
 
 int vz_wait(pid_t pid)

@@ -24,6 +24,12 @@ int vz_pidfd_signal(int pidfd, int sig);
  */
 int vz_pidfd_poll(int pidfd, int timeout_ms) __attribute__((warn_unused_result));
 
+/**
+ * vz_proc_takes_signal - whether @pid catches or blocks (and then reads) @sig, so that it can have
+ * an effect on the first process of a pid namespace. False when @pid is gone.
+ */
+bool vz_proc_takes_signal(pid_t pid, int sig);
+
 /** vz_wait - wait for our child @pid. Return: exit status 0-255; 128 + signal; -errno. */
 int vz_wait(pid_t pid);
 
