@@ -107,7 +107,7 @@ static int mount_now(struct op *o, const struct sto_place *p, struct vz_error *e
 		r = remember_mount(o, err);
 	if (r < 0)
 		return r;
-	r = o->layout->mount(p, userns, err);
+	r = op_mount_when_free(o, p, userns, err);
 	if (r < 0)
 		forget_mount(o);
 	return r;

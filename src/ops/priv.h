@@ -69,6 +69,15 @@ int op_scripts(const struct op *o, const char *what, bool own_first, struct vz_e
  */
 int op_script_inside(const struct op *o, const char *what) __attribute__((warn_unused_result));
 
+/* busy.c */
+/**
+ * op_mount_when_free - the layout's mount, tried again while the last mount of this VPS is held
+ * somewhere; no event tells when it is given back.
+ * Return: 0; -EBUSY when another VPS uses the private area, or after two minutes; -errno.
+ */
+int op_mount_when_free(const struct op *o, const struct sto_place *p, int userns,
+		       struct vz_error *err) __attribute__((warn_unused_result));
+
 /* mount.c */
 
 /**

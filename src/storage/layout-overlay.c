@@ -9,18 +9,14 @@
 #include "storage/priv.h"
 
 #include "util/fd.h"
-#include "util/proc.h"
 #include "util/userns.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
-
-enum { RELEASE_MS = 5000 };
 
 static int overlay_create(const char *dir, const struct sto_place *p, struct vz_error *err)
 {
@@ -151,14 +147,6 @@ static int overlay_mount(const struct sto_place *p, int userns_fd, struct vz_err
 		return vz_fail(err, VZ_EXIT_NO_TEMPLATE, 0,
 			       "the template of this VPS is not known");
 	r = overlay_try(p, userns_fd, &mnt, err);
-	/*
-	 * A start of another VPS copies the node's mounts, ours among them, and has them for a moment
-	 * although we unmounted; the kernel tells nobody when such a copy is gone.
-	 */
-	for (uint64_t until = vz_now_ms() + RELEASE_MS; r == -EBUSY && vz_now_ms() < until;) {
-		(void)poll(NULL, 0, 5);
-		r = overlay_try(p, userns_fd, &mnt, err);
-	}
 	if (r == -ESTALE && forget_origin(p->private_dir) == 0)
 		r = overlay_try(p, userns_fd, &mnt, err);
 	if (r < 0)
