@@ -373,7 +373,8 @@ static int change_root(int root)
 	/* the old root lies over the new one at "."; off with it */
 	if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return -errno;
-	return 0;
+	/* as systemd makes it on a machine of its own, and container engines inside want it */
+	return mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL) < 0 ? -errno : 0;
 }
 
 int rootfs_enter(const struct ctx_orders *o, struct vz_error *err)
