@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=sh
-# What the Debian recipes share; read by them with $suite set. Needs OUT, the archive to write.
+# What the Debian recipes share; read by them with $suite set, and if they want with $packages (instead of the
+# usual ones) and $also (lines of shell that end the making of $root). Needs OUT, the archive to write.
 # The archive mirror is the one that this host itself uses: no host is named here.
 
 : "${suite:?}" "${OUT:?set OUT to the archive to write}"
@@ -105,8 +106,9 @@ keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 mirror=$(mirror_uri)
 [ -n "$mirror" ] || die "no Debian archive over http in this host's /etc/apt/sources.list*"
 
-packages=systemd,systemd-sysv,dbus,libpam-systemd,iproute2,iputils-ping,netbase,openssh-server
-packages=$packages,login,passwd,procps,sudo
+usual=systemd,systemd-sysv,dbus,libpam-systemd,iproute2,iputils-ping,netbase,openssh-server
+usual=$usual,login,passwd,procps,sudo
+packages=${packages:-$usual}
 case $mirror in https:*) packages=$packages,ca-certificates ;; esac
 
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/croft-$suite.XXXXXX")
@@ -129,12 +131,14 @@ rm -f "$root/etc/resolv.conf" "$root/etc/hostname"
 : >"$root/etc/resolv.conf"
 echo localhost >"$root/etc/hostname"
 # The audit socket needs the host's audit; a masked unit is not a failed one.
-ln -sf /dev/null "$root/etc/systemd/system/systemd-journald-audit.socket"
+[ ! -d "$root/etc/systemd/system" ] ||
+	ln -sf /dev/null "$root/etc/systemd/system/systemd-journald-audit.socket"
 chroot "$root" usermod -p '*' root
 printf '127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost ip6-loopback\n' >"$root/etc/hosts"
 find "$root/var/log" -type f -name '*.log*' -delete
 : >"$root/etc/machine-id"
 END
+printf '%s\n' "${also:-}" >>"$work/finish"
 chmod 0755 "$work/finish"
 
 say "bootstrapping $suite from $mirror"

@@ -23,17 +23,19 @@ print('vz-%08x' % h)
 P
 }
 
-# template NAME: put it into this tree's cache, building it once per recipe and machine
+# template NAME: put it into this tree's cache, building it once per recipe and machine. Recipes that only tests
+# need are in tests/data/templates.
 template() {
-	local key file lock
+	local key file lock data=$top
 	mkdir -p "$template_cache"
 	exec {lock}>"$template_cache/lock" # two files that want the same one
 	flock "$lock"
-	key=$(cat "$top/templates/$1" "$top"/templates/*.sh 2>/dev/null | sha256sum | cut -c1-16)
+	[ -f "$top/templates/$1" ] || data=$top/tests/data
+	key=$(cat "$data/templates/$1" "$top"/templates/*.sh 2>/dev/null | sha256sum | cut -c1-16)
 	file=$template_cache/$1-$key.tar.zst
 	if [ ! -f "$file" ]; then
 		rm -f "$template_cache/$1-"*.tar.zst
-		CROFT_DATADIR=$top vztmpl build "$1" >&2 || return 1
+		CROFT_DATADIR=$data vztmpl build "$1" >&2 || return 1
 		cp "$CROFT_ROOT/var/lib/vz/template/cache/$1.tar.zst" "$file.tmp.$$" && mv "$file.tmp.$$" "$file"
 	fi
 	ln -f "$file" "$CROFT_ROOT/var/lib/vz/template/cache/$1.tar.zst" 2>/dev/null ||
