@@ -34,7 +34,7 @@ template() {
 	key=$(cat "$data/templates/$1" "$top"/templates/*.sh 2>/dev/null | sha256sum | cut -c1-16)
 	file=$template_cache/$1-$key.tar.zst
 	if [ ! -f "$file" ]; then
-		rm -f "$template_cache/$1-"*.tar.zst
+		rm -f "$template_cache/$1-"????????????????.tar.zst # of this name alone: debian-12, not debian-12-apps
 		CROFT_DATADIR=$data vztmpl build "$1" >&2 || return 1
 		cp "$CROFT_ROOT/var/lib/vz/template/cache/$1.tar.zst" "$file.tmp.$$" && mv "$file.tmp.$$" "$file"
 	fi

@@ -233,6 +233,17 @@ down() { [ "$(vzctl status 8014)" = "CTID 8014 exist unmounted down" ]; }
 	[ "${lines[1]}" -gt 0 ]
 }
 
+@test "a stop right after the start is heard: systemd halts and is not killed after its time-out" {
+	vzctl create 8014 --ostemplate debian-12 --layout overlay --config vswap-512m >/dev/null
+	for i in 1 2 3; do
+		vzctl start 8014 >/dev/null
+		run --separate-stderr vzctl stop 8014
+		status_is 0
+		[ -z "$stderr" ]
+		[[ "$output" != *Killing* ]]
+	done
+}
+
 @test "debian on simfs: boots, sudo works, the host sees unshifted files" {
 	own debian-12 simfs
 	[ "$(vzctl exec2 8014 systemctl is-system-running --wait)" = running ]
