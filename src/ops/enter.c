@@ -16,10 +16,14 @@ static int running_state(uint32_t ctid, struct vps_state *ret, struct vz_error *
 {
 	VPS_CONFIG struct vps_config cfg = { 0 };
 	char path[PATH_MAX];
+	int r;
 
 	vz_log_ctid(ctid);
 	if (vps_running(ctid, ret))
 		return 0;
+	r = vps_load_global(&cfg, err);
+	if (r < 0)
+		return r;
 	if (vps_load_file(&cfg, vps_path(path, "%s/%u.conf", vps_paths()->conf, ctid), VS_VPS,
 			  NULL) < 0)
 		return vz_fail(err, VZ_EXIT_NOVECONFIG, ENOENT,
