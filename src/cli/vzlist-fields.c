@@ -114,9 +114,12 @@ static json_t *get_list(const struct out_column *c, const void *row)
 	return list_of(value_of(row, c->arg), false);
 }
 
+/* What is up; of one that does not run what the configuration says. */
 static json_t *get_ip(const struct out_column *c, const void *row)
 {
-	return list_of(value_of(row, c->arg), true);
+	const struct op_facts *f = row;
+
+	return list_of(f->status == OP_RUNNING ? &f->addrs : value_of(row, c->arg), true);
 }
 
 /* "NAME:on" items as an object with lower-case names. */
@@ -243,8 +246,11 @@ static json_t *get_disk(const struct out_column *c, const void *row)
 		.name = col, .header = head, .width = wide, .kind = type, .flags = flag,           \
 		.needs = need, .get = getter, .arg = id                                            \
 	}
-#define TEXT(col, head, wide, id)      COL(col, head, wide, OUT_TEXT, 0, CONF, get_text, VP_##id)
-#define LIST(col, head, wide, id)      COL(col, head, wide, OUT_LIST, 0, CONF, get_list, VP_##id)
+#define TEXT(col, head, wide, id) COL(col, head, wide, OUT_TEXT, 0, CONF, get_text, VP_##id)
+#define LIST(col, head, wide, id) COL(col, head, wide, OUT_LIST, 0, CONF, get_list, VP_##id)
+#define LIVE			  (CONF | RUN | OP_NEED_LIVE)
+#define LIVENUM(col, head, wide, flag, id)                                                         \
+	COL(col, head, wide, OUT_INT, flag, LIVE, get_u64, VP_##id)
 #define NUM(col, head, wide, flag, id) COL(col, head, wide, OUT_INT, flag, CONF, get_u64, VP_##id)
 #define MEMBER(col, head, flag, need, getter, id, what)                                            \
 	{                                                                                          \
@@ -252,13 +258,11 @@ static json_t *get_disk(const struct out_column *c, const void *row)
 		.needs = need, .member = what, .get = getter, .arg = VP_##id                       \
 	}
 #define UBC(col, head, need, id)                                                                   \
-	MEMBER(col, head, 0, CONF | RUN | (need), get_ubc, id, "held"),                            \
-		MEMBER(col ".m", head ".M", OUT_NO_JSON, CONF | RUN | (need), get_ubc, id,         \
-		       "maxheld"),                                                                 \
-		MEMBER(col ".b", head ".B", OUT_NO_JSON, CONF, get_ubc, id, "barrier"),            \
-		MEMBER(col ".l", head ".L", OUT_NO_JSON, CONF, get_ubc, id, "limit"),              \
-		MEMBER(col ".f", head ".F", OUT_NO_JSON, CONF | RUN | (need), get_ubc, id,         \
-		       "failcnt")
+	MEMBER(col, head, 0, LIVE | (need), get_ubc, id, "held"),                                  \
+		MEMBER(col ".m", head ".M", OUT_NO_JSON, LIVE | (need), get_ubc, id, "maxheld"),   \
+		MEMBER(col ".b", head ".B", OUT_NO_JSON, LIVE, get_ubc, id, "barrier"),            \
+		MEMBER(col ".l", head ".L", OUT_NO_JSON, LIVE, get_ubc, id, "limit"),              \
+		MEMBER(col ".f", head ".F", OUT_NO_JSON, LIVE | (need), get_ubc, id, "failcnt")
 #define DISK(col, head, id)                                                                        \
 	MEMBER(col, head, 0, CONF, get_disk, id, "usage"),                                         \
 		MEMBER(col ".s", head ".S", OUT_NO_JSON, CONF, get_disk, id, "softlimit"),         \
@@ -278,8 +282,8 @@ static const struct out_column columns[] = {
 	COL("smart_name", "SMARTNAME", 10, OUT_TEXT, 0, CONF, get_smart_name, VP_NAME),
 	TEXT("description", "DESCRIPTION", -32, DESCRIPTION),
 	TEXT("ostemplate", "OSTEMPLATE", -32, OSTEMPLATE),
-	COL("ip", "IP_ADDR", -15, OUT_LIST, 0, CONF, get_ip, VP_IP_ADDRESS),
-	LIST("configured_ip", "IP_ADDR", -15, IP_ADDRESS),
+	COL("ip", "IP_ADDR", -15, OUT_LIST, 0, LIVE, get_ip, VP_IP_ADDRESS),
+	LIST("configured_ip", "CFG_IP_ADDR", -15, IP_ADDRESS),
 	LIST("nameserver", "NAMESERVER", -15, NAMESERVER),
 	LIST("searchdomain", "SEARCHDOMAIN", -15, SEARCHDOMAIN),
 	{ .name = "status",
@@ -314,19 +318,19 @@ static const struct out_column columns[] = {
 	DISK("diskinodes", "DINODES", DISKINODES),
 	COL("laverage", "LAVERAGE", 14, OUT_LOADAVG, 0, 0, get_laverage, 0),
 	COL("uptime", "UPTIME", 15, OUT_UPTIME, OUT_NULL_ZERO, RUN, get_uptime, 0),
-	NUM("cpulimit", "CPULIM", 7, 0, CPULIMIT),
-	NUM("cpuunits", "CPUUNI", 7, 0, CPUUNITS),
-	NUM("cpus", "CPUS", 5, OUT_NULL_ZERO, CPUS),
-	TEXT("cpumask", "CPUMASK", 16, CPUMASK),
-	TEXT("nodemask", "NODEMASK", 16, NODEMASK),
+	LIVENUM("cpulimit", "CPULIM", 7, 0, CPULIMIT),
+	LIVENUM("cpuunits", "CPUUNI", 7, 0, CPUUNITS),
+	LIVENUM("cpus", "CPUS", 5, OUT_NULL_ZERO, CPUS),
+	COL("cpumask", "CPUMASK", 16, OUT_TEXT, 0, LIVE, get_text, VP_CPUMASK),
+	COL("nodemask", "NODEMASK", 16, OUT_TEXT, 0, LIVE, get_text, VP_NODEMASK),
 	NUM("ioprio", "IOP", 3, OUT_NULL_ZERO, IOPRIO),
-	NUM("iolimit", "IOLIMIT", 10, OUT_NULL_ZERO | OUT_DASH_ZERO, IOLIMIT),
-	NUM("iopslimit", "IOPS", 4, OUT_NULL_ZERO | OUT_DASH_ZERO, IOPSLIMIT),
+	LIVENUM("iolimit", "IOLIMIT", 10, OUT_NULL_ZERO | OUT_DASH_ZERO, IOLIMIT),
+	LIVENUM("iopslimit", "IOPS", 4, OUT_NULL_ZERO | OUT_DASH_ZERO, IOPSLIMIT),
 	COL("onboot", "ONBOOT", 6, OUT_YESNO, 0, CONF, get_bool, VP_ONBOOT),
 	NUM("bootorder", "BOOTORDER", 10, 0, BOOTORDER),
 	COL("layout", "LAYOUT", -6, OUT_TEXT, OUT_HEADER_OPPOSITE, CONF, get_text, VP_VE_LAYOUT),
 	COL("features", "FEATURES", -15, OUT_FLAGS, 0, CONF, get_flags, VP_FEATURES),
-	COL("vswap", "VSWAP", 5, OUT_YESNO, 0, CONF, get_vswap, VP_PHYSPAGES),
+	COL("vswap", "VSWAP", 5, OUT_YESNO, 0, LIVE, get_vswap, VP_PHYSPAGES),
 	COL("disabled", "DISABL", 6, OUT_YESNO, 0, CONF, get_disabled, VP_DISABLED),
 	COL("vm_overcommit", "VM_OVC", 6, OUT_REAL, OUT_NULL_ZERO | OUT_DASH_ZERO, CONF, get_double,
 	    VP_VM_OVERCOMMIT),

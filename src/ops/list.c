@@ -132,6 +132,11 @@ void op_list_facts(uint32_t ctid, unsigned int needs, struct op_facts *ret)
 	}
 	if ((needs & OP_NEED_CONF) || ((needs & OP_NEED_STATUS) && ret->status != OP_RUNNING))
 		ret->has_conf = vps_load(ctid, &ret->cfg, NULL, &err) == 0;
+	if ((needs & OP_NEED_LIVE) && ret->status == OP_RUNNING) {
+		vps_live_over(&state, &ret->cfg, VPS_LIVE_LIMITS);
+		ret->addrs = state.addrs;
+		state.addrs = (struct vz_list){ 0 };
+	}
 	if ((needs & OP_NEED_STATUS) && ret->status != OP_RUNNING && ret->has_conf)
 		ret->status = status_of_idle(&ret->cfg);
 }
@@ -139,5 +144,6 @@ void op_list_facts(uint32_t ctid, unsigned int needs, struct op_facts *ret)
 void op_facts_clear(struct op_facts *f)
 {
 	vps_config_clear(&f->cfg);
+	vz_list_clear(&f->addrs);
 	*f = (struct op_facts){ 0 };
 }

@@ -13,6 +13,7 @@ enum op_need {
 	OP_NEED_PIDS = 8, /* counters of a running one */
 	OP_NEED_MEM = 16,
 	OP_NEED_SWAP = 32,
+	OP_NEED_LIVE = 64, /* of a running one: limits in force over those of the configuration */
 };
 
 /* In the order in which a sorted list shows them. "mounted" wins over "suspended". */
@@ -23,6 +24,7 @@ enum op_status { OP_RUNNING, OP_STOPPED, OP_MOUNTED, OP_SUSPENDED };
  * @has_conf: @cfg is valid; false also when the file went away or cannot be read
  * @status: OP_RUNNING or OP_STOPPED when OP_NEED_STATUS was not asked
  * @uptime_ms: 0 unless running
+ * @addrs: addresses that are up, when running and OP_NEED_LIVE was asked
  * @known: which numbers of @stat the kernel gave, bit 1 << CG_STAT_*
  */
 struct op_facts {
@@ -31,6 +33,7 @@ struct op_facts {
 	struct vps_config cfg;
 	enum op_status status;
 	uint64_t uptime_ms;
+	struct vz_list addrs;
 	unsigned int known;
 	uint64_t stat[CG_STAT_MAX];
 };

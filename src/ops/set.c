@@ -227,6 +227,16 @@ static void swap(struct vz_list *a, struct vz_list *b)
 	*b = t;
 }
 
+/* What is in force now is the base of the next change, whether it was saved or not. */
+static int note_live(struct setting *s, bool saved, struct vz_error *err)
+{
+	int r = vps_live_note(&s->st, &s->o->cfg, s->changed, VPS_LIVE_ALL, saved);
+
+	if (r == 0)
+		r = vps_state_save(s->o->ctid, &s->st);
+	return r < 0 ? vz_fail(err, VZ_EXIT_SYSTEM, -r, "save the state of VPS %u", s->o->ctid) : 0;
+}
+
 /*
  * Addresses are compared with what is up, not with the file: an earlier change may not have been
  * saved. The lists of the configuration step aside for that time.
@@ -240,12 +250,11 @@ static int apply_live(struct setting *s, struct vz_error *err)
 	r = op_apply_running(s->o, &s->st, &s->old, s->changed, err);
 	swap(&s->old.ip_address, &s->st.addrs);
 	swap(&s->o->cfg.ip_address, &s->live.ip_address);
-	if (r < 0 || !s->changed[VP_IP_ADDRESS])
+	if (r < 0)
 		return r;
-	swap(&s->st.addrs, &s->live.ip_address);
-	r = vps_state_save(s->o->ctid, &s->st);
-	return r < 0 ? vz_fail(err, VZ_EXIT_CANT_ADDIP, -r, "save the state of VPS %u", s->o->ctid)
-		     : 0;
+	if (s->changed[VP_IP_ADDRESS])
+		swap(&s->st.addrs, &s->live.ip_address);
+	return note_live(s, s->a->save, err);
 }
 
 static int apply(struct setting *s, bool *ret_restart, struct vz_error *err)
@@ -303,13 +312,16 @@ static int save(struct setting *s, struct vz_error *err)
 
 static int reset_ub(struct setting *s, struct vz_error *err)
 {
+	int r;
+
 	if (s->a->nchanges || s->a->save || s->a->applyconfig)
 		return vz_fail(err, VZ_EXIT_USAGE, 0, "--reset_ub must be used alone");
 	if (!s->running)
 		return vz_fail(err, VZ_EXIT_NOT_RUNNING, 0, "Container is not running");
 	for (int id = 0; id < VP_MAX; id++)
-		s->changed[id] = vps_param(id)->type == PT_UBC && vps_is_set(&s->o->cfg, id);
-	return op_apply_running(s->o, &s->st, &s->old, s->changed, err);
+		s->changed[id] = vps_param(id)->type == PT_UBC;
+	r = op_apply_running(s->o, &s->st, &s->old, s->changed, err);
+	return r < 0 ? r : note_live(s, true, err);
 }
 
 static int restart(struct setting *s, struct vz_error *err)
@@ -370,6 +382,8 @@ int op_set(const struct op_env *env, uint32_t ctid, const struct op_set *a, stru
 	if (o.bad)
 		vz_warn("WARNING: %u bad line(s) in the configuration are left as they are", o.bad);
 	s.running = ctid && vps_running(ctid, &s.st);
+	if (s.running && !a->reset_ub)
+		vps_live_over(&s.st, &o.cfg, VPS_LIVE_ALL);
 	r = vps_config_copy(&s.old, &o.cfg);
 	if (r == 0)
 		r = vz_list_copy(&s.live.ip_address, s.running ? &s.st.addrs : &o.cfg.ip_address);

@@ -21,6 +21,7 @@ void vps_state_clear(struct vps_state *s)
 {
 	vz_list_clear(&s->cgroups);
 	vz_list_clear(&s->addrs);
+	vz_list_clear(&s->live);
 	*s = (struct vps_state){ 0 };
 }
 
@@ -110,6 +111,8 @@ int vps_state_parse(const char *text, size_t len, const char *boot, struct vps_s
 	get_text(j, "init_kind", s.init_kind, sizeof(s.init_kind));
 	r = get_list(j, "addrs", &s.addrs);
 	if (r == 0)
+		r = get_list(j, "live", &s.live);
+	if (r == 0)
 		r = get_list(j, "cgroups", &s.cgroups);
 	if (r < 0)
 		return r;
@@ -133,14 +136,15 @@ char *vps_state_text(const struct vps_state *s)
 {
 	VZ_JSON json_t *j = NULL;
 
-	j = json_pack("{si ss si sI si sI sI si sI sI sI sb ss ss ss so so}", "schema", 1,
+	j = json_pack("{si ss si sI si sI sI si sI sI sI sb ss ss ss so so so}", "schema", 1,
 		      "boot_id", s->boot_id, "init_pid", (int)s->init_pid, "init_start",
 		      (json_int_t)s->init_start, "mon_pid", (int)s->mon_pid, "mon_start",
 		      (json_int_t)s->mon_start, "started_ms", (json_int_t)s->started_ms,
 		      "generation", (int)s->generation, "uid_base", (json_int_t)s->uid_base,
 		      "uid_count", (json_int_t)s->uid_count, "caps", (json_int_t)s->caps, "seccomp",
 		      (int)s->seccomp, "ifname", s->ifname, "layout", s->layout, "init_kind",
-		      s->init_kind, "addrs", put_list(&s->addrs), "cgroups", put_list(&s->cgroups));
+		      s->init_kind, "addrs", put_list(&s->addrs), "live", put_list(&s->live),
+		      "cgroups", put_list(&s->cgroups));
 	return j ? json_dumps(j, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
 }
 

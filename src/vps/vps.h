@@ -307,6 +307,7 @@ struct vps_state {
 	char layout[16];
 	char init_kind[16]; /* a word of dist_init_kind() */
 	struct vz_list addrs; /* IP addresses that are up now, also those set without --save */
+	struct vz_list live; /* "KEY=value" of limits set without --save, see vps_live_note() */
 	struct vz_list cgroups; /* "CONTROLLER=/abs/dir"; v2's group is "v2=/abs/dir" */
 };
 
@@ -331,6 +332,25 @@ const char *vps_state_cgroup(const struct vps_state *s, const char *controller);
 int vps_running(uint32_t ctid, struct vps_state *ret_state);
 /** vps_run_dir - make /run/vz/CTID (0700). Return: 0 or -errno. */
 int vps_run_dir(uint32_t ctid) __attribute__((warn_unused_result));
+
+/* ---- live.c: limits in force that CTID.conf does not hold ---- */
+
+/** VPS_LIVE_LIMITS - groups whose values are noted as a whole: an apply writes all of a group. */
+#define VPS_LIVE_LIMITS (1U << AG_CPU | 1U << AG_CPUSET | 1U << AG_MEM | 1U << AG_PIDS)
+#define VPS_LIVE_ALL	(VPS_LIVE_LIMITS | 1U << AG_DNS)
+
+/**
+ * vps_live_note - note in @s that the rows @changed of @groups (bits 1 << AG_*) are in force as in
+ * @c; @saved: CTID.conf holds them, so that nothing need be noted. The caller saves @s.
+ * Return: 0 or -ENOMEM.
+ */
+int vps_live_note(struct vps_state *s, const struct vps_config *c, const bool changed[VP_MAX],
+		  unsigned int groups, bool saved) __attribute__((warn_unused_result));
+/**
+ * vps_live_over - put what was noted for @groups over the rows of @c that CTID.conf gave; their
+ * source is VS_CLI then.
+ */
+void vps_live_over(const struct vps_state *s, struct vps_config *c, unsigned int groups);
 
 /* ---- idbase.c ---- */
 

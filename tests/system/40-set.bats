@@ -443,3 +443,31 @@ value_for() {
 		saved "NUMPROC=\"$((100 + i))\""
 	done
 }
+
+@test "a limit set without --save stays in force when another of its group is set; vzlist shows it; a restart ends it" {
+	running
+	vzctl set 4142 --cpulimit 50 --ram 128M --save
+	vzctl set 4142 --cpulimit 25 --swap 64M 2>/dev/null
+	vzctl set 4142 --cpuunits 2000 --ram 256M 2>/dev/null
+	[ "$(vzlist -Ho cpulimit,cpuunits,physpages.l,swappages.l 4142 | xargs)" = "25 2000 65536 16384" ]
+	# what is saved is only what was given with --save
+	vzctl set 4142 --cpus 1 --save
+	for line in 'CPULIMIT="50"' 'CPUUNITS="1000"' 'CPUS="1"' 'PHYSPAGES="0:32768"'; do saved "$line"; done
+	[ "$(vzlist -Ho cpulimit,cpus 4142 | xargs)" = "25 1" ]
+	# and the same value saved is in the file then
+	vzctl set 4142 --cpulimit 25 --save
+	saved 'CPULIMIT="25"'
+	vzctl set 4142 --reset_ub
+	[ "$(vzlist -Ho cpulimit,cpuunits,physpages.l,swappages.l 4142 | xargs)" = "25 2000 32768 131072" ]
+	vzctl restart 4142 --fast >/dev/null
+	[ "$(vzlist -Ho cpulimit,cpuunits,physpages.l 4142 | xargs)" = "25 1000 32768" ]
+}
+
+@test "vzlist shows the addresses that are up, and those of the configuration" {
+	running
+	vzctl set 4142 --ipadd 10.95.40.1 --save
+	vzctl set 4142 --ipadd 10.95.40.2 2>/dev/null
+	[ "$(vzlist -Ho configured_ip 4142 | xargs)" = 10.95.40.1 ]
+	[ "$(vzlist -Ho ip 4142 | xargs)" = "10.95.40.1 10.95.40.2" ]
+	[ "$(vzlist -jo ip 4142 | jq -c '.[0].ip')" = '["10.95.40.1","10.95.40.2"]' ]
+}

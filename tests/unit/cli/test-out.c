@@ -53,6 +53,8 @@ static void make(struct op_facts f[3])
 	set(&f[0], VP_NAME, "web");
 	set(&f[0], VP_DESCRIPTION, "{\"owner\": \"Ann\\Bob\"}");
 	set(&f[0], VP_IP_ADDRESS, "10.1.2.3/24 2001:db8::5");
+	if (vz_list_copy(&f[0].addrs, &f[0].cfg.ip_address) < 0)
+		printf("# no memory\n");
 	set(&f[0], VP_NUMPROC, "240:250");
 	set(&f[0], VP_PHYSPAGES, "0:65536");
 	set(&f[0], VP_DISKSPACE, "2097152:2306867");
@@ -129,7 +131,7 @@ static void test_text(struct op_facts f[3])
 	     "-                      102\n"
 	     "-                      103\n");
 	text(f, "configured_ip,cpus,cpulimit", plain,
-	     "IP_ADDR          CPUS  CPULIM\n"
+	     "CFG_IP_ADDR      CPUS  CPULIM\n"
 	     "10.1.2.3/24         -      50\n"
 	     "-                   -       -\n"
 	     "-                   -       -\n");
