@@ -101,8 +101,7 @@ int sto_can_idmap(const char *dir, int userns_fd)
 
 /* ---- mountinfo ---- */
 
-/* \040 and friends back to their characters, in place. */
-static void unescape(char *s)
+void sto_unescape(char *s)
 {
 	char *o = s;
 
@@ -143,7 +142,7 @@ static int mounts_below(const char *root, struct vz_list *ret)
 			f[i++] = w;
 		if (i < 6)
 			continue;
-		unescape(f[4]);
+		sto_unescape(f[4]);
 		if (!strncmp(f[4], root, n) && (f[4][n] == '/' || f[4][n] == '\0') &&
 		    vz_list_add(ret, f[4]) < 0)
 			return -ENOMEM;
@@ -168,6 +167,7 @@ int sto_umount(const char *root, struct vz_error *err)
 		if (umount2(mounts.v[i], UMOUNT_NOFOLLOW) < 0 && errno != EINVAL)
 			return vz_fail(err, VZ_EXIT_UMOUNT, errno, "Unable to unmount %s",
 				       mounts.v[i]);
+	sto_utab_forget(real);
 	return 0;
 }
 
@@ -190,7 +190,7 @@ static int clone_submount(const char *path, int userns_fd, struct vz_list *ret_w
 
 	if (mnt < 0 || mount_setattr(mnt, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 		return -errno;
-	r = idmap_at(mnt, userns_fd);
+	r = sto_noidmap(path) ? 0 : idmap_at(mnt, userns_fd);
 	if (r < 0 && r != -EPERM) { /* EPERM: it has a map already */
 		text = vz_fmt("mount at %s cannot carry the ids of the VPS (%s): files look owned "
 			      "by nobody",

@@ -263,6 +263,25 @@ mkdir /run/made-by-start'
 	[ "$status" -ne 0 ]
 }
 
+@test "a mount made with -o x-noidmap keeps the node's ids, without a warning; the next one without it does not" {
+	mkdir -p "$CROFT_ROOT/with blank"
+	vzctl create 5101 --ostemplate busybox
+	mkdir "$private/mnt/with blank"
+	base=$(($(stat -c %u "$private/root") + 5101 * 65536))
+	touch "$CROFT_ROOT/with blank/node" "$CROFT_ROOT/with blank/own"
+	chown $base "$CROFT_ROOT/with blank/own"
+	for opt in ",x-noidmap" ""; do
+		script 5101.mount ". \"\$VE_CONFFILE\"; mount -o bind$opt '$CROFT_ROOT/with blank' \"\$VE_ROOT/mnt/with blank\""
+		run --separate-stderr vzctl start 5101
+		status_is 0
+		[ -z "$stderr" ]
+		run vzctl exec2 5101 'cd "/mnt/with blank"; stat -c %u node own | xargs'
+		vzctl stop 5101 --fast
+		[ "$output" = "$([ -n "$opt" ] && echo 65534 0 || echo 0 65534)" ]
+		run ! grep -F "$CROFT_ROOT" /run/mount/utab
+	done
+}
+
 @test "overlay: the host's root cannot create below VE_ROOT (EOVERFLOW), \$VZIN can" {
 	vzctl create 5101 --ostemplate busybox --layout overlay
 	script 5101.mount ". \"\$VE_CONFFILE\"; LC_ALL=C mkdir \"\$VE_ROOT/srv/plain\" 2>$log && exit 1

@@ -265,8 +265,10 @@ int main(int argc, char **argv)
 	order(f, "numproc.l", "021");
 	order(f, "onboot", "120");
 	order(f, "hostname", "120");
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) {
 		vps_config_clear(&f[i].cfg);
+		vz_list_clear(&f[i].addrs);
+	}
 	printf("1..%d\n", tests);
 	return failures ? 1 : 0;
 }
