@@ -115,11 +115,21 @@ static void read_counters(const struct vps_state *state, unsigned int needs, str
 	}
 }
 
-void op_list_facts(uint32_t ctid, unsigned int needs, struct op_facts *ret)
+static bool load_conf(uint32_t ctid, const struct vps_config *global, struct vps_config *ret)
+{
+	struct vz_error err;
+
+	if (vps_config_copy(ret, global) == 0 && vps_load_over(ret, ctid, NULL, &err) == 0)
+		return true;
+	vps_config_clear(ret);
+	return false;
+}
+
+void op_list_facts(uint32_t ctid, unsigned int needs, const struct vps_config *global,
+		   struct op_facts *ret)
 {
 	const unsigned int counters = OP_NEED_PIDS | OP_NEED_MEM | OP_NEED_SWAP;
 	VPS_STATE struct vps_state state = { 0 };
-	struct vz_error err;
 
 	*ret = (struct op_facts){ .ctid = ctid, .status = OP_STOPPED };
 	if ((needs & ~OP_NEED_CONF) && vps_running(ctid, &state)) {
@@ -131,7 +141,7 @@ void op_list_facts(uint32_t ctid, unsigned int needs, struct op_facts *ret)
 			read_counters(&state, needs, ret);
 	}
 	if ((needs & OP_NEED_CONF) || ((needs & OP_NEED_STATUS) && ret->status != OP_RUNNING))
-		ret->has_conf = vps_load(ctid, &ret->cfg, NULL, &err) == 0;
+		ret->has_conf = load_conf(ctid, global, &ret->cfg);
 	if ((needs & OP_NEED_LIVE) && ret->status == OP_RUNNING) {
 		vps_live_over(&state, &ret->cfg, VPS_LIVE_LIMITS);
 		ret->addrs = state.addrs;

@@ -47,9 +47,11 @@ ssize_t op_list_ctids(uint32_t **ret, struct vz_error *err) __attribute__((warn_
 
 /**
  * op_list_facts - gather what @needs (enum op_need) names; what cannot be known stays zero
+ * @global: vz.conf, read once for a thousand VPSes
  * @ret: cleared with op_facts_clear
  */
-void op_list_facts(uint32_t ctid, unsigned int needs, struct op_facts *ret);
+void op_list_facts(uint32_t ctid, unsigned int needs, const struct vps_config *global,
+		   struct op_facts *ret);
 
 /** op_list_known - does the VPS have a configuration, or does it run */
 bool op_list_known(uint32_t ctid);

@@ -192,6 +192,7 @@ static int read_other_vpses(struct ranges *l, uint32_t self)
 {
 	__attribute__((cleanup(bookp))) struct book old = { 0 };
 	__attribute__((cleanup(bookp))) struct book new = { 0 };
+	VZ_FD int dir = vz_openat(AT_FDCWD, vps_paths()->conf, O_RDONLY | O_DIRECTORY, 0);
 	VZ_FREE uint32_t *ids = NULL;
 	ssize_t n = vps_list_ctids(&ids);
 	size_t at = 0, hits = 0;
@@ -199,12 +200,12 @@ static int read_other_vpses(struct ranges *l, uint32_t self)
 
 	book_load(&old);
 	for (ssize_t i = 0; r == 0 && i < n; i++) {
-		char path[PATH_MAX];
+		char name[32], path[PATH_MAX];
 		struct stat st;
 		struct known k = { .ctid = ids[i] };
 
-		(void)vps_path(path, "%s/%u.conf", vps_paths()->conf, ids[i]);
-		if (stat(path, &st) < 0)
+		(void)snprintf(name, sizeof(name), "%u.conf", ids[i]);
+		if (fstatat(dir, name, &st, 0) < 0)
 			continue;
 		k.inode = st.st_ino;
 		k.size = (uint64_t)st.st_size;
@@ -215,7 +216,7 @@ static int read_other_vpses(struct ranges *l, uint32_t self)
 		if (at < old.n && !memcmp(&old.v[at], &k, offsetof(struct known, base))) {
 			k = old.v[at];
 			hits++;
-		} else if (read_conf(path, &k) < 0) {
+		} else if (read_conf(vps_path(path, "%s/%s", vps_paths()->conf, name), &k) < 0) {
 			continue;
 		}
 		r = book_add(&new, &k);

@@ -35,7 +35,7 @@ const struct vps_alias *vps_alias_at(size_t i)
 int vps_param_by_key(const char *key)
 {
 	for (int i = 0; i < VP_MAX; i++)
-		if (params[i].key && !strcmp(params[i].key, key))
+		if (params[i].key && params[i].key[0] == *key && !strcmp(params[i].key, key))
 			return i;
 	for (int i = 0; i < ALIAS_COUNT; i++)
 		if (aliases[i].key && !strcmp(aliases[i].key, key))
@@ -185,7 +185,8 @@ bool vps_param_equal(const struct vps_config *a, const struct vps_config *b, enu
 void vps_config_clear(struct vps_config *c)
 {
 	for (int i = 0; i < VP_MAX; i++)
-		vps_param_clear(c, i);
+		if (c->source[i] != VS_UNSET)
+			vps_param_clear(c, i);
 	c->ctid = 0;
 }
 
@@ -194,7 +195,7 @@ int vps_config_copy(struct vps_config *dst, const struct vps_config *src)
 	vps_config_clear(dst);
 	dst->ctid = src->ctid;
 	for (int i = 0; i < VP_MAX; i++)
-		if (vps_param_copy(dst, src, i) < 0)
+		if (src->source[i] != VS_UNSET && vps_param_copy(dst, src, i) < 0)
 			return -ENOMEM;
 	return 0;
 }
