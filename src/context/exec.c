@@ -10,9 +10,11 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <link.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -33,21 +35,33 @@ struct join_msg {
 	pid_t pid; /* as the host sees it */
 };
 
+/* Bytes of our own file that execution needs: symbols and debug data lie after them. */
+static off_t loaded_bytes(void)
+{
+	const ElfW(Phdr) *p = (const void *)(uintptr_t)getauxval(AT_PHDR);
+	ElfW(Off) end = 0;
+
+	for (unsigned long n = getauxval(AT_PHNUM); n > 0; n--, p++)
+		if (p->p_type == PT_LOAD && p->p_offset + p->p_filesz > end)
+			end = p->p_offset + p->p_filesz;
+	return (off_t)end;
+}
+
 int ctx_seal_self(char *const argv[])
 {
 	VZ_FD int self = vz_openat(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0);
 	VZ_FD int copy = -EBADF;
-	struct stat st;
+	const off_t size = loaded_bytes();
 
 	if (self < 0)
 		return self;
 	if (fcntl(self, F_GET_SEALS) > 0)
 		return 0;
 	copy = memfd_create("vzctl", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (copy < 0 || fstat(self, &st) < 0)
+	if (copy < 0)
 		return -errno;
-	for (off_t at = 0; at < st.st_size;) {
-		ssize_t n = sendfile(copy, self, &at, (size_t)(st.st_size - at));
+	for (off_t at = 0; at < size;) {
+		ssize_t n = sendfile(copy, self, &at, (size_t)(size - at));
 
 		if (n <= 0)
 			return n < 0 ? -errno : -EIO;
