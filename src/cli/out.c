@@ -211,6 +211,30 @@ static void add_real(struct vz_buf *b, enum out_kind kind, double v)
 		vz_buf_fmt(b, "%g", v);
 }
 
+/*
+ * JSON is read by people at terminals too. jansson escapes C0 only; outside of strings there is
+ * nothing to escape, and readers get the same characters.
+ */
+static void add_tame(struct vz_buf *b, const char *json)
+{
+	const unsigned char *s = (const unsigned char *)json;
+
+	while (*s) {
+		size_t bad = *s < 0x20 ? 0 : hazard(s);
+		unsigned int code = s[0];
+
+		if (bad == 2)
+			code = (s[0] & 0x1fU) << 6 | (s[1] & 0x3fU);
+		else if (bad == 3)
+			code = (s[0] & 0x0fU) << 12 | (s[1] & 0x3fU) << 6 | (s[2] & 0x3fU);
+		if (bad)
+			vz_buf_fmt(b, "\\u%04X", code);
+		else
+			vz_buf_add(b, (const char *)s, 1);
+		s += bad ? bad : 1;
+	}
+}
+
 static void add_scalar(struct vz_buf *b, enum out_kind kind, const json_t *v)
 {
 	char *s;
@@ -221,7 +245,7 @@ static void add_scalar(struct vz_buf *b, enum out_kind kind, const json_t *v)
 	}
 	s = json_dumps(v, JSON_ENCODE_ANY);
 	if (s)
-		vz_buf_str(b, s);
+		add_tame(b, s);
 	else
 		b->failed = true;
 	free(s);
