@@ -9,7 +9,13 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { CPUUNITS_DEFAULT = 1000, NODES_MAX = 1024, CPUS_MAX = 8192 };
+enum {
+	CPUUNITS_DEFAULT = 1000,
+	NODES_MAX = 1024,
+	CPUS_MAX = 8192,
+	PROCESS_BYTES = 256 << 10, /* the kernel's part of a process that does nothing is 90 KiB */
+	PROCESSES_MIN = 64
+};
 
 #define NODE_DIR "/sys/devices/system/node"
 #define CPU_DIR	 "/sys/devices/system/cpu"
@@ -187,32 +193,35 @@ static uint64_t or_ceiling(uint64_t limit, uint64_t ceiling)
 	return limit == UINT64_MAX ? ceiling : limit;
 }
 
+static int apply_pids(struct apply *a)
+{
+	uint64_t max = UINT64_MAX, ram = vps_ram_bytes(a->cfg), ceiling = cg_node_tasks() / 8;
+
+	if (vps_is_set(a->cfg, VP_NUMPROC) && a->cfg->numproc.lim < INT64_MAX)
+		max = a->cfg->numproc.lim;
+	/* more would not fit, and the kernel would kill the VPS's init for want of memory */
+	if (ram / PROCESS_BYTES < ceiling)
+		ceiling = ram / PROCESS_BYTES > PROCESSES_MIN ? ram / PROCESS_BYTES : PROCESSES_MIN;
+	return set_knob(a, CG_PIDS_MAX, or_ceiling(max, ceiling), max != UINT64_MAX,
+			"--numproc: no pids controller on this kernel; stored, not enforced");
+}
+
 static int apply_mem(struct apply *a)
 {
 	uint64_t ram = vps_ram_bytes(a->cfg), swap = vps_swap_bytes(a->cfg);
 	uint64_t node = cg_node_ram();
 	int r;
 
-	/* v1 counts both together: memory first, its driver keeps the distance */
 	if (node != UINT64_MAX)
 		node = node / 8 * 7;
+	/* v1 counts both together: memory first, its driver keeps the distance */
 	r = set_knob(a, CG_MEM_MAX_BYTES, or_ceiling(ram, node), ram != UINT64_MAX,
 		     "--physpages: no memory controller on this kernel; stored, not enforced");
 	if (r == 0)
 		r = set_knob(
 			a, CG_SWAP_MAX_BYTES, swap, swap != UINT64_MAX,
 			"--swappages: no swap accounting on this kernel; stored, not enforced");
-	return r;
-}
-
-static int apply_pids(struct apply *a)
-{
-	uint64_t max = UINT64_MAX;
-
-	if (vps_is_set(a->cfg, VP_NUMPROC) && a->cfg->numproc.lim < INT64_MAX)
-		max = a->cfg->numproc.lim;
-	return set_knob(a, CG_PIDS_MAX, or_ceiling(max, cg_node_tasks() / 8), max != UINT64_MAX,
-			"--numproc: no pids controller on this kernel; stored, not enforced");
+	return r < 0 ? r : apply_pids(a); /* whose default is made from the memory */
 }
 
 /* ---- devices ---- */

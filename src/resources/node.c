@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+enum { NODE_PTYS = 1 << 20 }; /* the most that the kernel has numbers for */
+
 uint64_t cg_node_tasks(void)
 {
 	uint64_t numbers = CG_PIDS_CEILING, threads = CG_PIDS_CEILING;
@@ -22,6 +24,18 @@ uint64_t cg_node_ram(void)
 	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
 
 	return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : UINT64_MAX;
+}
+
+void cg_raise_ptys(void)
+{
+	static const char file[] = "/proc/sys/kernel/pty/max";
+	uint64_t now;
+	char text[24];
+
+	if (vz_read_u64(AT_FDCWD, file, &now) < 0 || now >= NODE_PTYS)
+		return;
+	(void)snprintf(text, sizeof(text), "%d", NODE_PTYS);
+	(void)!vz_write_value(AT_FDCWD, file, text);
 }
 
 void cg_guard_slice(const char *dir)

@@ -113,6 +113,11 @@ uint64_t cg_node_tasks(void);
 /** cg_node_ram - bytes of memory of the node */
 uint64_t cg_node_ram(void);
 /**
+ * cg_raise_ptys - let ptys be limited by memory: the kernel counts those of all VPSes together, and the
+ * first who opened 3072 of them (its default) had them all. Failures are ignored.
+ */
+void cg_raise_ptys(void);
+/**
  * cg_guard_slice - limit what all VPSes together may take of the processes and groups of the node,
  * so that its administrator still gets in. @dir: SLICE in v2 or in v1's pids. Failures are ignored.
  */

@@ -28,6 +28,7 @@ int res_create(uint32_t ctid, uid_t base, struct vz_list *ret_paths, struct cg *
 
 	if (r < 0)
 		return r;
+	cg_raise_ptys();
 	r = cg_v2_create(mounts.v[CTL_V2], ctid, base, &groups.v[CTL_V2], err);
 	if (r == 0)
 		r = cg_v1_create(&mounts, ctid, &groups, err);

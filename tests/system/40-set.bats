@@ -18,8 +18,11 @@ knob() {
 	g=$(group "$1")
 	if [ -n "$g" ]; then cat "$g/$2"; else cat "$(group v2)/$3"; fi
 }
-# of the processes that the node can have
-eighth() { echo $(($(sort -n /proc/sys/kernel/pid_max /proc/sys/kernel/threads-max | head -n1) / 8)); }
+# processes of a VPS without numproc: an eighth of the node's, and one for 256 KiB of memory
+default_numproc() {
+	printf '%s\n' $(($(sort -n /proc/sys/kernel/pid_max /proc/sys/kernel/threads-max | head -n1) / 8)) \
+		$(($(knob memory memory.limit_in_bytes memory.max) / 262144)) | sort -n | head -n1
+}
 v1() { [ -n "$(group "$1")" ]; }
 saved() { grep -qxF -- "$1" "$(conf 4142)" || { cat "$(conf 4142)" >&2; return 1; }; }
 unchanged() { cmp "$(conf 4142)" "$BATS_TEST_TMPDIR/before"; }
@@ -64,7 +67,7 @@ refused() {
 	[ "$(knob pids pids.max pids.max)" = 55 ]
 	unchanged
 	vzctl restart 4142 --fast
-	[ "$(knob pids pids.max pids.max)" = "$(eighth)" ]
+	[ "$(knob pids pids.max pids.max)" = "$(default_numproc)" ]
 }
 
 @test "--ram, --swap and --physpages live: the kernel's limits follow" {
@@ -93,7 +96,7 @@ refused() {
 	[ "$(knob pids pids.max pids.max)" = 88 ]
 	# no limit is still a part of the node: docs/security.md
 	vzctl set 4142 --numproc unlimited --save
-	[ "$(knob pids pids.max pids.max)" = "$(eighth)" ]
+	[ "$(knob pids pids.max pids.max)" = "$(default_numproc)" ]
 	saved 'NUMPROC="unlimited"'
 }
 

@@ -437,6 +437,7 @@ static void test_apply(void)
 	RES_CG struct cg *cg = f ? &f->cg : NULL;
 	VZ_LIST struct vz_list missing = { 0 };
 	struct vz_error err = { 0 };
+	char memory[40], tasks[40];
 	struct vps_config cfg;
 
 	if (!f)
@@ -447,9 +448,12 @@ static void test_apply(void)
 		   !missing.n,
 	   "apply: an empty configuration");
 	ok(call(f, 0, "set 0 1000") && call(f, 1, "set 1 none"), "apply: 1000 cpuunits, no quota");
-	ok(call(f, 2, "set 2 none") && call(f, 3, "set 3 none") && call(f, 4, "set 4 none"),
-	   "apply: no limits of memory, swap, processes");
-	ok(call(f, 5, "cpuset - -") && f->calls.n == 6, "apply: all CPUs");
+	(void)snprintf(memory, sizeof(memory), "set 2 %llu",
+		       (unsigned long long)cg_node_ram() / 8 * 7);
+	(void)snprintf(tasks, sizeof(tasks), "set 4 %llu", (unsigned long long)cg_node_tasks() / 8);
+	ok(call(f, 2, memory) && call(f, 3, "set 3 none") && call(f, 4, tasks),
+	   "apply: no limits are still a part of the node");
+	ok(call(f, 6, "cpuset - -") && f->calls.n == 7, "apply: all CPUs");
 	vz_list_clear(&f->calls);
 	cfg.source[VP_CPULIMIT] = cfg.source[VP_CPUS] = VS_VPS;
 	cfg.cpulimit = 150;
@@ -467,8 +471,14 @@ static void test_apply(void)
 	   "apply: numproc is held by its limit");
 	vz_list_clear(&f->calls);
 	cfg.numproc.lim = INT64_MAX;
-	ok(res_apply(cg, &cfg, 1U << AG_PIDS, &missing, &err) == 0 && call(f, 0, "set 4 none"),
+	ok(res_apply(cg, &cfg, 1U << AG_PIDS, &missing, &err) == 0 && call(f, 0, tasks),
 	   "apply: unlimited numproc");
+	vz_list_clear(&f->calls);
+	cfg.source[VP_PHYSPAGES] = VS_VPS;
+	cfg.physpages = (struct vps_pair){ 0, 65536 };
+	ok(res_apply(cg, &cfg, 1U << AG_MEM, &missing, &err) == 0 &&
+		   call(f, 0, "set 2 268435456") && call(f, 2, "set 4 1024"),
+	   "apply: not more processes than fit into the memory");
 	vz_list_clear(&f->calls);
 	ok(res_apply(cg, &cfg, 1U << AG_DEV, &missing, &err) == 0 && f->calls.n == 1 && !missing.n,
 	   "apply: devices");
