@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
@@ -23,13 +24,31 @@
 static long n_made;
 static const char *place = "/tmp";
 
+/* fork(), the child dies with us whenever that is. */
+static pid_t bound_fork(void)
+{
+	pid_t us = getpid(), pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != us)
+			_exit(0);
+	}
+	return pid;
+}
+
+static void wait_for_ever(void)
+{
+	for (;;)
+		pause();
+}
+
 static int one_fork(void)
 {
-	pid_t pid = fork();
+	pid_t pid = bound_fork();
 
 	if (pid == 0)
-		for (;;)
-			pause();
+		wait_for_ever();
 	return pid < 0 ? -1 : 0;
 }
 
@@ -73,11 +92,16 @@ static int one_group(void)
 	return mkdir(path, 0755);
 }
 
+/* Each at a place of its own: one upon the other they would be walked through again each time. */
 static int one_mount(void)
 {
+	char path[64];
+
 	if (n_made == 0 && unshare(CLONE_NEWNS) < 0)
 		return -1;
-	return mount("/tmp", "/tmp", NULL, MS_BIND, NULL);
+	snprintf(path, sizeof(path), "/run/mount.%ld", n_made);
+	mkdir(path, 0755);
+	return mount("/tmp", path, NULL, MS_BIND, NULL);
 }
 
 /* Kept by a descriptor: the next unshare leaves it. */
@@ -222,12 +246,11 @@ static int one_userns(void)
 
 	if (pipe(ok) < 0)
 		return -1;
-	pid = fork();
+	pid = bound_fork();
 	if (pid == 0) {
 		c = unshare(CLONE_NEWUSER) == 0;
 		(void)!write(ok[1], &c, 1);
-		for (;;)
-			pause();
+		wait_for_ever();
 	}
 	if (pid > 0)
 		(void)!read(ok[0], &c, 1);

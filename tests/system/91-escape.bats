@@ -65,6 +65,10 @@ everywhere() {
 
 @test "the root of a VPS has no outside: chroot, pivot_root, lazy unmounts, /proc/1/root" {
 	everywhere chroot "$mark"
+	for id in 6911 6912 6913; do
+		run vzctl exec2 $id 'cat /proc/1/mountinfo'
+		[[ "$output" != *"$CROFT_ROOT/run"* ]]
+	done
 }
 
 @test "no file is opened by its number" {
@@ -81,6 +85,9 @@ everywhere() {
 	everywhere knobs
 	vzctl exec2 6912 'echo 1000 >/proc/sys/kernel/pid_max' || :
 	[ "$before" = "$(switches)" ]
+	# what belongs to the VPS's own namespaces can be set
+	vzctl exec2 6911 'echo 4096 >/proc/sys/net/core/somaxconn && echo 1 >/proc/sys/net/ipv4/ip_forward'
+	[ "$(vzctl exec2 6911 cat /proc/sys/net/core/somaxconn)" = 4096 ]
 }
 
 @test "calls about the node are refused, by the 32-bit and the x32 door too" {
