@@ -29,18 +29,18 @@ static char *mount_facts(const struct op *o)
 		      (unsigned long long)o->base, o->cfg.ve_root);
 }
 
-static char *read_facts(const struct op *o)
+static char *read_facts(uint32_t ctid)
 {
 	char path[PATH_MAX], *text = NULL;
 
-	(void)vps_path(path, "%s/%u/mount", vps_paths()->run, o->ctid);
+	(void)vps_path(path, "%s/%u/mount", vps_paths()->run, ctid);
 	return vz_read_file(AT_FDCWD, path, 8192, &text) < 0 ? NULL : text;
 }
 
 static bool mount_fits(const struct op *o)
 {
 	VZ_FREE char *want = mount_facts(o);
-	VZ_FREE char *have = read_facts(o);
+	VZ_FREE char *have = read_facts(o->ctid);
 
 	return want && have && !strcmp(want, have);
 }
@@ -51,7 +51,7 @@ static bool mount_fits(const struct op *o)
  */
 bool op_mount_is_ours(const struct op *o)
 {
-	VZ_FREE char *have = read_facts(o);
+	VZ_FREE char *have = read_facts(o->ctid);
 	const char *root = have ? strchr(have, '\n') : NULL;
 	size_t n = strlen(o->cfg.ve_root);
 	struct stat a, b;
@@ -65,6 +65,61 @@ bool op_mount_is_ours(const struct op *o)
 		return true;
 	return !strcmp(o->cfg.ve_layout, "overlay") && statfs(o->cfg.ve_root, &fs) == 0 &&
 	       (unsigned long)fs.f_type == OVERLAYFS_SUPER_MAGIC;
+}
+
+/* Whether the facts of VPS @ctid tell of a mount that is there, made from the directory @st. */
+static bool mounted_from(uint32_t ctid, const struct stat *st)
+{
+	VZ_FREE char *facts = read_facts(ctid);
+	char *dir = facts ? strchr(facts, ' ') : NULL;
+	char *root = dir ? strchr(dir, '\n') : NULL;
+	struct stat there;
+
+	if (!root || !root[1])
+		return false;
+	*root++ = '\0';
+	root[strcspn(root, "\n")] = '\0';
+	for (int i = 0; i < 2; i++) { /* hash and base id */
+		char *last = strrchr(dir + 1, ' ');
+
+		if (!last)
+			return false;
+		*last = '\0';
+	}
+	return sto_mounted(root) && stat(dir + 1, &there) == 0 && there.st_dev == st->st_dev &&
+	       there.st_ino == st->st_ino;
+}
+
+/*
+ * A copied CTID.conf names the files of another VPS, and two systems on one tree destroy it.
+ * /run/vz/private/DEV-INO is a link that tells who mounted the directory last; whether that still
+ * holds is in his facts. (Two that are started in the same instant are not kept apart.)
+ */
+static int claim_private(const struct op *o, struct vz_error *err)
+{
+	char path[PATH_MAX], own[16], holder[16];
+	uint32_t ctid;
+	struct stat st;
+	ssize_t n;
+	int r = vz_mkdir_p(vps_path(path, "%s/private", vps_paths()->run), 0700);
+
+	if (r < 0 || stat(o->cfg.ve_private, &st) < 0)
+		return vz_fail(err, VZ_EXIT_MOUNT, r < 0 ? -r : errno, "%s", path);
+	(void)vps_path(path, "%s/private/%llx-%llx", vps_paths()->run,
+		       (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	(void)snprintf(own, sizeof(own), "%u", o->ctid);
+	n = readlink(path, holder, sizeof(holder) - 1);
+	holder[n > 0 ? n : 0] = '\0';
+	if (!strcmp(holder, own))
+		return 0;
+	if (n > 0 && vps_parse_ctid(holder, &ctid) == 0 && mounted_from(ctid, &st))
+		return vz_fail(err, VZ_EXIT_MOUNT, EBUSY,
+			       "VE_PRIVATE %s of VPS %u is mounted for VPS %u", o->cfg.ve_private,
+			       o->ctid, ctid);
+	(void)unlink(path);
+	if (symlink(own, path) < 0) /* EEXIST: another VPS came first just now */
+		return vz_fail(err, VZ_EXIT_MOUNT, errno, "symlink %s", path);
+	return 0;
 }
 
 static int refuse_foreign(const struct op *o, int exit, struct vz_error *err)
@@ -103,6 +158,8 @@ static int mount_now(struct op *o, const struct sto_place *p, struct vz_error *e
 	if (userns < 0)
 		return userns;
 	r = op_scripts(o, "premount", false, err);
+	if (r == 0)
+		r = claim_private(o, err);
 	if (r == 0) /* before the mount: one of ours is never without */
 		r = remember_mount(o, err);
 	if (r < 0)

@@ -315,6 +315,25 @@ add() { printf '%b' "$1" >>"$(conf 6601)"; }
 	works
 }
 
+@test "a copied CTID.conf: two VPSes do not run on one private area, on neither layout" {
+	for layout in simfs overlay; do
+		vzctl create 6610 --ostemplate busybox --layout $layout
+		sed '/^NAME=/d' "$(conf 6610)" | sed "s|^VE_PRIVATE=.*|VE_PRIVATE=\"$(vzdir)/private/6610/\"|" >"$(conf 6611)"
+		vzctl start 6610
+		fails 50 "is mounted for VPS 6610" start 6611
+		[ "$(vzctl status 6611)" = "CTID 6611 exist unmounted down" ]
+		vzctl stop 6610 --fast
+		vzctl start 6611
+		fails 50 "is mounted for VPS 6611" mount 6610
+		vzctl stop 6611 --fast
+		fails 52 "holds the files of VPS" destroy 6611
+		rm "$(conf 6611)"
+		vzctl start 6610
+		vzctl stop 6610 --fast
+		vzctl destroy 6610
+	done
+}
+
 @test "VE_PRIVATE is a file or missing: 43" {
 	for p in "$CROFT_ROOT/file" "$CROFT_ROOT/nosuch"; do
 		echo x >"$CROFT_ROOT/file"
