@@ -528,5 +528,7 @@ int vz_is_mountpoint(const char *path)
 
 	if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &sx) < 0)
 		return -errno;
+	if (!(sx.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT))
+		return -ENOSYS; /* libc's stand-in for a refused statx does not know */
 	return !!(sx.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }

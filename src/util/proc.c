@@ -52,6 +52,16 @@ int vz_proc_pidfd(pid_t pid, uint64_t start)
 	return vz_take_fd(&fd);
 }
 
+bool vz_proc_lives(pid_t pid, uint64_t start)
+{
+	VZ_FD int fd = vz_proc_pidfd(pid, start);
+	uint64_t now;
+
+	if (fd == -ENOSYS || fd == -EPERM) /* a sandbox: rather alive than taken for dead */
+		return vz_proc_starttime(pid, &now) == 0 && (!start || now == start);
+	return fd >= 0 && vz_pidfd_poll(fd, 0) < 0;
+}
+
 int vz_pidfd_signal(int pidfd, int sig)
 {
 	return pidfd_send_signal(pidfd, sig, NULL, 0) < 0 ? -errno : 0;

@@ -16,6 +16,11 @@ int vz_proc_starttime(pid_t pid, uint64_t *ret) __attribute__((warn_unused_resul
  */
 int vz_proc_pidfd(pid_t pid, uint64_t start) __attribute__((warn_unused_result));
 
+/**
+ * vz_proc_lives - is process @pid, begun at @start (0: whenever), there and not dead? A dead one that
+ * its parent has not reaped is dead; one whose first thread ended alone is not.
+ */
+bool vz_proc_lives(pid_t pid, uint64_t start);
 /** vz_pidfd_signal - pidfd_send_signal. Return: 0 or -errno (-ESRCH: dead). */
 int vz_pidfd_signal(int pidfd, int sig);
 
