@@ -236,6 +236,40 @@ static void inside(int sk, const struct vps_state *st, int seccomp, const struct
 
 /* ---- outside ---- */
 
+/* Of the joiner alone: the command's process, as the host sees it, and who we are to it for. */
+static volatile sig_atomic_t joined, joined_for;
+
+/*
+ * vzctl is gone: killed, or it hung up with its terminal (under nohup it does not, nor do we). The
+ * command and what it started in its session get SIGHUP, as at the end of a terminal; what ignores
+ * that goes on as a process of the VPS, and nothing of ours stays on the host.
+ */
+static void on_hangup(int sig)
+{
+	if (getppid() == (pid_t)joined_for)
+		return;
+	(void)kill(-(pid_t)joined, sig);
+	_exit(128 + sig);
+}
+
+/* SIGHUP stays blocked until there is somebody to hand it on to. */
+static void watch_parent(pid_t command, pid_t vzctl)
+{
+	struct sigaction sa = { .sa_handler = on_hangup };
+	sigset_t hup;
+
+	joined = command;
+	joined_for = vzctl;
+	sigemptyset(&hup);
+	sigaddset(&hup, SIGHUP);
+	(void)sigaction(SIGHUP, &sa, NULL);
+	/* asked for here and not before: joining a user namespace clears it */
+	(void)prctl(PR_SET_PDEATHSIG, SIGHUP);
+	if (getppid() != vzctl) /* it died before we asked */
+		(void)raise(SIGHUP);
+	(void)sigprocmask(SIG_UNBLOCK, &hup, NULL);
+}
+
 /*
  * Child of ours: enters the groups and namespaces, then forks once more into the process namespace.
  */
@@ -247,10 +281,14 @@ static void joiner(int sk, const struct vps_state *st, int pidfd, int seccomp,
 {
 	struct join_msg m = { .err = { 0 } };
 	struct exec_group groups[GROUPS_MAX];
+	sigset_t hup;
 	size_t n;
 	int r = open_groups(st, groups, &n), status;
-	pid_t pid;
+	pid_t pid, vzctl = getppid();
 
+	sigemptyset(&hup);
+	sigaddset(&hup, SIGHUP);
+	(void)sigprocmask(SIG_BLOCK, &hup, NULL);
 	if (r == 0)
 		(void)prctl(PR_SET_DUMPABLE, 0);
 	if (r == 0 && setns(pidfd, JOIN_FLAGS) < 0)
@@ -273,6 +311,7 @@ static void joiner(int sk, const struct vps_state *st, int pidfd, int seccomp,
 		(void)!vz_send_fds(sk, &m, sizeof(m), NULL, 0);
 		_exit(1);
 	}
+	watch_parent(pid, vzctl);
 	vz_closep(&sk);
 	for (int i = 0; i < 3; i++)
 		(void)close(i); /* else we would hold the caller's pipes open beside the command */
