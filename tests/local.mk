@@ -37,7 +37,13 @@ tests_unit_test_out_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_out_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 tests_unit_test_out_LDADD = libvps.a libutil.a $(JANSSON_LIBS)
 
-check-programs: $(check_PROGRAMS) $(croftlibexec_PROGRAMS)
+# a tool of the system tests, no test
+EXTRA_PROGRAMS += tests/lib/deny-syscall
+tests_lib_deny_syscall_SOURCES = tests/lib/deny-syscall.c
+tests_lib_deny_syscall_LDADD = $(SECCOMP_LIBS)
+CLEANFILES += tests/lib/deny-syscall$(EXEEXT)
+
+check-programs: $(check_PROGRAMS) $(croftlibexec_PROGRAMS) tests/lib/deny-syscall$(EXEEXT)
 .PHONY: check-programs
 
 include tests/escape/local.mk

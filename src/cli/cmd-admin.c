@@ -253,9 +253,9 @@ static int cmd_runscript(struct cli *c, int argc, char **argv, struct vz_error *
 
 	if (argc != 2)
 		return vz_fail(err, VZ_EXIT_USAGE, 0, "runscript needs exactly one file");
-	r = op_seal(c->full_argv);
+	r = op_seal(c->full_argv, err);
 	if (r < 0)
-		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "sealed copy of vzctl");
+		return r;
 	return op_runscript(&c->env, c->ctid, argv[1], err);
 }
 
@@ -279,9 +279,9 @@ static int cmd_in(struct cli *c, int argc, char **argv, struct vz_error *err)
 
 	if (argc < 2)
 		return vz_fail(err, VZ_EXIT_USAGE, 0, "no command given");
-	r = op_seal(c->full_argv);
+	r = op_seal(c->full_argv, err);
 	if (r < 0)
-		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "sealed copy of vzctl");
+		return r;
 	return op_on_root(c->ctid, argv + 1, err);
 }
 

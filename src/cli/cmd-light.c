@@ -10,14 +10,17 @@
 
 static int cmd_status(struct cli *c, int argc, char **argv, struct vz_error *err)
 {
-	struct op_status_words s = op_status(c->ctid);
+	VZ_LIST struct vz_list left = { 0 };
+	struct op_status_words s;
 
-	(void)argv;
 	if (argc > 1)
 		return vz_fail(err, VZ_EXIT_USAGE, 0, "Invalid extra arguments: %s", argv[1]);
+	s = op_status(c->ctid, &left);
 	(void)printf("CTID %u %s %s %s%s\n", c->ctid, s.exists ? "exist" : "deleted",
 		     s.mounted ? "mounted" : "unmounted", s.running ? "running" : "down",
 		     s.suspended ? " suspended" : "");
+	for (size_t i = 0; !c->quiet && i < left.n; i++)
+		(void)fprintf(stderr, "%s\n", left.v[i]);
 	return 0;
 }
 
@@ -32,9 +35,9 @@ static int run_exec(struct cli *c, int argc, char **argv, bool shell, bool plain
 
 	if (argc < 2)
 		return vz_fail(err, VZ_EXIT_USAGE, 0, "No command line given for exec");
-	r = op_seal(c->full_argv);
+	r = op_seal(c->full_argv, err);
 	if (r < 0)
-		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "sealed copy of vzctl");
+		return r;
 	if (shell && argc == 2 && !strcmp(argv[1], "-"))
 		kind = OP_EXEC_STDIN;
 	r = op_exec(c->ctid, kind, argv + 1, err);
@@ -67,9 +70,9 @@ static int cmd_enter(struct cli *c, int argc, char **argv, struct vz_error *err)
 		vz_buf_str(&type, argv[i]);
 		vz_buf_str(&type, i + 1 < argc ? " " : "\n");
 	}
-	r = op_seal(c->full_argv);
+	r = op_seal(c->full_argv, err);
 	if (r < 0)
-		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "sealed copy of vzctl");
+		return r;
 	return op_enter(c->ctid, type.s, err);
 }
 

@@ -5,7 +5,7 @@ noinst_PROGRAMS += tools/gen-params
 # decision 17: what starts often links little; scripts/check-house holds the lists. STATIC_LDFLAGS: ADR 25
 vzctl_SOURCES = src/cli/vzctl.c src/cli/cli.h src/cli/main.c src/cli/opt.c src/cli/cmd-light.c
 vzctl_LDFLAGS = $(STATIC_LDFLAGS)
-vzctl_LDADD = libops.a libcontext.a libvps.a libutil.a $(JANSSON_LIBS)
+vzctl_LDADD = libops.a libcontext.a libresources.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vzctl_admin_SOURCES = src/cli/vzctl-admin.c src/cli/cli.h src/cli/main.c src/cli/opt.c \
 	src/cli/cmd-light.c src/cli/cmd-admin.c

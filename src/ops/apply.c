@@ -173,11 +173,10 @@ static int apply_net(struct applying *a, struct vz_error *err)
 
 static int apply_host(struct applying *a, struct vz_error *err)
 {
-	const char *name = a->o->cfg.hostname;
+	/* as start names it; files inside are left when no name is configured */
+	const char *name = a->o->cfg.hostname ? a->o->cfg.hostname : "localhost";
 	int r;
 
-	if (!name)
-		return 0;
 	if (strlen(name) > 64)
 		return vz_fail(err, VZ_EXIT_BAD_HOSTNAME, 0,
 			       "host name %s is longer than 64 characters", name);
@@ -232,6 +231,14 @@ static void roll_back(const struct applying *a, size_t last)
 		    appliers[i].run(&back, &err) < 0)
 			vz_warn("WARNING: going back: %s", err.msg);
 	vz_list_clear(&back.missing);
+}
+
+void op_apply_back(struct op *o, const struct vps_state *st, const struct vps_config *old,
+		   const bool changed[VP_MAX])
+{
+	const struct applying a = { .o = o, .st = st, .old = old, .changed = changed };
+
+	roll_back(&a, sizeof(appliers) / sizeof(*appliers) - 1);
 }
 
 int op_apply_running(struct op *o, const struct vps_state *st, const struct vps_config *old,

@@ -27,7 +27,9 @@ static int run_bare(struct op *o, const struct ctx_exec *x, struct vz_error *err
 		.force = true, .skip_setup = true, .bare = true, .skip_remount = true
 	};
 	VPS_STATE struct vps_state st = { 0 };
-	bool was = sto_mounted(o->cfg.ve_root);
+	/* without the lock we run for a script, in the middle of a mount that is not ours */
+	bool was = sto_mounted(o->cfg.ve_root) &&
+		   (o->lock.fd < 0 || op_mount_note(o->ctid) == OP_MOUNT_KEPT);
 	struct vz_error ignored;
 	int r = op_do_start(o, &start, err);
 

@@ -32,12 +32,29 @@ int op_open_new(struct op *o, const struct op_env *env, uint32_t ctid, const cha
 	return take_lock(o, word, err);
 }
 
+/* After a command that was cut off: links are made before NAME= is saved and removed after it. */
+int op_mend_names(struct op *o, struct vz_error *err)
+{
+	VZ_LIST struct vz_list strays = { 0 };
+	const char *name = o->cfg.name && *o->cfg.name ? o->cfg.name : NULL;
+
+	if (!o->lock.stale[0])
+		return 0;
+	if (vps_name_strays(o->ctid, name, &strays) < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, ENOMEM, "names of VPS %u", o->ctid);
+	for (size_t i = 0; i < strays.n; i++)
+		vps_name_unlink(o->ctid, strays.v[i]);
+	return 0;
+}
+
 int op_open(struct op *o, const struct op_env *env, uint32_t ctid, const char *word,
 	    struct vz_error *err)
 {
 	int r = op_open_new(o, env, ctid, word, err);
 
-	return r < 0 ? r : vps_load_over(&o->cfg, ctid, &o->bad, err); /* under the lock */
+	if (r == 0)
+		r = vps_load_over(&o->cfg, ctid, &o->bad, err); /* under the lock */
+	return r < 0 ? r : op_mend_names(o, err);
 }
 
 void op_close(struct op *o)
@@ -45,29 +62,6 @@ void op_close(struct op *o)
 	vz_closep(&o->userns);
 	vps_config_clear(&o->cfg);
 	vps_lock_drop(&o->lock);
-}
-
-int op_save_name(struct op *o, const char *old, const bool which[VP_MAX], struct vz_error *err)
-{
-	const char *name = o->cfg.name ? o->cfg.name : "";
-	struct vz_error ignored;
-	char path[PATH_MAX];
-	VZ_FD int lock = -EBADF;
-	int r = vz_mkdir_p(vps_paths()->run, 0755);
-
-	/* two VPSes that take one name at once hold two locks of their own; this one is for both */
-	(void)vps_path(path, "%s/names.lck", vps_paths()->run);
-	lock = r < 0 ? r : vz_openat(AT_FDCWD, path, O_RDWR | O_CREAT, 0600);
-	if (lock < 0 || flock(lock, LOCK_EX) < 0)
-		return vz_fail(err, VZ_EXIT_NAME, lock < 0 ? -lock : errno, "lock %s", path);
-	r = vps_name_assign(o->ctid, NULL, name, err);
-	if (r < 0)
-		return r;
-	r = vps_save(&o->cfg, which, err);
-	if (r < 0 && *name && (!old || strcmp(old, name) != 0))
-		(void)!vps_name_assign(o->ctid, name, "", &ignored);
-	/* the old link goes last: until now the name was the VPS's */
-	return r < 0 ? r : vps_name_assign(o->ctid, old, name, err);
 }
 
 int op_save_row(struct op *o, enum vps_param_id id, struct vz_error *err)

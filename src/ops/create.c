@@ -5,6 +5,7 @@
 #include "ops/steps.h"
 #include "template/template.h"
 #include "util/fd.h"
+#include "util/kernel.h"
 #include "util/log.h"
 
 #include <fcntl.h>
@@ -16,8 +17,8 @@ struct creating {
 	struct op *o;
 	const struct op_create *a;
 	char archive[PATH_MAX], tmp[PATH_MAX], conf[PATH_MAX];
-	bool had_conf; /* a CTID.conf was there before and is kept */
-	bool found_conf; /* it was there, perhaps of a create that was cut off */
+	/* a CTID.conf that was there: kept if it is an administrator's */
+	enum found { FOUND_NONE, FOUND_OTHERS, FOUND_BEGUN, FOUND_DESTROYED } found;
 	struct sto_place place; /* of the temporary directory */
 };
 
@@ -40,16 +41,27 @@ static int take_ids(struct vps_config *c, const char *conf, struct vz_error *err
 	return r < 0 ? vz_fail(err, VZ_EXIT_INVALID_CONFIG, -r, "read %s", conf) : 0;
 }
 
-/* A configuration without a private area, but with the temporary one beside: create did not come to its end. */
-static bool was_cut_off(uint32_t ctid)
+/*
+ * A configuration without a private area is an administrator's, or of a create that did not come to
+ * its end (the half made area is beside it), or of a destroy (its trash is, see destroy.c).
+ */
+static enum found look_for_conf(uint32_t ctid)
 {
 	VPS_CONFIG struct vps_config c = { 0 };
+	VZ_LIST struct vz_list left = { 0 };
+	char kept[PATH_MAX], path[PATH_MAX];
 	struct vz_error err;
-	char tmp[PATH_MAX];
 
-	return vps_load(ctid, &c, NULL, &err) == 0 && c.ve_private &&
-	       access(c.ve_private, F_OK) < 0 &&
-	       access(vps_path(tmp, "%s.tmp", c.ve_private), F_OK) == 0;
+	if (access(vps_path(path, "%s/%u.conf", vps_paths()->conf, ctid), F_OK) < 0)
+		return FOUND_NONE;
+	if (vps_load(ctid, &c, NULL, &err) < 0 || !c.ve_private ||
+	    access(c.ve_private, F_OK) == 0 || op_left_files(ctid, &c, &left) < 0 || left.n == 0)
+		return FOUND_OTHERS;
+	(void)vps_path(kept, "%s%s", c.ve_private, op_half_suffix(OP_HALF_KEPT));
+	if (vz_list_find(&left, kept) >= 0)
+		return FOUND_OTHERS;
+	(void)vps_path(path, "%s%s", c.ve_private, op_half_suffix(OP_HALF_OWN));
+	return vz_list_find(&left, path) >= 0 ? FOUND_BEGUN : FOUND_DESTROYED;
 }
 
 static int take_sample(struct creating *s, struct vz_error *err)
@@ -60,16 +72,16 @@ static int take_sample(struct creating *s, struct vz_error *err)
 	char path[PATH_MAX];
 	int r = 0;
 
-	if (s->a->sample && s->had_conf)
+	if (s->a->sample && s->found == FOUND_OTHERS)
 		return vz_fail(err, VZ_EXIT_SAMPLE, EEXIST,
 			       "configuration %s exists, --config %s is not used", s->conf,
 			       s->a->sample);
-	if (s->had_conf) {
+	if (s->found == FOUND_OTHERS) {
 		vz_warn("WARNING: configuration %s exists and is kept", s->conf);
 		r = vps_load_file(c, s->conf, VS_VPS, NULL);
 		return r < 0 ? vz_fail(err, VZ_EXIT_INVALID_CONFIG, -r, "read %s", s->conf) : 0;
 	}
-	if (s->found_conf) /* of a create that was cut off: its ids stay its own */
+	if (s->found == FOUND_BEGUN) /* of a create that was cut off: its ids stay its own */
 		r = take_ids(c, s->conf, err);
 	if (r < 0 || !name)
 		return r;
@@ -154,8 +166,14 @@ static int step_plan(void *arg, struct vz_error *err)
 	struct creating *s = arg;
 	struct vps_config *c = &s->o->cfg;
 	char hash[65];
-	int r = take_sample(s, err);
+	int r = op_mend(s->o, err);
 
+	if (r == 0 && s->found == FOUND_DESTROYED)
+		r = op_retire(s->o->ctid, err);
+	if (r == 0)
+		r = take_sample(s, err);
+	if (r == 0)
+		r = op_mend_names(s->o, err);
 	if (r == 0)
 		r = take_options(s, err);
 	if (r < 0)
@@ -188,49 +206,102 @@ static int step_plan(void *arg, struct vz_error *err)
 	return r;
 }
 
+/*
+ * The directory first: from now on a configuration that stands alone is known as a beginning of
+ * ours.
+ */
+static int step_begin(void *arg, struct vz_error *err)
+{
+	struct creating *s = arg;
+	const char *p = s->o->cfg.ve_private;
+	char parent[PATH_MAX];
+	char *slash;
+	int r = 0;
+
+	(void)vps_path(parent, "%s", p);
+	slash = strrchr(parent, '/');
+	*(slash == parent ? slash + 1 : slash) = '\0';
+	r = vz_mkdir_p(parent, 0755);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_MKDIR, -r, "Unable to make directory %s", parent);
+	for (size_t i = 0; r == 0 && op_half_suffix(i); i++) /* of creates that were cut off */
+		r = vz_rm_rf(AT_FDCWD, vps_path(s->tmp, "%s%s", p, op_half_suffix(i)));
+	(void)vps_path(s->tmp, "%s%s", p,
+		       op_half_suffix(s->found == FOUND_OTHERS ? OP_HALF_KEPT : OP_HALF_OWN));
+	if (r < 0 || mkdir(s->tmp, 0755) < 0)
+		return vz_fail(err, VZ_EXIT_NEW_PRIVATE, r < 0 ? -r : errno, "Unable to make %s",
+			       s->tmp);
+	return 0;
+}
+
+static void undo_begin(void *arg)
+{
+	struct creating *s = arg;
+
+	if (s->tmp[0] && vz_rm_rf(AT_FDCWD, s->tmp) < 0)
+		vz_warn("WARNING: %s could not be removed", s->tmp);
+}
+
+static bool has_name(const struct creating *s)
+{
+	return s->a->extra && vps_is_set(s->a->extra, VP_NAME) && *s->a->extra->name;
+}
+
+/* What an earlier create wrote for other options than today's goes, in the same rename. */
+static int save_anew(const struct vps_config *c, bool which[VP_MAX], struct vz_error *err)
+{
+	VPS_CONFIG struct vps_config own = { 0 };
+
+	if (vps_config_copy(&own, c) < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, ENOMEM, "create");
+	for (int id = 0; id < VP_MAX; id++) {
+		if (!which[id])
+			vps_param_clear(&own, id);
+		which[id] = true;
+	}
+	return vps_save(&own, which, err);
+}
+
 static int step_config(void *arg, struct vz_error *err)
 {
 	struct creating *s = arg;
 	struct vps_config *c = &s->o->cfg;
+	VZ_FD int names = -EBADF;
 	bool which[VP_MAX];
-	char old[PATH_MAX];
-	int r;
+	int r = 0;
+
+	if (has_name(s)) {
+		names = vps_names_lock(err);
+		r = names < 0 ? names : vps_name_link(s->o->ctid, c->name, err);
+	}
 
 	for (int id = 0; id < VP_MAX; id++)
-		which[id] = c->source[id] >= VS_VPS && vps_param(id)->when != PW_GLOBAL &&
-			    id != VP_NAME;
+		which[id] = c->source[id] >= VS_VPS && vps_param(id)->when != PW_GLOBAL;
+	which[VP_NAME] = has_name(s);
 	which[VP_VE_ROOT] = which[VP_VE_PRIVATE] = which[VP_OSTEMPLATE] = which[VP_VE_LAYOUT] =
 		true;
-	r = vps_save(c, which, err);
-	if (r < 0)
-		return r;
-	(void)unlink(vps_path(old, "%s/%u.conf.destroyed", vps_paths()->conf, s->o->ctid));
-	return 0;
+	if (r == 0)
+		r = s->found == FOUND_BEGUN ? save_anew(c, which, err) : vps_save(c, which, err);
+	return r < 0 ? r : op_ids(s->o, err);
+}
+
+static void undo_config(void *arg)
+{
+	struct creating *s = arg;
+
+	if (s->found != FOUND_OTHERS)
+		(void)unlink(s->conf);
+	if (has_name(s))
+		vps_name_unlink(s->o->ctid, s->o->cfg.name);
 }
 
 static int step_private(void *arg, struct vz_error *err)
 {
 	struct creating *s = arg;
 	struct op *o = s->o;
-	char parent[PATH_MAX];
-	char *slash;
 	VZ_FD int fd = -EBADF;
 	int r, idmap;
 
-	(void)vps_path(parent, "%s", o->cfg.ve_private);
-	slash = strrchr(parent, '/');
-	*(slash == parent ? slash + 1 : slash) = '\0';
-	r = vz_mkdir_p(parent, 0755);
-	if (r < 0)
-		return vz_fail(err, VZ_EXIT_MKDIR, -r, "Unable to make directory %s", parent);
-	(void)vps_path(s->tmp, "%s.tmp", o->cfg.ve_private);
-	r = vz_rm_rf(AT_FDCWD, s->tmp); /* of a create that was cut off */
-	if (r < 0 || mkdir(s->tmp, 0755) < 0)
-		return vz_fail(err, VZ_EXIT_NEW_PRIVATE, r < 0 ? -r : errno, "Unable to make %s",
-			       s->tmp);
-	r = op_ids(o, err); /* after the directory: a LOCAL_UID saved now is known as a beginning */
-	if (r < 0)
-		return r;
 	r = op_userns(o, err);
 	if (r < 0)
 		return r;
@@ -249,16 +320,6 @@ static int step_private(void *arg, struct vz_error *err)
 	if (fd < 0)
 		return vz_fail(err, VZ_EXIT_NEW_PRIVATE, -fd, "open %s", s->tmp);
 	return tpl_unpack(s->archive, fd, idmap ? 0 : o->base, err);
-}
-
-static void undo_private(void *arg)
-{
-	struct creating *s = arg;
-
-	if (s->tmp[0] && vz_rm_rf(AT_FDCWD, s->tmp) < 0)
-		vz_warn("WARNING: %s could not be removed", s->tmp);
-	if (!s->found_conf)
-		(void)unlink(s->conf);
 }
 
 /*
@@ -299,12 +360,14 @@ static int step_rename(void *arg, struct vz_error *err)
 	struct creating *s = arg;
 	const char *p = s->o->cfg.ve_private;
 	VZ_FD int fd = vz_openat(AT_FDCWD, s->tmp, O_RDONLY | O_DIRECTORY, 0);
+	char old[PATH_MAX];
 
 	if (fd >= 0)
 		(void)syncfs(fd); /* a power cut after the rename must find the files */
 	(void)rmdir(p); /* an empty one is allowed */
 	if (rename(s->tmp, p) < 0)
 		return vz_fail(err, VZ_EXIT_NEW_PRIVATE, errno, "rename %s", s->tmp);
+	(void)unlink(vps_path(old, "%s/%u.conf.destroyed", vps_paths()->conf, s->o->ctid));
 	return 0;
 }
 
@@ -316,31 +379,6 @@ static void undo_rename(void *arg)
 		vz_warn("WARNING: %s could not be renamed", s->o->cfg.ve_private);
 }
 
-static int step_name(void *arg, struct vz_error *err)
-{
-	struct creating *s = arg;
-	struct vps_config *c = &s->o->cfg;
-	bool which[VP_MAX] = { false };
-	int r;
-
-	if (!s->a->extra || !vps_is_set(s->a->extra, VP_NAME) || !c->name || !*c->name)
-		return 0;
-	which[VP_NAME] = true;
-	r = op_save_name(s->o, NULL, which, err);
-	if (r == 0)
-		vz_info("Name %s assigned", c->name);
-	return r;
-}
-
-static void undo_name(void *arg)
-{
-	struct creating *s = arg;
-	struct vz_error err;
-
-	if (s->o->cfg.name && vps_name_assign(s->o->ctid, s->o->cfg.name, "", &err) < 0)
-		vz_warn("WARNING: %s", err.msg);
-}
-
 static int step_script(void *arg, struct vz_error *err)
 {
 	struct creating *s = arg;
@@ -350,11 +388,11 @@ static int step_script(void *arg, struct vz_error *err)
 
 static const struct op_step create_steps[] = {
 	{ "plan", step_plan, NULL },
-	{ "private", step_private, undo_private },
+	{ "begin", step_begin, undo_begin },
+	{ "config", step_config, undo_config },
+	{ "private", step_private, NULL },
 	{ "first", step_first, NULL },
-	{ "config", step_config, NULL },
 	{ "rename", step_rename, undo_rename },
-	{ "name", step_name, undo_name },
 	{ "script", step_script, NULL },
 };
 
@@ -382,17 +420,19 @@ int op_create(const struct op_env *env, uint32_t ctid, const struct op_create *a
 	struct creating s = { .o = &o, .a = a };
 	int r = op_open_new(&o, env, ctid, "creating", err);
 
+	if (r == 0)
+		r = vz_kernel_check(VZ_NEED_BUILD, err);
 	if (r < 0)
 		return r;
 	r = check_addresses(a, ctid, err);
 	if (r < 0)
 		return r;
 	(void)vps_path(s.conf, "%s/%u.conf", vps_paths()->conf, ctid);
-	s.found_conf = access(s.conf, F_OK) == 0;
-	s.had_conf = s.found_conf && !was_cut_off(ctid);
-	r = op_steps_run("create", create_steps, sizeof(create_steps) / sizeof(*create_steps), &s,
-			 err);
+	s.found = look_for_conf(ctid);
+	r = op_steps_run("create", OP_STEPS(create_steps), &s, err);
 	if (r == 0) {
+		if (has_name(&s))
+			vz_info("Name %s assigned", o.cfg.name);
 		vz_info("from template %s", o.cfg.ostemplate);
 		vz_say("VPS private area was created");
 	}

@@ -6,6 +6,7 @@
 #include "ops/ops.h"
 
 #include "context/context.h"
+#include "util/kernel.h"
 #include "util/log.h"
 
 #include <errno.h>
@@ -31,9 +32,14 @@ static int running_state(uint32_t ctid, struct vps_state *ret, struct vz_error *
 	return vz_fail(err, VZ_EXIT_NOT_RUNNING, 0, "Container is not running");
 }
 
-int op_seal(char *const argv[])
+int op_seal(char *const argv[], struct vz_error *err)
 {
-	return ctx_seal_self(argv);
+	int r = vz_kernel_check(VZ_NEED_JOIN, err);
+
+	if (r < 0)
+		return r;
+	r = ctx_seal_self(argv);
+	return r < 0 ? vz_fail(err, VZ_EXIT_SYSTEM, -r, "sealed copy of vzctl") : 0;
 }
 
 int op_exec(uint32_t ctid, enum op_exec_kind kind, char *const *argv, struct vz_error *err)

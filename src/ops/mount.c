@@ -2,6 +2,7 @@
 #include "ops/priv.h"
 
 #include "util/fd.h"
+#include "util/kernel.h"
 #include "util/log.h"
 
 #include <fcntl.h>
@@ -20,13 +21,21 @@ static int private_there(const struct op *o, struct vz_error *err)
 	return 0;
 }
 
-/* What a mount was made from, so that a later start knows whether it still fits; then where it is. */
-static char *mount_facts(const struct op *o)
+/*
+ * What a mount was made from, so that a later start knows whether it still fits; then where it is; then
+ * how far it is (see op_mount_note).
+ */
+static char *mount_facts(const struct op *o, enum op_mount_note note)
 {
-	return vz_fmt("%s %s %s %llu\n%s\n", o->layout->name, o->cfg.ve_private,
+	static const char *const words[] = { [OP_MOUNT_NONE] = "",
+					     [OP_MOUNT_HALF] = "",
+					     [OP_MOUNT_OURS] = "whole\n",
+					     [OP_MOUNT_KEPT] = "kept\n" };
+
+	return vz_fmt("%s %s %s %llu\n%s\n%s", o->layout->name, o->cfg.ve_private,
 		      o->cfg.ostemplate_hash && o->layout->needs_template ? o->cfg.ostemplate_hash
 									  : "-",
-		      (unsigned long long)o->base, o->cfg.ve_root);
+		      (unsigned long long)o->base, o->cfg.ve_root, words[note]);
 }
 
 static char *read_facts(uint32_t ctid)
@@ -39,10 +48,11 @@ static char *read_facts(uint32_t ctid)
 
 static bool mount_fits(const struct op *o)
 {
-	VZ_FREE char *want = mount_facts(o);
+	VZ_FREE char *want = mount_facts(o, OP_MOUNT_HALF);
 	VZ_FREE char *have = read_facts(o->ctid);
 
-	return want && have && !strcmp(want, have);
+	/* one that is not whole fits nothing: its scripts perhaps did not run */
+	return want && have && !strncmp(want, have, strlen(want)) && strcmp(want, have) != 0;
 }
 
 /*
@@ -129,9 +139,9 @@ static int refuse_foreign(const struct op *o, int exit, struct vz_error *err)
 	return -EBUSY;
 }
 
-static int remember_mount(const struct op *o, struct vz_error *err)
+static int note_mount(const struct op *o, enum op_mount_note note, struct vz_error *err)
 {
-	VZ_FREE char *facts = mount_facts(o);
+	VZ_FREE char *facts = mount_facts(o, note);
 	char path[PATH_MAX];
 	int r = vps_run_dir(o->ctid);
 
@@ -161,7 +171,7 @@ static int mount_now(struct op *o, const struct sto_place *p, struct vz_error *e
 	if (r == 0)
 		r = claim_private(o, err);
 	if (r == 0) /* before the mount: one of ours is never without */
-		r = remember_mount(o, err);
+		r = note_mount(o, OP_MOUNT_HALF, err);
 	if (r < 0)
 		return r;
 	r = op_mount_when_free(o, p, userns, err);
@@ -174,8 +184,10 @@ int op_do_mount(struct op *o, bool remount, bool *ret_was, struct vz_error *err)
 {
 	struct sto_place p;
 	struct vz_error ignored;
-	int r = op_place(o, &p, err);
+	int r = vz_kernel_check(VZ_NEED_BUILD, err);
 
+	if (r == 0)
+		r = op_place(o, &p, err);
 	if (r == 0)
 		r = private_there(o, err);
 	if (r < 0)
@@ -186,6 +198,7 @@ int op_do_mount(struct op *o, bool remount, bool *ret_was, struct vz_error *err)
 	if (*ret_was && !op_mount_is_ours(o))
 		return refuse_foreign(o, VZ_EXIT_MOUNT, err);
 	if (*ret_was) {
+		forget_mount(o);
 		r = sto_umount(p.root, err);
 		*ret_was = false;
 	}
@@ -194,24 +207,52 @@ int op_do_mount(struct op *o, bool remount, bool *ret_was, struct vz_error *err)
 	if (r < 0)
 		return r;
 	r = op_scripts(o, "mount", false, err);
+	if (r == 0)
+		r = note_mount(o, OP_MOUNT_OURS, err);
 	if (r < 0 && sto_umount(p.root, &ignored) < 0)
 		vz_warn("WARNING: %s", ignored.msg);
 	return r;
 }
 
+int op_mount_keep(struct op *o, struct vz_error *err)
+{
+	struct sto_place p;
+	int r = op_mount_is_ours(o) ? op_place(o, &p, err) : 1;
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	return note_mount(o, OP_MOUNT_KEPT, err);
+}
+
+/*
+ * "whole" goes first: what the umount scripts took apart must not be used by a later start as if it
+ * were whole. They may keep a whole mount from being unmounted, a half made one they may not: they
+ * perhaps look for what the mount script never made.
+ */
 int op_do_umount(struct op *o, struct vz_error *err)
 {
+	enum op_mount_note note = op_mount_note(o->ctid);
+	struct vz_error ignored;
+	struct sto_place p;
 	int r;
 
 	if (!op_mount_is_ours(o))
 		return refuse_foreign(o, VZ_EXIT_UMOUNT, err);
+	r = op_place(o, &p, &ignored);
+	if (note > OP_MOUNT_HALF && (r < 0 || note_mount(o, OP_MOUNT_HALF, &ignored) < 0))
+		forget_mount(o);
 	r = op_scripts(o, "umount", true, err);
+	if (r < 0 && note <= OP_MOUNT_HALF) {
+		vz_warn("WARNING: %s", err->msg);
+		r = 0;
+	}
 	if (r == 0)
 		r = sto_umount(o->cfg.ve_root, err);
-	if (r < 0)
-		return r;
-	forget_mount(o);
-	return op_scripts(o, "postumount", true, err);
+	if (r == 0)
+		forget_mount(o);
+	else if (note > OP_MOUNT_HALF && o->layout && note_mount(o, note, &ignored) < 0)
+		vz_warn("WARNING: %s", ignored.msg);
+	return r < 0 ? r : op_scripts(o, "postumount", true, err);
 }
 
 int op_root_fd(struct op *o, int *ret_root, struct vz_error *err)
@@ -239,12 +280,18 @@ int op_mount(const struct op_env *env, uint32_t ctid, struct vz_error *err)
 	bool was;
 	int r = op_open(&o, env, ctid, "mounting", err);
 
+	if (r == 0)
+		r = vz_kernel_check(VZ_NEED_BUILD, err);
 	if (r < 0)
 		return r;
 	if (o.bad)
 		return vz_fail(err, VZ_EXIT_INVALID_CONFIG, 0,
 			       "%u bad lines in the configuration of VPS %u", o.bad, ctid);
-	r = op_do_mount(&o, false, &was, err);
+	r = op_mend(&o, err);
+	if (r == 0)
+		r = op_do_mount(&o, false, &was, err);
+	if (r == 0 && !vps_running(ctid, NULL))
+		r = op_mount_keep(&o, err);
 	if (r == 0)
 		vz_say(was ? "VPS is already mounted" : "VPS is mounted");
 	return r;
@@ -255,6 +302,8 @@ int op_umount(const struct op_env *env, uint32_t ctid, struct vz_error *err)
 	OP struct op o;
 	int r = op_open(&o, env, ctid, "unmounting", err);
 
+	if (r == 0)
+		r = vz_kernel_check(VZ_NEED_LOOK, err);
 	if (r < 0)
 		return r;
 	if (vps_running(ctid, NULL))

@@ -78,8 +78,11 @@ int op_after_end(uint32_t ctid, bool reboot, struct vz_error *err)
 struct op_status_words {
 	bool exists, mounted, running, suspended;
 };
-/** op_status - takes no lock, never fails: what cannot be read counts as not there. */
-struct op_status_words op_status(uint32_t ctid);
+/**
+ * op_status - takes no lock, never fails: what cannot be read counts as not there.
+ * @ret_left: a line for each kind of thing that was left over, with what mends it
+ */
+struct op_status_words op_status(uint32_t ctid, struct vz_list *ret_left);
 
 /* exec, enter, console: take no lock; linked without network and archive libraries */
 
@@ -95,8 +98,8 @@ int op_exec(uint32_t ctid, enum op_exec_kind kind, char *const *argv, struct vz_
 int op_enter(uint32_t ctid, const char *type, struct vz_error *err)
 	__attribute__((warn_unused_result));
 int op_console(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
-/** op_seal - see ctx_seal_self. */
-int op_seal(char *const argv[]) __attribute__((warn_unused_result));
+/** op_seal - see ctx_seal_self; asks first whether this kernel lets us join a VPS. */
+int op_seal(char *const argv[], struct vz_error *err) __attribute__((warn_unused_result));
 /**
  * op_runscript - feed a host script to a shell in the VPS, which is started bare for it when it
  * does not run.

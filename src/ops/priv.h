@@ -21,12 +21,15 @@ struct op {
 
 /**
  * op_open - lock (unless --skiplock) and load. @word: what the lock file says. Close with op_close.
+ * A lock taken over from a dead command: names it left half changed are put right.
  */
 int op_open(struct op *o, const struct op_env *env, uint32_t ctid, const char *word,
 	    struct vz_error *err) __attribute__((warn_unused_result));
 /** op_open_new - as op_open for a VPS without a configuration: the global one. */
 int op_open_new(struct op *o, const struct op_env *env, uint32_t ctid, const char *word,
 		struct vz_error *err) __attribute__((warn_unused_result));
+/** op_mend_names - op_open's part about names, for a configuration that was loaded otherwise. */
+int op_mend_names(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
 void op_close(struct op *o);
 #define OP __attribute__((cleanup(op_close)))
 
@@ -38,14 +41,6 @@ int op_userns(struct op *o, struct vz_error *err) __attribute__((warn_unused_res
 
 /** op_place - what storage needs; looks up the layout and the template generation. */
 int op_place(struct op *o, struct sto_place *ret, struct vz_error *err)
-	__attribute__((warn_unused_result));
-
-/**
- * op_save_name - save the rows in @which, NAME among them, together with the link of o->cfg.name
- * @old: name until now, whose link goes; NULL none
- * Return: 0; -EEXIST with exit 131 when another VPS has the name; -errno, then all is as before.
- */
-int op_save_name(struct op *o, const char *old, const bool which[VP_MAX], struct vz_error *err)
 	__attribute__((warn_unused_result));
 
 /** op_save_row - write one row of o->cfg to CTID.conf. */
@@ -81,15 +76,17 @@ int op_mount_when_free(const struct op *o, const struct sto_place *p, int userns
 /* mount.c */
 
 /**
- * op_do_mount - premount scripts, mount, mount scripts; an existing mount is used. *@ret_was: it
- * was there.
+ * op_do_mount - premount scripts, mount, mount scripts, then the note of what it was made from: a
+ * mount without one did not come to its end. An existing mount is used. *@ret_was: it was there.
  */
 int op_do_mount(struct op *o, bool remount, bool *ret_was, struct vz_error *err)
 	__attribute__((warn_unused_result));
 /** op_mount_is_ours - whether what is mounted at VE_ROOT is the VPS's file system (ADR 20). */
 bool op_mount_is_ours(const struct op *o);
-/** op_do_umount - umount scripts, umount, postumount scripts. */
+/** op_do_umount - note that it is not whole any more, umount scripts, umount, postumount scripts. */
 int op_do_umount(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
+/** op_mount_keep - note that the mount shall outlive the command (mount, stop --skip-umount). */
+int op_mount_keep(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
 /** op_root_fd - detached clone of the mounted root with the ids of the VPS; o->userns is there then. */
 int op_root_fd(struct op *o, int *ret_root, struct vz_error *err)
 	__attribute__((warn_unused_result));
@@ -99,8 +96,60 @@ int op_do_start(struct op *o, const struct op_start *a, struct vz_error *err)
 	__attribute__((warn_unused_result));
 int op_do_stop(struct op *o, const struct op_stop *a, struct vz_error *err)
 	__attribute__((warn_unused_result));
+int op_do_restart(struct op *o, const struct op_start *start, const struct op_stop *stop,
+		  struct vz_error *err) __attribute__((warn_unused_result));
+
+/* mend.c */
+
 /** op_cleanup_dead - groups, state and links of a VPS whose init is gone. */
 int op_cleanup_dead(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
+/**
+ * op_mend - what an earlier command or a dying VPS left behind, if the VPS does not run: groups,
+ * state, a mount that nobody asked to keep. With
+ * --skiplock only the groups and the state: the caller is perhaps a script of a command under way.
+ */
+int op_mend(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
+
+/* destroy.c */
+
+/**
+ * op_retire - scripts, then CTID.conf get the ending .destroyed: the last of the VPS but its trash.
+ */
+int op_retire(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
+
+/* left.c: linked into the light vzctl */
+
+enum op_mount_note {
+	OP_MOUNT_NONE, /* what is mounted there is nobody's, or an operator's */
+	OP_MOUNT_HALF, /* begun, or being taken down: it is not whole */
+	OP_MOUNT_OURS, /* made for a command or for a running VPS */
+	OP_MOUNT_KEPT, /* shall stay while the VPS is down */
+};
+enum op_mount_note op_mount_note(uint32_t ctid);
+
+/* What destroy moves a private area to, beside it: this, the CTID, a dot, its process number. */
+#define OP_TRASH ".vzctl-rm-me."
+/**
+ * op_half_suffix - what create adds to the name of a private area until it is whole; NULL past the
+ * last. OP_HALF_OWN: CTID.conf is create's own as well; OP_HALF_KEPT: it was there before.
+ */
+const char *op_half_suffix(size_t i);
+enum { OP_HALF_OWN, OP_HALF_KEPT };
+/**
+ * op_former - for a VPS without a CTID.conf: VE_ROOT and VE_PRIVATE as the last one of that number
+ * had them, else as a new one would. 0 or -ENOMEM.
+ */
+int op_former(struct vps_config *c, uint32_t ctid) __attribute__((warn_unused_result));
+/**
+ * op_left_files - half made private areas, and those that destroy moved aside and nobody deletes
+ * now. 0 or -ENOMEM.
+ */
+int op_left_files(uint32_t ctid, const struct vps_config *c, struct vz_list *ret)
+	__attribute__((warn_unused_result));
+/** op_left - lines for `status`: what is left over, of what, and what mends it. See status.c. */
+int op_left(uint32_t ctid, const struct vps_config *c, bool has_conf,
+	    const struct op_status_words *w, struct vz_list *ret)
+	__attribute__((warn_unused_result));
 
 /* apply.c */
 
@@ -111,6 +160,9 @@ int op_cleanup_dead(struct op *o, struct vz_error *err) __attribute__((warn_unus
 int op_apply_running(struct op *o, const struct vps_state *st, const struct vps_config *old,
 		     const bool changed[VP_MAX], struct vz_error *err)
 	__attribute__((warn_unused_result));
+/** op_apply_back - after op_apply_running, and with o->cfg as then: the values of @old again. */
+void op_apply_back(struct op *o, const struct vps_state *st, const struct vps_config *old,
+		   const bool changed[VP_MAX]);
 /** op_addr_add_all - every address of the configuration to the link. */
 int op_addr_add_all(const struct op *o, const char *ifname, int netns, struct vz_error *err)
 	__attribute__((warn_unused_result));

@@ -2,7 +2,9 @@
 #include "ops/priv.h"
 
 #include "dist/dist.h"
+#include "ops/steps.h"
 #include "util/fd.h"
+#include "util/kernel.h"
 #include "util/log.h"
 
 #include <fcntl.h>
@@ -14,8 +16,11 @@ struct setting {
 	struct vps_config old;
 	struct vps_config
 		live; /* running: IP_ADDRESS as it will be up, which may differ from the file's */
-	bool changed[VP_MAX];
-	bool running;
+	bool changed[VP_MAX], which[VP_MAX]; /* rows that are new; rows to be saved */
+	bool running, applied, linked, saved;
+	bool again; /* --setmode restart, and something needs it */
+	char *before; /* text of CTID.conf, NULL: there was none */
+	struct vz_list noted; /* st.live as it was, see vps_live_note() */
 	struct vps_state st;
 };
 
@@ -245,36 +250,95 @@ static int apply_live(struct setting *s, struct vz_error *err)
 {
 	int r;
 
+	if (vz_list_copy(&s->noted, &s->st.live) < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, ENOMEM, "set");
 	swap(&s->o->cfg.ip_address, &s->live.ip_address);
 	swap(&s->old.ip_address, &s->st.addrs);
 	r = op_apply_running(s->o, &s->st, &s->old, s->changed, err);
 	swap(&s->old.ip_address, &s->st.addrs);
 	swap(&s->o->cfg.ip_address, &s->live.ip_address);
+	s->applied = r == 0;
 	if (r < 0)
 		return r;
+	/* noted after it is so: what is up twice over is no error, what is noted but not up is */
 	if (s->changed[VP_IP_ADDRESS])
 		swap(&s->st.addrs, &s->live.ip_address);
 	return note_live(s, s->a->save, err);
 }
 
-static int apply(struct setting *s, bool *ret_restart, struct vz_error *err)
+/* The other way round, when a later step failed; see apply_live for the lists. */
+static void apply_back(struct setting *s)
 {
-	int r;
+	bool addrs = s->changed[VP_IP_ADDRESS];
 
-	*ret_restart = false;
-	if (!s->running)
-		return 0;
-	if (needs_restart(s)) {
-		if (s->a->setmode == OP_SETMODE_IGNORE)
-			return vz_fail(
-				err, VZ_EXIT_RUNNING, 0,
-				"some parameters need a restart and --setmode ignore was given");
-		*ret_restart = s->a->setmode == OP_SETMODE_RESTART;
-		if (!*ret_restart)
-			vz_warn("WARNING: some parameters take effect at the next start of the "
-				"VPS");
+	if (addrs) {
+		swap(&s->o->cfg.ip_address, &s->st.addrs);
+		swap(&s->old.ip_address, &s->live.ip_address);
 	}
-	r = apply_live(s, err);
+	op_apply_back(s->o, &s->st, &s->old, s->changed);
+	if (addrs) {
+		swap(&s->old.ip_address, &s->live.ip_address);
+		swap(&s->o->cfg.ip_address, &s->st.addrs);
+	}
+	swap(&s->st.live, &s->noted);
+	if (vps_state_save(s->o->ctid, &s->st) < 0)
+		vz_warn("WARNING: what is in force in VPS %u could not be noted", s->o->ctid);
+}
+
+/*
+ * ---- the steps: all or nothing ----
+ *
+ * One thing cannot be taken back: a file inside that `set` wrote for a parameter which had no value
+ * before (resolv.conf, hostname), for what it held is not known.
+ */
+
+/* A leftover that resists must not keep a configuration from being edited. */
+static int step_mend(void *arg, struct vz_error *err)
+{
+	struct setting *s = arg;
+
+	if (s->o->ctid && op_mend(s->o, err) < 0)
+		vz_warn("WARNING: %s", err->msg);
+	return 0;
+}
+
+static int step_read(void *arg, struct vz_error *err)
+{
+	struct setting *s = arg;
+	int r = take_applyconfig(s, err);
+
+	return r < 0 ? r : take_changes(s, err);
+}
+
+static int step_check(void *arg, struct vz_error *err)
+{
+	static int (*const checks[])(const struct setting *s, struct vz_error *err) = {
+		check_masks, check_needs_save, check_running_paths, check_ids, check_name,
+	};
+	struct setting *s = arg;
+	int r = vz_kernel_check(s->running || s->a->userpasswd ? VZ_NEED_BUILD : VZ_NEED_LOOK, err);
+
+	for (size_t i = 0; r == 0 && i < sizeof(checks) / sizeof(*checks); i++)
+		r = checks[i](s, err);
+	if (r < 0)
+		return r;
+	drop_v6(s);
+	if (!s->running || !needs_restart(s))
+		return 0;
+	if (s->a->setmode == OP_SETMODE_IGNORE)
+		return vz_fail(err, VZ_EXIT_RUNNING, 0,
+			       "some parameters need a restart and --setmode ignore was given");
+	s->again = s->a->setmode == OP_SETMODE_RESTART;
+	if (!s->again)
+		vz_warn("WARNING: some parameters take effect at the next start of the VPS");
+	return 0;
+}
+
+static int step_apply(void *arg, struct vz_error *err)
+{
+	struct setting *s = arg;
+	int r = s->running ? apply_live(s, err) : 0;
+
 	if (r < 0 && s->a->force) {
 		vz_warn("WARNING: not applied: %s", err->msg);
 		return 0;
@@ -284,31 +348,117 @@ static int apply(struct setting *s, bool *ret_restart, struct vz_error *err)
 	return r;
 }
 
-static int save(struct setting *s, struct vz_error *err)
+static void undo_apply(void *arg)
 {
-	bool which[VP_MAX], any = false;
-	struct vps_config *c = &s->o->cfg;
-	int r;
+	struct setting *s = arg;
+
+	if (s->applied)
+		apply_back(s);
+	s->applied = false;
+}
+
+/* Rows that differ from what CTID.conf says. */
+static bool pick_rows(struct setting *s)
+{
+	bool any = false;
 
 	for (int id = 0; id < VP_MAX; id++) {
-		which[id] = s->changed[id] && vps_param(id)->key;
-		if (which[id] && vps_param_equal(&s->old, c, id) && s->old.source[id] == VS_VPS)
-			which[id] = false;
-		any = any || which[id];
+		s->which[id] =
+			s->changed[id] && vps_param(id)->key &&
+			!(vps_param_equal(&s->old, &s->o->cfg, id) && s->old.source[id] == VS_VPS);
+		any = any || s->which[id];
 	}
-	if (!any) {
-		vz_say("No changes in CT configuration, not saving");
+	if (s->which[VP_NAME] && (!s->o->cfg.name || !*s->o->cfg.name))
+		vps_param_clear(&s->o->cfg, VP_NAME);
+	return any;
+}
+
+/*
+ * A name counts when its link and NAME= agree, so the rename of CTID.conf gives the new one and
+ * takes the old one at once; the new link is there before, the old one goes after it.
+ */
+static int step_save(void *arg, struct vz_error *err)
+{
+	struct setting *s = arg;
+	const char *name;
+	VZ_FD int names = -EBADF;
+	char path[PATH_MAX];
+	uint32_t holder;
+	ssize_t n;
+	int r = 0;
+
+	if (!s->a->save || !pick_rows(s))
 		return 0;
+	name = s->o->cfg.name;
+	n = vz_read_file(AT_FDCWD, vps_path(path, "%s/%u.conf", vps_paths()->conf, s->o->ctid),
+			 4 << 20, &s->before);
+	if (n < 0 && n != -ENOENT)
+		return vz_fail(err, VZ_EXIT_CONFIG_SAVE, (int)-n, "read %s", path);
+	if (s->which[VP_NAME] && name) {
+		names = vps_names_lock(err);
+		if (names < 0)
+			return names;
+		s->linked = vps_name_lookup(name, &holder) < 0;
+		r = vps_name_link(s->o->ctid, name, err);
 	}
-	if (which[VP_NAME] && (!c->name || !*c->name))
-		vps_param_clear(c, VP_NAME);
-	r = which[VP_NAME] ? op_save_name(s->o, s->old.name, which, err) : vps_save(c, which, err);
-	if (r == 0 && which[VP_NAME] && c->name)
-		vz_say("Name %s assigned", c->name);
 	if (r == 0)
-		vz_say("CT configuration saved to %s/%u.conf", vps_paths()->conf, s->o->ctid);
+		r = vps_save(&s->o->cfg, s->which, err);
+	s->saved = r == 0;
 	return r;
 }
+
+static void undo_save(void *arg)
+{
+	struct setting *s = arg;
+	char path[PATH_MAX];
+	int r = 0;
+
+	(void)vps_path(path, "%s/%u.conf", vps_paths()->conf, s->o->ctid);
+	if (s->saved && s->before)
+		r = vz_write_atomic(path, s->before, strlen(s->before), 0644);
+	else if (s->saved)
+		r = unlink(path) < 0 ? -errno : 0;
+	if (r < 0)
+		vz_warn("WARNING: %s could not be made as it was: %s", path, strerrordesc_np(-r));
+	if (r == 0 && s->linked)
+		vps_name_unlink(s->o->ctid, s->o->cfg.name);
+}
+
+/* The last that can fail: what the tenant's files are changed to cannot be taken back. */
+static int step_password(void *arg, struct vz_error *err)
+{
+	struct setting *s = arg;
+
+	return s->a->userpasswd ? set_password(s, err) : 0;
+}
+
+static int step_done(void *arg, struct vz_error *err)
+{
+	struct setting *s = arg;
+
+	(void)err;
+	say_stored(s);
+	if (s->a->save && !s->saved)
+		vz_say("No changes in CT configuration, not saving");
+	else if (!s->a->save && (s->a->applyconfig || s->a->nchanges))
+		vz_warn("WARNING: Settings were not saved to config and will be lost at the next "
+			"start (use --save flag)");
+	if (!s->saved)
+		return 0;
+	if (s->which[VP_NAME] && !vps_param_equal(&s->old, &s->o->cfg, VP_NAME))
+		vps_name_unlink(s->o->ctid, s->old.name);
+	if (s->which[VP_NAME] && s->o->cfg.name)
+		vz_say("Name %s assigned", s->o->cfg.name);
+	vz_say("CT configuration saved to %s/%u.conf", vps_paths()->conf, s->o->ctid);
+	return 0;
+}
+
+static const struct op_step set_steps[] = {
+	{ "mend", step_mend, NULL },	  { "read", step_read, NULL },
+	{ "check", step_check, NULL },	  { "apply", step_apply, undo_apply },
+	{ "save", step_save, undo_save }, { "password", step_password, NULL },
+	{ "done", step_done, NULL },
+};
 
 static int reset_ub(struct setting *s, struct vz_error *err)
 {
@@ -324,49 +474,13 @@ static int reset_ub(struct setting *s, struct vz_error *err)
 	return r < 0 ? r : note_live(s, true, err);
 }
 
-static int restart(struct setting *s, struct vz_error *err)
+static int set_now(struct setting *s, struct vz_error *err)
 {
 	const struct op_start start = { 0 };
 	const struct op_stop stop = { 0 };
-	int r = op_do_stop(s->o, &stop, err);
+	int r = op_steps_run("set", OP_STEPS(set_steps), s, err);
 
-	return r < 0 ? r : op_do_start(s->o, &start, err);
-}
-
-static int set_now(struct setting *s, struct vz_error *err)
-{
-	bool again = false, any = s->a->applyconfig || s->a->nchanges;
-	int r = take_applyconfig(s, err);
-
-	if (r == 0)
-		r = take_changes(s, err);
-	if (r == 0)
-		r = check_masks(s, err);
-	if (r == 0)
-		r = check_needs_save(s, err);
-	if (r == 0)
-		r = check_running_paths(s, err);
-	if (r == 0)
-		r = check_ids(s, err);
-	if (r == 0)
-		r = check_name(s, err);
-	if (r < 0)
-		return r;
-	drop_v6(s);
-	r = apply(s, &again, err);
-	if (r == 0)
-		say_stored(s);
-	if (r == 0 && s->a->userpasswd)
-		r = set_password(s, err);
-	if (r < 0)
-		return r;
-	if (s->a->save)
-		r = save(s, err);
-	else if (any)
-		vz_warn("WARNING: Settings were not saved to config and will be lost at the next "
-			"start "
-			"(use --save flag)");
-	return r == 0 && again ? restart(s, err) : r;
+	return r == 0 && s->again ? op_do_restart(s->o, &start, &stop, err) : r;
 }
 
 int op_set(const struct op_env *env, uint32_t ctid, const struct op_set *a, struct vz_error *err)
@@ -394,5 +508,7 @@ int op_set(const struct op_env *env, uint32_t ctid, const struct op_set *a, stru
 	vps_config_clear(&s.old);
 	vps_config_clear(&s.live);
 	vps_state_clear(&s.st);
+	vz_list_clear(&s.noted);
+	free(s.before);
 	return r;
 }

@@ -7,6 +7,7 @@
 #include "net/net.h"
 #include "ops/steps.h"
 #include "util/fd.h"
+#include "util/kernel.h"
 #include "util/log.h"
 #include "util/proc.h"
 
@@ -461,8 +462,10 @@ static void release(struct starting *s)
 
 static int preconditions(struct op *o, const struct op_start *a, struct vz_error *err)
 {
-	int r;
+	int r = vz_kernel_check(VZ_NEED_BUILD, err);
 
+	if (r < 0)
+		return r;
 	if (o->bad)
 		return vz_fail(err, VZ_EXIT_INVALID_CONFIG, 0,
 			       "%u bad line(s) in the configuration of VPS %u: mend them first",
@@ -474,7 +477,7 @@ static int preconditions(struct op *o, const struct op_start *a, struct vz_error
 	r = vps_run_dir(o->ctid);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "make %s/%u", vps_paths()->run, o->ctid);
-	return op_cleanup_dead(o, err);
+	return op_mend(o, err);
 }
 
 int op_do_start(struct op *o, const struct op_start *a, struct vz_error *err)
@@ -492,7 +495,7 @@ int op_do_start(struct op *o, const struct op_start *a, struct vz_error *err)
 	if (!a->bare)
 		vz_say("Starting VPS ...");
 	s.st.generation = next_generation(o->ctid);
-	r = op_steps_run("start", start_steps, sizeof(start_steps) / sizeof(*start_steps), &s, err);
+	r = op_steps_run("start", OP_STEPS(start_steps), &s, err);
 	if (r == 0 && !a->bare) {
 		say_settings(o);
 		vz_say(a->wait ? "Container start in progress, waiting ..."

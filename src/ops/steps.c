@@ -22,14 +22,17 @@ static void catch_signals(struct sigaction old[2])
 {
 	struct sigaction sa = { .sa_handler = on_signal }; /* no SA_RESTART: waits end too */
 
-	cancelled = 0;
 	(void)sigaction(SIGINT, &sa, &old[0]);
 	(void)sigaction(SIGTERM, &sa, &old[1]);
+	if (old[0].sa_handler !=
+	    on_signal) /* else a table within a table: what came counts for both */
+		cancelled = 0;
 }
 
 /*
- * VZ_FAULT=NAME:N[:kill], for tests: the N-th step of that table, counted from 1, fails before it does
- * anything, or the process dies there by SIGKILL.
+ * VZ_FAULT=NAME:N[:kill|:stop], for tests: the N-th step of that table, counted from 1, fails before
+ * it does anything; or the process dies there by SIGKILL; or stops there until SIGCONT, so that a
+ * test can do something else at that moment, and goes on.
  */
 static int fault(const char *name, size_t step, struct vz_error *err)
 {
@@ -48,6 +51,8 @@ static int fault(const char *name, size_t step, struct vz_error *err)
 		return 0;
 	if (!strcmp(want + digits, ":kill"))
 		(void)raise(SIGKILL);
+	if (!strcmp(want + digits, ":stop"))
+		return raise(SIGSTOP);
 	return vz_fail(err, VZ_EXIT_SYSTEM, EIO, "fault on purpose at step %zu of %s", step + 1,
 		       name);
 }

@@ -6,7 +6,15 @@
 
 #include <stddef.h>
 
-/** struct op_step - one host step and how it is taken back; @undo NULL: nothing to take back */
+#define OP_STEPS(table) (table), sizeof(table) / sizeof(*(table))
+
+/**
+ * struct op_step - one host step and how it is taken back
+ * @undo: NULL: there is nothing to take back, or the table goes forward only (stop, restart,
+ *	destroy): what was cut off is completed by the next command
+ * Within a step the system calls stand in such an order that a kill between any two of them leaves
+ * something the next command understands; see docs/testing.md, Faults.
+ */
 struct op_step {
 	const char *name;
 	int (*run)(void *arg, struct vz_error *err);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ops/priv.h"
 
-#include "net/net.h"
+#include "ops/steps.h"
 #include "util/fd.h"
+#include "util/kernel.h"
 #include "util/log.h"
 #include "util/proc.h"
 
@@ -101,7 +102,7 @@ static int ask_to_halt(const struct op *o, const struct vps_state *st, int pidfd
 			return vz_fail(err, VZ_EXIT_EXEC_TIMEOUT, 0,
 				       "stop script of VPS %u did not end in %d s (STOP_TIMEOUT)",
 				       o->ctid, stop_timeout_ms(o) / 1000);
-		if (r != 0)
+		if (r != 0 && vz_pidfd_poll(pidfd, 0) < 0) /* dead: what it was to halt has ended */
 			return vz_fail(err, VZ_EXIT_SCRIPT, 0, "stop script of VPS %u failed (%d)",
 				       o->ctid, r);
 	}
@@ -134,65 +135,86 @@ static int wait_end(struct op *o, const struct vps_state *st, int pidfd, uint64_
 	return 0;
 }
 
-int op_cleanup_dead(struct op *o, struct vz_error *err)
-{
-	VPS_STATE struct vps_state st = { 0 };
-	RES_CG struct cg *cg = NULL;
-	struct vz_error ignored;
-	int r = vps_state_load(o->ctid, &st);
+/* ---- the steps: forward only ---- */
 
-	if (r == -ENOENT || r == -ESTALE) {
-		vps_state_forget(o->ctid);
-		return res_leftovers(o->ctid) > 0 ? res_remove_stale(o->ctid, err) : 0;
-	}
-	if (r < 0) /* damaged: the groups are found by name */
-		r = res_remove_stale(o->ctid, err);
-	else
-		r = res_open(&st.cgroups, &cg, err);
-	if (r == 0 && cg)
-		r = res_kill_all(cg, 10000, err);
-	if (r == 0 && cg)
-		r = res_remove(cg, err);
-	for (size_t i = 0; r == 0 && i < st.addrs.n; i++)
-		if (net_addr_del(st.ifname, -1, st.addrs.v[i], &ignored) < 0)
-			vz_info("%s", ignored.msg);
+struct stopping {
+	struct op *o;
+	const struct op_stop *a;
+	struct vps_state st;
+	bool running;
+	int pidfd; /* of init; -1: it ended just now, or nobody knows it */
+	uint64_t until; /* STOP_TIMEOUT from the beginning */
+};
+
+static int step_halt(void *arg, struct vz_error *err)
+{
+	struct stopping *s = arg;
+
+	return s->pidfd < 0 || s->a->fast ? 0 : ask_to_halt(s->o, &s->st, s->pidfd, s->until, err);
+}
+
+static int step_end(void *arg, struct vz_error *err)
+{
+	struct stopping *s = arg;
+
+	return s->pidfd < 0 ? 0 : wait_end(s->o, &s->st, s->pidfd, s->until, s->a->fast, err);
+}
+
+static int step_groups(void *arg, struct vz_error *err)
+{
+	struct stopping *s = arg;
+	int r = op_cleanup_dead(s->o, err);
+
 	if (r == 0)
-		vps_state_forget(o->ctid);
+		vz_say("Container was stopped");
 	return r;
 }
 
-int op_do_stop(struct op *o, const struct op_stop *a, struct vz_error *err)
+static int step_umount(void *arg, struct vz_error *err)
 {
-	VPS_STATE struct vps_state st = { 0 };
-	uint64_t until = vz_now_ms() + (uint64_t)stop_timeout_ms(o);
-	VZ_FD int pidfd = -EBADF;
-	int r, running = vps_running(o->ctid, &st);
+	struct stopping *s = arg;
+	int r;
 
-	/* groups without a readable state: it runs, and nobody knows its init any more */
-	if (!running && res_leftovers(o->ctid) <= 0) {
-		vz_say("Unable to stop: Container is not running");
-		return 0;
-	}
-	vz_say("Stopping VPS ...");
-	if (running)
-		pidfd = vps_state_pidfd(&st);
-	if (pidfd >= 0 && !a->fast) {
-		r = ask_to_halt(o, &st, pidfd, until, err);
-		if (r < 0)
-			return r;
-	}
-	r = pidfd >= 0 ? wait_end(o, &st, pidfd, until, a->fast, err) : 0;
-	if (r == 0)
-		r = op_cleanup_dead(o, err);
-	if (r < 0)
-		return r;
-	vz_say("Container was stopped");
 	/* what is not ours was there before the start, which was told to use it (--skip-remount) */
-	if (a->skip_umount || !sto_mounted(o->cfg.ve_root) || !op_mount_is_ours(o))
+	if (!sto_mounted(s->o->cfg.ve_root) || !op_mount_is_ours(s->o) ||
+	    (!s->running && op_mount_note(s->o->ctid) == OP_MOUNT_KEPT))
 		return 0;
-	r = op_do_umount(o, err);
+	if (s->a->skip_umount)
+		return op_mount_keep(s->o, err);
+	r = op_do_umount(s->o, err);
 	if (r == 0)
 		vz_say("VPS is unmounted");
+	return r;
+}
+
+/* Where it is cut off, vzmon cleans up once init has ended, else the next command (op_mend). */
+static const struct op_step stop_steps[] = {
+	{ "halt", step_halt, NULL },
+	{ "end", step_end, NULL },
+	{ "groups", step_groups, NULL },
+	{ "umount", step_umount, NULL },
+};
+
+int op_do_stop(struct op *o, const struct op_stop *a, struct vz_error *err)
+{
+	struct stopping s = { .o = o, .a = a, .pidfd = -EBADF };
+	int r = vz_kernel_check(VZ_NEED_END | VZ_NEED_JOIN, err);
+
+	if (r < 0)
+		return r;
+	s.until = vz_now_ms() + (uint64_t)stop_timeout_ms(o);
+	s.running = vps_running(o->ctid, &s.st);
+	/* groups without a readable state: it runs, and nobody knows its init any more */
+	if (!s.running && res_leftovers(o->ctid) <= 0) {
+		vz_say("Unable to stop: Container is not running");
+		return op_mend(o, err);
+	}
+	vz_say("Stopping VPS ...");
+	if (s.running)
+		s.pidfd = vps_state_pidfd(&s.st);
+	r = op_steps_run("stop", OP_STEPS(stop_steps), &s, err);
+	vz_closep(&s.pidfd);
+	vps_state_clear(&s.st);
 	return r;
 }
 
@@ -213,21 +235,53 @@ int op_start(const struct op_env *env, uint32_t ctid, const struct op_start *a,
 	return r < 0 ? r : op_do_start(&o, a, err);
 }
 
+/* ---- restart: two tables in a row ---- */
+
+struct restarting {
+	struct op *o;
+	const struct op_start *start;
+	const struct op_stop *stop;
+};
+
+static int step_stop(void *arg, struct vz_error *err)
+{
+	struct restarting *s = arg;
+
+	return vps_running(s->o->ctid, NULL) ? op_do_stop(s->o, s->stop, err) : 0;
+}
+
+static int step_start(void *arg, struct vz_error *err)
+{
+	struct restarting *s = arg;
+
+	return op_do_start(s->o, s->start, err);
+}
+
+static const struct op_step restart_steps[] = {
+	{ "stop", step_stop, NULL },
+	{ "start", step_start, NULL },
+};
+
+int op_do_restart(struct op *o, const struct op_start *start, const struct op_stop *stop,
+		  struct vz_error *err)
+{
+	struct restarting s = { .o = o, .start = start, .stop = stop };
+
+	return op_steps_run("restart", OP_STEPS(restart_steps), &s, err);
+}
+
 int op_restart(const struct op_env *env, uint32_t ctid, const struct op_start *start,
 	       const struct op_stop *stop, struct vz_error *err)
 {
 	OP struct op o;
 	int r = op_open(&o, env, ctid, "restarting", err);
 
+	if (r == 0)
+		r = vz_kernel_check(VZ_NEED_BUILD, err); /* before it is stopped */
 	if (r < 0)
 		return r;
 	vz_say("Restarting VPS");
-	if (vps_running(ctid, NULL)) {
-		r = op_do_stop(&o, stop, err);
-		if (r < 0)
-			return r;
-	}
-	return op_do_start(&o, start, err);
+	return op_do_restart(&o, start, stop, err);
 }
 
 /* Whoever holds the lock may clean up, or start it anew. */
@@ -262,9 +316,7 @@ int op_after_end(uint32_t ctid, bool reboot, struct vz_error *err)
 		return r;
 	if (taken_care_of(ctid))
 		return 0;
-	r = op_cleanup_dead(&o, err);
-	if (r == 0 && sto_mounted(o.cfg.ve_root) && op_mount_is_ours(&o))
-		r = op_do_umount(&o, err);
+	r = op_mend(&o, err);
 	if (r == 0 && reboot)
 		r = op_do_start(&o, &start, err);
 	return r;

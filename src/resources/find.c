@@ -171,34 +171,6 @@ static int provide_v2(struct cg_mountinfo *m)
 	return mountinfo_read(m);
 }
 
-static int cache_load(uint64_t key, struct cg_dirs *ret)
-{
-	char path[PATH_MAX], head[32];
-	VZ_FREE char *text = NULL;
-	VZ_LIST struct vz_list lines = { 0 };
-	CG_DIRS struct cg_dirs d = { 0 };
-	ssize_t n;
-
-	n = vz_read_file(AT_FDCWD, cg_join(path, vps_paths()->run, "cgroups"), PATH_MAX * 2, &text);
-	if (n < 0)
-		return (int)n;
-	if (vz_list_split(&lines, text, "\n") < 0)
-		return -ENOMEM;
-	(void)snprintf(head, sizeof(head), "key %016" PRIx64, key);
-	/* cut short it would lack controllers, and limits would silently not be set */
-	if (lines.n < 2 || !vz_streq(lines.v[0], head) || !vz_streq(lines.v[lines.n - 1], "end"))
-		return -ESTALE;
-	for (size_t i = 1; i + 1 < lines.n; i++) {
-		int r = cg_dirs_add(&d, lines.v[i]);
-
-		if (r < 0)
-			return r;
-	}
-	*ret = d;
-	d = (struct cg_dirs){ 0 };
-	return 0;
-}
-
 /* Only a cache: a node that cannot write it searches each time. */
 static void cache_save(uint64_t key, const struct cg_dirs *d)
 {
@@ -266,7 +238,7 @@ int cg_find(bool may_mount, struct cg_dirs *ret, struct vz_error *err)
 			return -EOPNOTSUPP;
 		}
 	}
-	if (cache_load(m.key, ret) == 0)
+	if (cg_cache_load(m.key, ret) == 0)
 		return 0;
 	*ret = (struct cg_dirs){ 0 };
 	return find_again(&m, ret);

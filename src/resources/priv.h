@@ -106,6 +106,12 @@ int cg_mountinfo_parse(const char *text, struct cg_mountinfo *ret)
 int cg_find(bool may_mount, struct cg_dirs *ret, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
+/**
+ * cg_cache_load - what cg_find found last in this boot
+ * @key: of the mounts it must be of; 0 = of whatever mounts
+ * Return: 0; -ESTALE; -errno.
+ */
+int cg_cache_load(uint64_t key, struct cg_dirs *ret) __attribute__((warn_unused_result));
 /* ---- node.c: what the node has, and the part of it that nobody gets ---- */
 
 /** cg_node_tasks - processes and threads that the node can have at once */

@@ -78,6 +78,12 @@ int res_remove(struct cg *cg, struct vz_error *err) __attribute__((warn_unused_r
 /** res_leftovers - 1 when any group of @ctid still exists in any hierarchy; removes nothing. */
 int res_leftovers(uint32_t ctid);
 
+/**
+ * res_seen - as res_leftovers, in the hierarchies that commands of this boot have used; links no
+ * libcgroup.
+ */
+int res_seen(uint32_t ctid);
+
 /** res_remove_stale - remove groups left by a dead VPS (killing what is in them). 0 or -errno. */
 int res_remove_stale(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
 

@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 
 int vps_parse_ctid(const char *s, uint32_t *ret)
 {
@@ -72,34 +73,64 @@ int vps_name_lookup(const char *name, uint32_t *ret)
 	return 0;
 }
 
-int vps_name_assign(uint32_t ctid, const char *old, const char *name, struct vz_error *err)
+int vps_names_lock(struct vz_error *err)
+{
+	char path[PATH_MAX];
+	VZ_FD int fd = -EBADF;
+	int r = vz_mkdir_p(vps_path(path, "%s/names", vps_paths()->etc), 0755);
+
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_NAME, -r, "mkdir %s", path);
+	fd = vz_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0 || flock(fd, LOCK_EX) < 0)
+		return vz_fail(err, VZ_EXIT_NAME, fd < 0 ? -fd : errno, "lock %s", path);
+	return vz_take_fd(&fd);
+}
+
+int vps_name_link(uint32_t ctid, const char *name, struct vz_error *err)
 {
 	char path[PATH_MAX], target[64];
 	uint32_t holder;
-	int r;
 
-	if (*name) {
-		if (!vps_name_valid(name, ctid))
-			return vz_fail(err, VZ_EXIT_NAME, EINVAL, "Name \"%s\" cannot be used",
-				       name);
-		if (vps_name_lookup(name, &holder) == 0 && holder != ctid)
-			return vz_fail(err, VZ_EXIT_NAME, EEXIST,
-				       "Conflict: name %s already used by VPS %u", name, holder);
-	}
-	if (old && *old && strcmp(old, name) != 0 && link_target(old, &holder) == 0 &&
-	    holder == ctid)
-		(void)unlink(vps_path(path, "%s/names/%s", vps_paths()->etc, old));
-	if (!*name)
-		return 0;
+	if (!vps_name_valid(name, ctid))
+		return vz_fail(err, VZ_EXIT_NAME, EINVAL, "Name \"%s\" cannot be used", name);
+	if (vps_name_lookup(name, &holder) == 0 && holder != ctid)
+		return vz_fail(err, VZ_EXIT_NAME, EEXIST,
+			       "Conflict: name %s already used by VPS %u", name, holder);
 	if (link_target(name, &holder) == 0 && holder == ctid)
-		return 0; /* at no moment without its link */
-	r = vz_mkdir_p(vps_path(path, "%s/names", vps_paths()->etc), 0755);
-	if (r < 0)
-		return vz_fail(err, VZ_EXIT_NAME, -r, "mkdir %s", path);
+		return 0;
 	(void)snprintf(target, sizeof(target), "../conf/%u.conf", ctid);
+	/* what is there leads nowhere, or to a VPS that does not have this name */
 	(void)unlink(vps_path(path, "%s/names/%s", vps_paths()->etc, name));
 	if (symlink(target, path) < 0)
 		return vz_fail(err, VZ_EXIT_NAME, errno, "symlink %s", path);
+	return 0;
+}
+
+void vps_name_unlink(uint32_t ctid, const char *name)
+{
+	char path[PATH_MAX];
+	uint32_t holder;
+
+	if (name && *name && link_target(name, &holder) == 0 && holder == ctid)
+		(void)unlink(vps_path(path, "%s/names/%s", vps_paths()->etc, name));
+}
+
+int vps_name_strays(uint32_t ctid, const char *name, struct vz_list *ret)
+{
+	char path[PATH_MAX];
+	VZ_DIR DIR *d = vz_opendirat(AT_FDCWD, vps_path(path, "%s/names", vps_paths()->etc));
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		uint32_t holder;
+
+		if (*e->d_name == '.' || (name && !strcmp(e->d_name, name)) ||
+		    link_target(e->d_name, &holder) < 0 || holder != ctid)
+			continue;
+		if (vz_list_add(ret, e->d_name) < 0)
+			return -ENOMEM;
+	}
 	return 0;
 }
 

@@ -13,14 +13,17 @@
 #include <sys/inotify.h>
 #include <sys/stat.h>
 
-int vps_lock_parse(char *text, pid_t *ret_pid, uint64_t *ret_start)
+int vps_lock_parse(char *text, char ret_word[32], pid_t *ret_pid, uint64_t *ret_start)
 {
 	char *save = NULL, *line = strtok_r(text, "\n", &save);
 	uint64_t pid, start = 0;
 
+	ret_word[0] = '\0';
 	if (!line || vz_parse_u64(line, 1, INT32_MAX, &pid) < 0)
 		return -EINVAL;
-	(void)strtok_r(NULL, "\n", &save); /* the word */
+	line = strtok_r(NULL, "\n", &save);
+	if (line)
+		(void)snprintf(ret_word, 32, "%s", line);
 	line = strtok_r(NULL, "\n", &save);
 	if (line && vz_parse_u64(line, 0, UINT64_MAX, &start) < 0)
 		start = 0;
@@ -29,40 +32,48 @@ int vps_lock_parse(char *text, pid_t *ret_pid, uint64_t *ret_start)
 	return 0;
 }
 
-/* Who is named in an existing file. Return: 1 a living process, 0 nobody. */
-static int holder_lives(const char *path, pid_t *ret_pid)
+/* Who is named in an existing file, and what it does. Return: 1 a living process, 0 nobody. */
+static int holder_lives(const char *path, pid_t *ret_pid, char ret_word[32])
 {
 	VZ_FREE char *text = NULL;
-	uint64_t start, now;
+	uint64_t start;
 
-	if (vz_read_file(AT_FDCWD, path, 4096, &text) < 0 ||
-	    vps_lock_parse(text, ret_pid, &start) < 0)
-		return 0;
-	if (vz_proc_starttime(*ret_pid, &now) < 0)
-		return 0;
-	return !start || start == now;
+	ret_word[0] = '\0';
+	return vz_read_file(AT_FDCWD, path, 4096, &text) >= 0 &&
+	       vps_lock_parse(text, ret_word, ret_pid, &start) == 0 &&
+	       vz_proc_lives(*ret_pid, start);
 }
 
 /* 0 taken; -EBUSY with *@ret_pid; -EAGAIN: the file changed under us, try again. */
-static int try_take(const char *path, const char *word, int *ret_fd, pid_t *ret_pid)
+static int try_take(struct vps_lock *l, const char *word, pid_t *ret_pid)
 {
+	const char *path = l->path;
 	VZ_FD int fd = -EBADF;
 	struct stat mine, there;
 	uint64_t start = 0;
-	char text[128];
+	char text[128], dead[32];
 	int n;
 
 	fd = vz_openat(AT_FDCWD, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return fd;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		(void)holder_lives(path, ret_pid);
+		int r = -errno;
+
+		if (r != -EWOULDBLOCK) { /* no such locks here; ours may be the empty file */
+			if (fstat(fd, &mine) == 0 && mine.st_size == 0)
+				(void)unlink(path);
+			return r;
+		}
+		(void)holder_lives(path, ret_pid, dead);
 		return -EBUSY;
 	}
 	if (fstat(fd, &mine) < 0 || stat(path, &there) < 0 || mine.st_ino != there.st_ino)
 		return -EAGAIN; /* its holder removed it between our open and our flock */
-	if (mine.st_size > 0 && holder_lives(path, ret_pid) && *ret_pid != getpid())
+	if (mine.st_size > 0 && holder_lives(path, ret_pid, dead) && *ret_pid != getpid())
 		return -EBUSY; /* a script's lock of two lines, without flock */
+	if (mine.st_size > 0 && *ret_pid != getpid())
+		(void)snprintf(l->stale, sizeof(l->stale), "%s", *dead ? dead : "?");
 	if (vz_proc_starttime(getpid(), &start) < 0)
 		start = 0;
 	n = snprintf(text, sizeof(text), "%d\n%s\n%llu\n", (int)getpid(), word,
@@ -75,7 +86,7 @@ static int try_take(const char *path, const char *word, int *ret_fd, pid_t *ret_
 		(void)unlink(path); /* still flocked: an empty file would tell nobody anything */
 		return n;
 	}
-	*ret_fd = vz_take_fd(&fd);
+	l->fd = vz_take_fd(&fd);
 	return 0;
 }
 
@@ -115,7 +126,7 @@ int vps_lock_take(const struct vps_config *global, uint32_t ctid, const char *wo
 	pid_t pid = 0;
 	int r, tries = 0;
 
-	ret->fd = -1;
+	*ret = (struct vps_lock){ .fd = -1 };
 	if (!dir || !*dir)
 		return vz_fail(err, VZ_EXIT_LOCKDIR_NOTSET, EINVAL, "LOCKDIR is not set");
 	r = vz_mkdir_p(dir, 0755);
@@ -126,7 +137,7 @@ int vps_lock_take(const struct vps_config *global, uint32_t ctid, const char *wo
 	for (;;) {
 		uint64_t now;
 
-		r = try_take(ret->path, word, &ret->fd, &pid);
+		r = try_take(ret, word, &pid);
 		if (r != -EAGAIN && r != -EBUSY)
 			break;
 		now = vz_now_ms();
@@ -156,4 +167,20 @@ void vps_lock_drop(struct vps_lock *l)
 		l->path); /* before the flock goes, so that nobody locks a removed file for long */
 	vz_closep(&l->fd);
 	l->fd = -1;
+}
+
+enum vps_lock_holder vps_lock_look(const struct vps_config *global, uint32_t ctid,
+				   char ret_word[32])
+{
+	char path[PATH_MAX];
+	pid_t pid = 0;
+
+	ret_word[0] = '\0';
+	if (!global->lockdir || !*global->lockdir ||
+	    access(vps_path(path, "%s/%u.lck", global->lockdir, ctid), F_OK) < 0)
+		return VPS_LOCK_FREE;
+	if (holder_lives(path, &pid, ret_word))
+		return VPS_LOCK_HELD;
+	/* it may have been dropped between the two looks */
+	return access(path, F_OK) < 0 ? VPS_LOCK_FREE : VPS_LOCK_STALE;
 }

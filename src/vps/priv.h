@@ -74,9 +74,9 @@ int vps_state_parse(const char *text, size_t len, const char *boot, struct vps_s
 /** vps_state_text - the text of state.json, malloc'ed; NULL without memory. */
 char *vps_state_text(const struct vps_state *s);
 /**
- * vps_lock_parse - pid and start time (0: not told) of a lock file; @text is cut up. 0 or -EINVAL.
+ * vps_lock_parse - word, pid and start time (0: not told) of a lock file; @text is cut up. 0 or -EINVAL.
  */
-int vps_lock_parse(char *text, pid_t *ret_pid, uint64_t *ret_start)
+int vps_lock_parse(char *text, char ret_word[32], pid_t *ret_pid, uint64_t *ret_start)
 	__attribute__((warn_unused_result));
 
 /** vps_domain_ok - letters, digits, - and . ; labels up to 63, all up to 253 characters */

@@ -181,12 +181,8 @@ const char *vps_state_cgroup(const struct vps_state *s, const char *controller)
 int vps_running(uint32_t ctid, struct vps_state *ret_state)
 {
 	VPS_STATE struct vps_state s = { 0 };
-	VZ_FD int fd = -EBADF;
 
-	if (vps_state_load(ctid, &s) < 0)
-		return 0;
-	fd = vps_state_pidfd(&s);
-	if (fd < 0 || vz_pidfd_poll(fd, 0) == 0) /* readable: a zombie that vzmon has not reaped */
+	if (vps_state_load(ctid, &s) < 0 || !vz_proc_lives(s.init_pid, s.init_start))
 		return 0;
 	if (ret_state) {
 		vps_state_clear(ret_state);

@@ -217,11 +217,25 @@ bool vps_name_valid(const char *name, uint32_t ctid);
 /** vps_name_lookup - CTID of a name through /etc/vz/names. -ENOENT. */
 int vps_name_lookup(const char *name, uint32_t *ret) __attribute__((warn_unused_result));
 /**
- * vps_name_assign - make the link of @name to @ctid; an old link of @old is removed. @name ""
- * removes only.
- * Return: 0; -EEXIST with exit 131 when another VPS has it.
+ * vps_names_lock - hold off other commands that give names, from the look whether one is free until
+ * CTID.conf says whose it is. Return: fd, closing it ends the lock; -errno with exit 131.
  */
-int vps_name_assign(uint32_t ctid, const char *old, const char *name, struct vz_error *err)
+int vps_names_lock(struct vz_error *err) __attribute__((warn_unused_result));
+/**
+ * vps_name_link - make the link of @name to @ctid. It resolves only once NAME= in CTID.conf says so
+ * too, so it is made before the file is saved and an older one removed after it.
+ * Context: vps_names_lock held.
+ * Return: 0, also when it is there; -EEXIST with exit 131 when another VPS has it.
+ */
+int vps_name_link(uint32_t ctid, const char *name, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** vps_name_unlink - remove the link of @name if it leads to @ctid; NULL and "" are no names. */
+void vps_name_unlink(uint32_t ctid, const char *name);
+/**
+ * vps_name_strays - links that lead to @ctid under another name than @name (NULL: any name)
+ * Reads every link there is: for the rare case that a command was cut off.
+ */
+int vps_name_strays(uint32_t ctid, const char *name, struct vz_list *ret)
 	__attribute__((warn_unused_result));
 /**
  * vps_list_ctids - CTIDs that have a configuration, ascending; malloc'ed. Return: count or -errno.
@@ -270,10 +284,14 @@ char *vps_subst(const char *text, uint32_t ctid);
 
 /* ---- lock.c ---- */
 
-/** struct vps_lock - a held lock; @fd -1 = none */
+/**
+ * struct vps_lock - a held lock; @fd -1 = none
+ * @stale: what a dead holder was doing, whose lock was taken over; "" = there was none
+ */
 struct vps_lock {
 	int fd;
 	char path[PATH_MAX];
+	char stale[32];
 };
 
 /**
@@ -285,6 +303,14 @@ struct vps_lock {
 int vps_lock_take(const struct vps_config *global, uint32_t ctid, const char *word, int wait_ms,
 		  struct vps_lock *ret, struct vz_error *err) __attribute__((warn_unused_result));
 void vps_lock_drop(struct vps_lock *l);
+
+enum vps_lock_holder { VPS_LOCK_FREE, VPS_LOCK_HELD, VPS_LOCK_STALE };
+/**
+ * vps_lock_look - who holds the lock, without taking it. @ret_word: what the holder does or, being
+ * dead, did.
+ */
+enum vps_lock_holder vps_lock_look(const struct vps_config *global, uint32_t ctid,
+				   char ret_word[32]);
 
 /* ---- state.c: what runs now; /run/vz/CTID/state.json ---- */
 

@@ -133,8 +133,14 @@ static int one_link(void)
 		unsigned short l_len, l_type, k_len, k_type;
 		char name[8];
 	} __attribute__((packed)) m = {
-		.len = sizeof(m), .type = 16, .flags = 0x605, .l_len = 16, .l_type = 18,
-		.k_len = 9, .k_type = 1, .name = "dummy",
+		.len = sizeof(m),
+		.type = 16,
+		.flags = 0x605,
+		.l_len = 16,
+		.l_type = 18,
+		.k_len = 9,
+		.k_type = 1,
+		.name = "dummy",
 	};
 	static int sk = -1;
 	char answer[4096];
@@ -272,13 +278,13 @@ static const struct {
 	const char *name;
 	int (*one)(void);
 } kinds[] = {
-	{ "fork", one_fork },	    { "inode", one_inode },	{ "block", one_block },
-	{ "pty", one_pty },	    { "inotify", one_inotify }, { "group", one_group },
-	{ "mount", one_mount },	    { "netns", one_netns },	{ "utsns", one_utsns },
-	{ "link", one_link },	    { "timer", one_timer },	{ "timerfd", one_timerfd },
-	{ "socket", one_socket },   { "epoll", one_epoll },	{ "pipe", one_pipe },
-	{ "key", one_key },	    { "queue", one_queue },	{ "semaphore", one_semaphore },
-	{ "signal", one_signal },   { "userns", one_userns },	{ "memory", one_megabyte },
+	{ "fork", one_fork },	  { "inode", one_inode },     { "block", one_block },
+	{ "pty", one_pty },	  { "inotify", one_inotify }, { "group", one_group },
+	{ "mount", one_mount },	  { "netns", one_netns },     { "utsns", one_utsns },
+	{ "link", one_link },	  { "timer", one_timer },     { "timerfd", one_timerfd },
+	{ "socket", one_socket }, { "epoll", one_epoll },     { "pipe", one_pipe },
+	{ "key", one_key },	  { "queue", one_queue },     { "semaphore", one_semaphore },
+	{ "signal", one_signal }, { "userns", one_userns },   { "memory", one_megabyte },
 };
 
 int main(int argc, char **argv)

@@ -3,7 +3,7 @@
 escape_programs = tests/escape/bomb tests/escape/calls tests/escape/chroot tests/escape/device \
 	tests/escape/exe tests/escape/handle tests/escape/ipc tests/escape/knobs tests/escape/leak \
 	tests/escape/process tests/escape/race tests/escape/sockets tests/escape/tty
-CLEANFILES = $(escape_programs) tests/escape/interp
+CLEANFILES += $(escape_programs) tests/escape/interp
 
 $(escape_programs): tests/escape/%: $(srcdir)/tests/escape/%.c $(srcdir)/tests/escape/escape.h
 	$(AM_V_at)$(MKDIR_P) tests/escape

@@ -14,9 +14,10 @@ static void check_lock(const uint8_t *data, size_t size)
 {
 	VZ_FREE char *text = fuzz_text(data, size);
 	uint64_t start = 0;
+	char word[32];
 	pid_t pid = 0;
 
-	if (vps_lock_parse(text, &pid, &start) == 0)
+	if (vps_lock_parse(text, word, &pid, &start) == 0)
 		MUST(pid > 0);
 }
 

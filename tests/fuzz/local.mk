@@ -3,7 +3,7 @@
 FUZZ_SECONDS = 60
 fuzz_programs = tests/fuzz/fuzz-config tests/fuzz/fuzz-param tests/fuzz/fuzz-number tests/fuzz/fuzz-state \
 	tests/fuzz/fuzz-start tests/fuzz/fuzz-untar
-EXTRA_PROGRAMS = $(fuzz_programs)
+EXTRA_PROGRAMS += $(fuzz_programs)
 FUZZ_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz-config.c tests/fuzz/fuzz.h

@@ -210,16 +210,28 @@ static void test_bad_file(void)
 
 static void test_names(void)
 {
+	VZ_LIST struct vz_list strays = { 0 };
+	VZ_FD int names = -EBADF;
 	struct vz_error err;
 	uint32_t ctid = 0;
 
 	put("conf/103.conf", "NAME=\"web\"\n");
-	OK(vps_name_assign(103, NULL, "web", &err) == 0);
+	names = vps_names_lock(&err);
+	OK(names >= 0);
+	OK(vps_name_link(103, "web", &err) == 0);
 	OK(vps_name_lookup("web", &ctid) == 0 && ctid == 103);
-	OK(vps_name_assign(101, NULL, "web", &err) == -EEXIST && err.exit == VZ_EXIT_NAME);
+	OK(vps_name_link(101, "web", &err) == -EEXIST && err.exit == VZ_EXIT_NAME);
 	put("conf/103.conf", "NAME=\"other\"\n");
 	OK_NAME(vps_name_lookup("web", &ctid) == -ENOENT,
 		"the name in the file must match the link");
+	OK(vps_name_strays(103, "other", &strays) == 0 && strays.n == 1 &&
+	   !strcmp(strays.v[0], "web"));
+	vps_name_unlink(104, "web");
+	OK_NAME(vps_name_strays(103, NULL, &strays) == 0 && strays.n == 2,
+		"another VPS's link is not ours to remove");
+	vps_name_unlink(103, "web");
+	vz_list_clear(&strays);
+	OK(vps_name_strays(103, NULL, &strays) == 0 && strays.n == 0);
 	OK(vps_name_valid("103", 103) && !vps_name_valid("104", 103) && !vps_name_valid("a/b", 1));
 }
 
@@ -228,10 +240,12 @@ static void test_locks(void)
 	VPS_CONFIG struct vps_config g = { 0 };
 	struct vps_lock l, second;
 	struct vz_error err;
-	char path[PATH_MAX], line[32];
+	char path[PATH_MAX], line[32], word[32];
 
 	OK(vps_load_global(&g, &err) == 0);
-	OK(vps_lock_take(&g, 101, "testing", 0, &l, &err) == 0);
+	OK(vps_lock_look(&g, 101, word) == VPS_LOCK_FREE);
+	OK(vps_lock_take(&g, 101, "testing", 0, &l, &err) == 0 && !l.stale[0]);
+	OK(vps_lock_look(&g, 101, word) == VPS_LOCK_HELD && !strcmp(word, "testing"));
 	OK(vps_lock_take(&g, 101, "testing", 0, &second, &err) == -EBUSY &&
 	   err.exit == VZ_EXIT_LOCKED);
 	vps_lock_drop(&l);
@@ -242,8 +256,10 @@ static void test_locks(void)
 	OK_NAME(vps_lock_take(&g, 101, "testing", 0, &l, &err) == -EBUSY,
 		"a script's lock of two lines holds while its pid lives");
 	OK(vz_write_atomic(path, "4194303\nlocked\n", 15, 0644) == 0);
+	OK(vps_lock_look(&g, 101, word) == VPS_LOCK_STALE && !strcmp(word, "locked"));
 	OK_NAME(vps_lock_take(&g, 101, "testing", 0, &l, &err) == 0,
 		"a dead holder's lock is taken over");
+	OK_NAME(!strcmp(l.stale, "locked"), "and what it did is known");
 	vps_lock_drop(&l);
 }
 
