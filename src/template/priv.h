@@ -65,7 +65,7 @@ int tpl_untar_cage(int dirfd, const struct tpl_untar *want, struct vz_error *err
 
 /**
  * tpl_untar_filter - from here on only the system calls that reading an archive takes; the rest is
- * EPERM. After no_new_privs. Return: 0 or -errno.
+ * ENOSYS. After no_new_privs. Return: 0 or -errno.
  */
 int tpl_untar_filter(void) __attribute__((warn_unused_result));
 

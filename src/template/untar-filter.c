@@ -66,11 +66,13 @@ int tpl_untar_filter(void)
 	}
 	/* memory, but none that can be executed: no code comes into being here */
 	prog[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 1, 0);
-	prog[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mprotect, 0, 3);
+	prog[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mprotect, 0, 4);
 	prog[n++] = (struct sock_filter)LOAD(args[2]);
 	prog[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 1, 0);
 	prog[n++] = (struct sock_filter)ANSWER(SECCOMP_RET_ALLOW);
 	prog[n++] = (struct sock_filter)ANSWER(SECCOMP_RET_ERRNO | EPERM);
+	/* what a newer libc tries first it then does without */
+	prog[n++] = (struct sock_filter)ANSWER(SECCOMP_RET_ERRNO | ENOSYS);
 	fprog.len = (unsigned short)n;
 	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &fprog) < 0 ? -errno : 0;
 }
