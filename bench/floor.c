@@ -469,7 +469,8 @@ static void monitor_main(struct floor *f)
 	setsid();
 	close(STDIN_FILENO);
 	must(open("/dev/null", O_RDWR), "/dev/null"); /* 0 again */
-	must(dup2(STDIN_FILENO, STDOUT_FILENO), "stdout"); /* else we would hold the caller's pipe */
+	must(dup2(STDIN_FILENO, STDOUT_FILENO),
+	     "stdout"); /* else we would hold the caller's pipe */
 	open_console(f);
 	f->dev = new_tmpfs(f, "0755");
 	fill_dev(f->dev);

@@ -159,8 +159,11 @@ int cg_v1_slice(const char *mount, const char *sub, char ret_dir[PATH_MAX])
 	return 0;
 }
 
-static int make_v1(const char *mount, enum cg_ctl c, const char *name, char dir[PATH_MAX])
+static int make_v1(const struct cg_dirs *mounts, enum cg_ctl c, const char *name,
+		   char dir[PATH_MAX])
 {
+	const char *mount = mounts->v[c];
+	bool cpuset = mounts->v[CTL_CPUSET] && vz_streq(mounts->v[CTL_CPUSET], mount);
 	int r;
 
 	(void)vps_path(dir, "%s/%s/%s", mount, vps_paths()->slice, name);
@@ -169,11 +172,11 @@ static int make_v1(const char *mount, enum cg_ctl c, const char *name, char dir[
 		r = cg_v1_slice(mount, name, dir);
 		if (r == 0)
 			r = cg_mkdir_fresh(dir);
-	} else if (r == 0 && c == CTL_CPUSET) {
+	} else if (r == 0 && cpuset) {
 		/* somebody else may just have made the slice, still without its CPUs */
 		r = cg_v1_slice(mount, name, dir);
 	}
-	if (r == 0)
+	if (r == 0 && cpuset)
 		r = inherit_cpuset(dir);
 	if (r < 0)
 		(void)rmdir(dir);
@@ -194,7 +197,7 @@ int cg_v1_create(const struct cg_dirs *mounts, uint32_t ctid, struct cg_dirs *re
 		if (cg_dirs_known_before(mounts, c))
 			(void)vps_path(dir, "%s/%s/%s", mounts->v[c], vps_paths()->slice, name);
 		else
-			r = make_v1(mounts->v[c], c, name, dir);
+			r = make_v1(mounts, c, name, dir);
 		if (r == 0) {
 			ret->v[c] = strdup(dir);
 			r = ret->v[c] ? 0 : -ENOMEM;

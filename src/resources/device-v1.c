@@ -3,6 +3,7 @@
 
 #include "util/fd.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -64,10 +65,26 @@ static int deny_surplus(const char *dir, char *list, const struct cg_dev_rule *r
 	return r;
 }
 
+/* A file that takes one rule a write; opened once, since there are a dozen of them. */
+static int allow(const char *dir, const struct cg_dev_rule *rules, size_t n, bool *ret_all)
+{
+	char path[PATH_MAX], text[64];
+	VZ_FD int fd = vz_openat(AT_FDCWD, cg_join(path, dir, "devices.allow"), O_WRONLY, 0);
+
+	if (fd < 0)
+		return fd;
+	for (size_t i = 0; i < n; i++) {
+		dev_text(text, sizeof(text), &rules[i]);
+		if (pwrite(fd, text, strlen(text), 0) < 0)
+			return -errno;
+		*ret_all |= rules[i].type == 'a'; /* v1: everything, and denials are exceptions */
+	}
+	return 0;
+}
+
 int cg_v1_devices(const char *dir, const struct cg_dev_rule *rules, size_t n)
 {
 	VZ_FREE char *procs = NULL, *list = NULL;
-	char text[64];
 	bool fresh, all = false;
 	int r = cg_read(dir, "cgroup.procs", &procs);
 
@@ -79,10 +96,7 @@ int cg_v1_devices(const char *dir, const struct cg_dev_rule *rules, size_t n)
 	fresh = !*procs || list[0] == 'a';
 	if (fresh)
 		r = cg_write(dir, "devices.deny", "a");
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		dev_text(text, sizeof(text), &rules[i]);
-		r = cg_write(dir, "devices.allow", text);
-		all |= rules[i].type == 'a'; /* v1: everything, and denials are exceptions */
-	}
+	if (r == 0)
+		r = allow(dir, rules, n, &all);
 	return r < 0 || fresh || all ? r : deny_surplus(dir, list, rules, n);
 }
