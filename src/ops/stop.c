@@ -72,21 +72,25 @@ static int left_ms(uint64_t until)
 
 /*
  * An init that has only just begun ignores a signal that it has no handler for yet, and its `halt`
- * finds no one to talk to: asked until it can have heard.
+ * finds no one to talk to: told again until it has surely heard. (One that waits in sigtimedwait(2)
+ * hears without showing it; being told more than once does no harm to it.)
  */
 static int tell_to_halt(const struct op *o, const struct vps_state *st, int pidfd, uint64_t until)
 {
-	enum { HANDLER_MS = 10, COMMAND_MS = 200 };
+	enum { SIGNAL_MS = 50, COMMAND_MS = 200 };
 	int sig = halt_signal(st->init_kind), r;
+	bool heard;
 
 	do {
-		if (sig && vz_proc_takes_signal(st->init_pid, sig))
-			return vz_pidfd_signal(pidfd, sig);
-		r = sig ? 0 : run_inside(o, -1, "halt", left_ms(until));
-		if (!sig && (r <= 0 || r >= 126)) /* heard, or there is no such command */
-			return r;
-	} while (vz_pidfd_poll(pidfd, sig ? HANDLER_MS : COMMAND_MS) == -ETIMEDOUT &&
-		 vz_now_ms() < until);
+		if (sig) {
+			heard = vz_proc_takes_signal(st->init_pid, sig);
+			r = vz_pidfd_signal(pidfd, sig);
+		} else {
+			r = run_inside(o, -1, "halt", left_ms(until));
+			heard = r <= 0 || r >= 126; /* 127: there is no such command */
+		}
+	} while (!heard && vz_now_ms() < until &&
+		 vz_pidfd_poll(pidfd, sig ? SIGNAL_MS : COMMAND_MS) == -ETIMEDOUT);
 	return r;
 }
 

@@ -30,8 +30,9 @@ int vz_pidfd_signal(int pidfd, int sig);
 int vz_pidfd_poll(int pidfd, int timeout_ms) __attribute__((warn_unused_result));
 
 /**
- * vz_proc_takes_signal - whether @pid catches or blocks (and then reads) @sig, so that it can have
- * an effect on the first process of a pid namespace. False when @pid is gone.
+ * vz_proc_takes_signal - whether @pid has a handler for @sig or blocks it, to read it later: so that
+ * it has an effect on the first process of a pid namespace. False when @pid is gone, and also while
+ * it waits in sigtimedwait(2), which unblocks what it waits for.
  */
 bool vz_proc_takes_signal(pid_t pid, int sig);
 
