@@ -155,7 +155,7 @@ own_init() {
 	run --separate-stderr vzctl start 8624 --wait
 	status_is 0
 	[ -z "$stderr" ]
-	[ "$(vzctl exec2 8624 cat /tmp/rc)" = done ]
+	[ "$(vzctl exec2 8624 cat /tmp/rc)" = "done" ]
 	[ ! -e "$p/.vzfifo" ]
 }
 
