@@ -132,6 +132,8 @@ static void run_child(const char *const argv[], const struct vz_run *how)
 		_exit(127);
 	if (how->stdout_fd > 0 && dup2(how->stdout_fd, 1) < 0)
 		_exit(127);
+	if (how->stderr_fd > 0 && dup2(how->stderr_fd, 2) < 0)
+		_exit(127);
 	if (how->silent) {
 		int null = vz_openat(AT_FDCWD, "/dev/null", O_WRONLY, 0);
 
@@ -144,21 +146,28 @@ static void run_child(const char *const argv[], const struct vz_run *how)
 	_exit(127);
 }
 
-int vz_run(const char *const argv[], const struct vz_run *how)
+pid_t vz_spawn(const char *const argv[], const struct vz_run *how)
 {
 	static const struct vz_run plain;
-	VZ_FD int pidfd = -EBADF;
 	pid_t pid;
 
-	if (!how)
-		how = &plain;
 	(void)fflush(NULL);
 	pid = fork();
 	if (pid < 0)
 		return -errno;
 	if (pid == 0)
-		run_child(argv, how);
-	if (how->timeout_ms > 0) {
+		run_child(argv, how ? how : &plain);
+	return pid;
+}
+
+int vz_run(const char *const argv[], const struct vz_run *how)
+{
+	VZ_FD int pidfd = -EBADF;
+	pid_t pid = vz_spawn(argv, how);
+
+	if (pid < 0)
+		return pid;
+	if (how && how->timeout_ms > 0) {
 		pidfd = pidfd_open(pid, 0);
 		if (pidfd >= 0 && vz_pidfd_poll(pidfd, how->timeout_ms) == -ETIMEDOUT) {
 			(void)kill(pid, SIGKILL);

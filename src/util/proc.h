@@ -47,6 +47,7 @@ struct vz_run {
 	const char *const *env; /* NULL: the environment HOME=/ TERM=linux PATH=standard only */
 	int stdin_fd; /* 0: /dev/null */
 	int stdout_fd; /* 0: inherited */
+	int stderr_fd; /* 0: inherited */
 	bool silent; /* standard output and error go to /dev/null */
 	int pass_fd; /* > 0: stays open in the program under this same number */
 	int timeout_ms; /* 0: none; then the program is killed and -ETIMEDOUT returned */
@@ -57,6 +58,13 @@ struct vz_run {
  * Return: exit status 0-255; 128 + signal; -errno when it could not be started.
  */
 int vz_run(const char *const argv[], const struct vz_run *how);
+
+/**
+ * vz_spawn - as vz_run, without waiting; @how->timeout_ms counts for nothing.
+ * Return: pid of a child that the caller waits for (vz_wait); -errno.
+ */
+pid_t vz_spawn(const char *const argv[], const struct vz_run *how)
+	__attribute__((warn_unused_result));
 
 /** vz_now_ms - CLOCK_MONOTONIC in milliseconds. */
 uint64_t vz_now_ms(void);
