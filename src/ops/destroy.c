@@ -184,6 +184,7 @@ static int step_rest(void *arg, struct vz_error *err)
 			     vps_path(path, "%s%s", o->cfg.ve_private, op_half_suffix(i)));
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_DEL_PRIVATE, -r, "remove %s", path);
+	vps_record_forget(o->ctid);
 	(void)rmdir(o->cfg.ve_root);
 	(void)unlink(vps_path(path, "%s/Dump.%u", o->cfg.dumpdir, o->ctid));
 	(void)vps_path(path, "%s/%u", vps_paths()->run, o->ctid);

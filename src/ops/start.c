@@ -497,6 +497,8 @@ int op_do_start(struct op *o, const struct op_start *a, struct vz_error *err)
 	s.st.generation = next_generation(o->ctid);
 	r = op_steps_run("start", OP_STEPS(start_steps), &s, err);
 	if (r == 0 && !a->bare) {
+		if (vps_record_running(o->ctid) < 0) /* a full disk must not stop a VPS */
+			vz_info("no note in %s/running", vps_paths()->vzdir);
 		say_settings(o);
 		vz_say(a->wait ? "Container start in progress, waiting ..."
 			       : "Container start in progress...");

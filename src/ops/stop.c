@@ -169,9 +169,11 @@ static int step_groups(void *arg, struct vz_error *err)
 	struct stopping *s = arg;
 	int r = op_cleanup_dead(s->o, err);
 
-	if (r == 0)
-		vz_say("Container was stopped");
-	return r;
+	if (r < 0)
+		return r;
+	vps_record_forget(s->o->ctid);
+	vz_say("Container was stopped");
+	return 0;
 }
 
 static int step_umount(void *arg, struct vz_error *err)
@@ -211,6 +213,7 @@ int op_do_stop(struct op *o, const struct op_stop *a, struct vz_error *err)
 	/* groups without a readable state: it runs, and nobody knows its init any more */
 	if (!s.running && res_leftovers(o->ctid) <= 0) {
 		vz_say("Unable to stop: Container is not running");
+		vps_record_forget(o->ctid);
 		return op_mend(o, err);
 	}
 	vz_say("Stopping VPS ...");
@@ -320,6 +323,8 @@ int op_after_end(uint32_t ctid, bool reboot, struct vz_error *err)
 		return r;
 	if (taken_care_of(ctid))
 		return 0;
+	if (!reboot)
+		vps_record_forget(ctid);
 	r = op_mend(&o, err);
 	if (r == 0 && reboot)
 		r = op_do_start(&o, &start, err);

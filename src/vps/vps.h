@@ -378,6 +378,17 @@ int vps_live_note(struct vps_state *s, const struct vps_config *c, const bool ch
  */
 void vps_live_over(const struct vps_state *s, struct vps_config *c, unsigned int groups);
 
+/* ---- record.c: what ran when the node went down ---- */
+
+/** vps_record_running - the VPS runs since this boot. Return: 0 or -errno. */
+int vps_record_running(uint32_t ctid) __attribute__((warn_unused_result));
+/** vps_record_keep - it was stopped with the node and is to come back with it. 0 or -errno. */
+int vps_record_keep(uint32_t ctid) __attribute__((warn_unused_result));
+/** vps_record_forget - it was stopped for good. */
+void vps_record_forget(uint32_t ctid);
+/** vps_record_ran - it ran when an earlier boot ended uncleanly, or was kept. */
+bool vps_record_ran(uint32_t ctid);
+
 /* ---- idbase.c ---- */
 
 /**

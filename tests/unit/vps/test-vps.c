@@ -295,6 +295,25 @@ static void test_state(void)
 	OK_NAME(vps_state_load(101, &t) == -ESTALE, "a state of another boot is stale");
 }
 
+static void test_record(void)
+{
+	char path[PATH_MAX];
+
+	OK_NAME(vz_mkdir_p(vps_paths()->vzdir, 0755) == 0 && !vps_record_ran(5),
+		"a VPS of which nothing is noted did not run");
+	OK_NAME(vps_record_running(5) == 0 && vps_record_running(5) == 0 && !vps_record_ran(5),
+		"one that runs in this boot needs no start, noted once or twice");
+	vps_path(path, "%s/running/5", vps_paths()->vzdir);
+	OK_NAME(unlink(path) == 0 && symlink("0d58e5f0-0000-4000-8000-000000000000", path) == 0 &&
+			vps_record_ran(5),
+		"one of another boot ran when the node went down");
+	OK_NAME(vps_record_running(5) == 0 && vps_record_keep(5) == 0 && vps_record_ran(5),
+		"one that was kept at shutdown is to come back");
+	vps_record_forget(5);
+	vps_record_forget(5);
+	OK_NAME(!vps_record_ran(5) && access(path, F_OK) < 0, "and forgotten is forgotten");
+}
+
 static void test_caps(void)
 {
 	VPS_CONFIG struct vps_config c = { 0 };
@@ -324,6 +343,7 @@ int main(void)
 	test_locks();
 	test_ids();
 	test_state();
+	test_record();
 	test_caps();
 	if (vz_rm_rf(AT_FDCWD, root) < 0)
 		return 1;
