@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# bash completion for vzctl and vzlist; made by tools/gen-params.c, do not edit
+# bash completion for vzctl, vzlist and vzps; made by tools/gen-params.c, do not edit
 # shellcheck shell=bash disable=SC2207,SC2086
 
 _croft_commands="create destroy delete mount umount start stop restart status set
@@ -169,5 +169,20 @@ _croft_vzlist()
 	_croft_offer "$(_croft_vpses -a)"
 }
 
+_croft_vzps()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+
+	COMPREPLY=()
+	if [[ $prev == -E ]]; then
+		local IFS=$'\n'
+		_croft_offer "0
+$(_croft_vpses)"
+	elif [[ $cur == -* ]]; then
+		_croft_offer '-E -e -f -l -o --kernel --sort --forest --help'
+	fi
+}
+
 complete -F _croft_vzctl vzctl
 complete -F _croft_vzlist vzlist
+complete -F _croft_vzps vzps

@@ -373,7 +373,7 @@ static void bash_options(FILE *f)
 
 static const char bash_head[] =
 	"# SPDX-License-Identifier: GPL-2.0-or-later\n"
-	"# bash completion for vzctl and vzlist; made by tools/gen-params.c, do not edit\n"
+	"# bash completion for vzctl, vzlist and vzps; made by tools/gen-params.c, do not edit\n"
 	"# shellcheck shell=bash disable=SC2207,SC2086\n"
 	"\n"
 	"_croft_commands=\"create destroy delete mount umount start stop restart status set\n"
@@ -527,8 +527,22 @@ static const char bash_vzlist[] =
 	"\t_croft_offer \"$(_croft_vpses -a)\"\n"
 	"}\n"
 	"\n"
+	"_croft_vzps()\n"
+	"{\n"
+	"\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
+	"\n"
+	"\tCOMPREPLY=()\n"
+	"\tif [[ $prev == -E ]]; then\n"
+	"\t\tlocal IFS=$'\\n'\n"
+	"\t\t_croft_offer \"0\n$(_croft_vpses)\"\n"
+	"\telif [[ $cur == -* ]]; then\n"
+	"\t\t_croft_offer '-E -e -f -l -o --kernel --sort --forest --help'\n"
+	"\tfi\n"
+	"}\n"
+	"\n"
 	"complete -F _croft_vzctl vzctl\n"
-	"complete -F _croft_vzlist vzlist\n";
+	"complete -F _croft_vzlist vzlist\n"
+	"complete -F _croft_vzps vzps\n";
 
 static void bash_completion(FILE *f)
 {

@@ -266,6 +266,17 @@ static int cmd_reap(struct cli *c, int argc, char **argv, struct vz_error *err)
 	return op_after_end(c->ctid, false, err);
 }
 
+/* For vz-node: whoever works on the VPS is given a while to end. */
+static int cmd_stop_patient(struct cli *c, int argc, char **argv, struct vz_error *err)
+{
+	const struct op_stop stop = { 0 };
+
+	(void)argc;
+	(void)argv;
+	c->env.lock_wait_ms = 30000;
+	return op_stop(&c->env, c->ctid, &stop, err);
+}
+
 static int cmd_reboot(struct cli *c, int argc, char **argv, struct vz_error *err)
 {
 	(void)argc;
@@ -298,6 +309,7 @@ static const struct cli_cmd commands[] = {
 	{ "set", cmd_set, set_opts, "[PARAMETERS]",
 	  CLI_CTID | CLI_ZERO | CLI_PARAMS | CLI_BAD_OPTION_21, "change parameters" },
 	{ "runscript", cmd_runscript, NULL, "<file>", CLI_CTID, "run a script of the host inside" },
+	{ "internal-stop", cmd_stop_patient, NULL, "", CLI_CTID | CLI_HIDDEN, "" },
 	{ "internal-reap", cmd_reap, NULL, "", CLI_CTID | CLI_HIDDEN, "" },
 	{ "internal-reboot", cmd_reboot, NULL, "", CLI_CTID | CLI_HIDDEN, "" },
 	{ "internal-in", cmd_in, NULL, "", CLI_CTID | CLI_RAW | CLI_HIDDEN, "" },

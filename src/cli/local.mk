@@ -1,5 +1,5 @@
-sbin_PROGRAMS += vzctl vzlist vztmpl
-croftlibexec_PROGRAMS += vzctl-admin vzmon vz-unpack
+sbin_PROGRAMS += vzctl vzlist vzpid vzps vztmpl
+croftlibexec_PROGRAMS += vzctl-admin vzmon vz-node vz-unpack
 noinst_PROGRAMS += tools/gen-params
 
 # decision 17: what starts often links little; scripts/check-house holds the lists. STATIC_LDFLAGS: ADR 25
@@ -23,9 +23,18 @@ vztmpl_SOURCES = src/cli/vztmpl.c
 vztmpl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 vztmpl_LDADD = libtemplate.a libvps.a libutil.a $(JANSSON_LIBS)
 
+vzpid_SOURCES = src/cli/vzpid.c
+vzpid_LDADD = libresources.a libvps.a libutil.a $(JANSSON_LIBS)
+
+vzps_SOURCES = src/cli/vzps.c
+vzps_LDADD = libresources.a libvps.a libutil.a $(JANSSON_LIBS)
+
 vzmon_SOURCES = src/cli/vzmon.c
 vzmon_LDFLAGS = $(STATIC_LDFLAGS)
 vzmon_LDADD = libcontext.a libutil.a
+
+vz_node_SOURCES = src/cli/vz-node.c
+vz_node_LDADD = libops.a libresources.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vz_unpack_SOURCES = src/cli/vz-unpack.c
 vz_unpack_LDADD = libuntar.a libutil.a $(ARCHIVE_LIBS)

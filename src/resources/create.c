@@ -36,7 +36,7 @@ int cg_v2_slice(const char *mount, const char *sub, char ret_dir[PATH_MAX])
 {
 	VZ_LIST struct vz_list parts = { 0 };
 	char dir[PATH_MAX], next[PATH_MAX];
-	int r = vz_list_split(&parts, vps_paths()->slice, "/");
+	int r = vz_list_split(&parts, cg_v2_home(), "/");
 
 	if (r < 0)
 		return r;
@@ -99,7 +99,7 @@ int cg_v2_create(const char *mount, uint32_t ctid, uid_t base, char **ret_dir, s
 		r = cg_mkdir_fresh(dir);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_RESOURCE, -r,
-			       "cannot make the group %s of VPS %u in %s", vps_paths()->slice, ctid,
+			       "cannot make the group %s of VPS %u in %s", cg_v2_home(), ctid,
 			       mount);
 	copy = strdup(dir);
 	r = copy ? fill_group(dir, base) : -ENOMEM;

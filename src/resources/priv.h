@@ -131,6 +131,8 @@ void cg_guard_slice(const char *dir);
 
 /* ---- drivers ---- */
 
+/** cg_v2_home - SLICE of cgroup2: group that holds all VPSes, relative to the mount. Borrowed. */
+const char *cg_v2_home(void);
 int cg_v2_open(const char *dir, struct cg **ret) __attribute__((warn_unused_result));
 /** cg_v2_slice - make SLICE below @mount, enabling controllers. @ret_dir: SLICE/@sub, not made. */
 int cg_v2_slice(const char *mount, const char *sub, char ret_dir[PATH_MAX])

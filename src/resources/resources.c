@@ -138,7 +138,7 @@ int res_attach_monitor(const struct cg *cg, pid_t pid, struct vz_error *err)
 		r = leave_v1(&mounts, text);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_RESOURCE, -r, "cannot move the monitor to %s/mon",
-			       vps_paths()->slice);
+			       cg_v2_home());
 	return 0;
 }
 
@@ -178,7 +178,8 @@ static int find_groups(uint32_t ctid, struct cg_dirs *ret)
 
 		if (!mounts.v[c])
 			continue;
-		(void)vps_path(dir, "%s/%s/%u", mounts.v[c], vps_paths()->slice, ctid);
+		(void)vps_path(dir, "%s/%s/%u", mounts.v[c],
+			       c == CTL_V2 ? cg_v2_home() : vps_paths()->slice, ctid);
 		if (stat(dir, &st) < 0)
 			continue;
 		ret->v[c] = strdup(dir);

@@ -6,7 +6,8 @@
 #include "vps/vps.h"
 
 /*
- * Layout (decision 10): SLICE is vps_paths()->slice. In cgroup2 (always, also without controllers;
+ * Layout (decision 10): SLICE is vps_paths()->slice; in cgroup2 it is the group of
+ * vz-payload.service when that runs (home.c). In cgroup2 (always, also without controllers;
  * mounted privately under /run/vz/cgroup2 when the host has it nowhere) SLICE/CTID/ holds the
  * limits and is host-owned, SLICE/CTID/payload is delegated to the VPS's root and becomes its
  * cgroup namespace root, SLICE/CTID/host is where enter and exec start; vzmon lives in SLICE/mon.
@@ -74,6 +75,15 @@ int res_kill_all(struct cg *cg, int timeout_ms, struct vz_error *err)
  * processes.
  */
 int res_remove(struct cg *cg, struct vz_error *err) __attribute__((warn_unused_result));
+
+/**
+ * res_home_here - from now on groups in cgroup2 are made below the caller's own one (run by
+ * vz-payload.service); a caller in the root group changes nothing. Return: 0; -errno with @err.
+ */
+int res_home_here(struct vz_error *err) __attribute__((warn_unused_result));
+
+/** res_whose - CTID of the VPS that process @pid is in, 0 = the node. 0; -ESRCH; -errno. */
+int res_whose(pid_t pid, uint32_t *ret) __attribute__((warn_unused_result));
 
 /** res_leftovers - 1 when any group of @ctid still exists in any hierarchy; removes nothing. */
 int res_leftovers(uint32_t ctid);
