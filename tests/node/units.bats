@@ -1,0 +1,121 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# bats file_tags=nodes
+# ADR 23 on a node with systemd: what may happen around a VPS without its init noticing, and what a boot and a shutdown
+# do. Driven from outside, since the node is rebooted. CROFT_NODE_IMAGE chooses the image; CROFT_DEB names a package
+# whose upgrade is tried too (tests/system/75-deb.bats makes one).
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+	export build=${CROFT_BUILD:?set CROFT_BUILD to the build directory}
+	export node=$BATS_TEST_DIRNAME/node
+	export n=units$$
+	"$node" up "$n" --image "${CROFT_NODE_IMAGE:-debian-12}" 3>&-
+	"$node" install "$n" "$build" 3>&-
+	on systemctl daemon-reload
+	on systemctl enable --now vz-payload vz
+	on sh -c 'cp /var/cache/croft-tests/busybox-*.tar.zst /var/lib/vz/template/cache/busybox.tar.zst || vztmpl build busybox'
+	# the order of starts, by the clock of the node
+	on sh -c 'printf "#!/bin/sh\necho \$VEID >>/root/order\n" >/etc/vz/conf/vps.premount; chmod 755 /etc/vz/conf/vps.premount'
+	on sed -i 's/^VE_PARALLEL=.*/VE_PARALLEL=1/' /etc/vz/vz.conf
+	for i in 101 102 103; do on vzctl create $i --ostemplate busybox --bootorder "$i"; done
+}
+teardown_file() { "$node" down "$n"; }
+
+on() { "$node" run --timeout 300 "$n" -- "$@" </dev/null; }
+init_of() { on vzctl exec "$1" true >/dev/null && on jq -r '"\(.init_pid) \(.init_start)"' "/run/vz/$1/state.json"; }
+status_is() { [ "$status" -eq "$1" ] || { echo "status $status: $output" >&2; return 1; }; }
+wait_for() {
+	local until=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $until ] || return 1; sleep 0.5; done
+}
+
+@test "the groups of VPSes and monitors are in vz-payload.service" {
+	on vzctl start 101
+	on vzctl start 102
+	[ "$(on cat /run/vz/payload)" = /vz-payload.service ]
+	init=$(init_of 101)
+	[ "$(on cat "/proc/${init% *}/cgroup")" = 0::/vz-payload.service/101/payload ] ||
+		[[ "$(on cat "/proc/${init% *}/cgroup")" == 0::/vz-payload.service/101/payload/* ]]
+	[ "$(on cat /sys/fs/cgroup/vz-payload.service/mon/cgroup.procs | wc -l)" = 2 ]
+	# and that is how processes are told apart
+	[ "$(on vzpid "${init% *}" 1 | awk 'NR > 1 { print $2 }' | xargs)" = '101 0' ]
+	[ "$(on vzps -E 102 -o comm= | awk '{ print $1, $2 }' | head -n 1)" = '102 init' ]
+	# limits work there
+	on vzctl set 101 --ram 64M --numproc 50
+	[ "$(on cat /sys/fs/cgroup/vz-payload.service/101/pids.max)" = 50 ]
+}
+
+@test "init stays over daemon-reload and daemon-reexec" {
+	init=$(init_of 101)
+	on systemctl daemon-reload
+	[ "$(init_of 101)" = "$init" ]
+	on systemctl daemon-reexec
+	[ "$(init_of 101)" = "$init" ]
+	on vzctl set 101 --numproc 60
+	[ "$(on cat /sys/fs/cgroup/vz-payload.service/101/pids.max)" = 60 ]
+}
+
+@test "init stays over restart and stop of vz, and vz-payload cannot be stopped by hand" {
+	init=$(init_of 101)
+	on systemctl restart vz
+	[ "$(init_of 101)" = "$init" ]
+	on systemctl stop vz
+	[ "$(init_of 101)" = "$init" ]
+	run on systemctl stop vz-payload
+	[ "$status" -ne 0 ]
+	run on systemctl restart vz-payload
+	[ "$status" -ne 0 ]
+	[ "$(init_of 101)" = "$init" ]
+	on systemctl start vz
+}
+
+@test "init stays when the session ends that ran vzctl start, also with KillUserProcesses" {
+	on sh -c 'mkdir -p /etc/systemd/logind.conf.d /root/.ssh && printf "[Login]\nKillUserProcesses=yes\nKillExcludeUsers=\n" >/etc/systemd/logind.conf.d/kill.conf
+		[ -e /root/.ssh/id_ed25519 ] || ssh-keygen -q -t ed25519 -N "" -f /root/.ssh/id_ed25519
+		cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys; ip link set lo up; systemctl restart systemd-logind; systemctl start ssh'
+	s() { on ssh -o StrictHostKeyChecking=no -o BatchMode=yes 127.0.0.1 "$@"; }
+	# the proof that this session kills: what it leaves behind dies
+	s 'cat /proc/self/cgroup; setsid sleep 1234 >/dev/null 2>&1 & vzctl start 103'
+	wait_for 60 on sh -c '! pgrep -f "sleep 1234"'
+	init=$(init_of 103)
+	[ -n "$init" ]
+	on vzctl stop 103
+}
+
+@test "init stays over the upgrade of the package" {
+	[ -n "${CROFT_DEB:-}" ] || { echo 'CROFT_DEB names no package: nothing to upgrade to' >&2; return 1; }
+	init=$(init_of 101)
+	"$node" copy "$n" "$CROFT_DEB" /root
+	on dpkg --force-depends --force-confold -i "/root/$(basename "$CROFT_DEB")"
+	[ "$(init_of 101)" = "$init" ]
+	on dpkg --force-depends --force-confold -i "/root/$(basename "$CROFT_DEB")"
+	[ "$(init_of 101)" = "$init" ]
+	[ "$(on systemctl is-active vz-payload vz | xargs)" = 'active active' ]
+}
+
+@test "a reboot stops VPSes in order and starts those with ONBOOT=yes by BOOTORDER" {
+	on vzctl start 103
+	on vzctl set 101 --onboot yes --save
+	on vzctl set 103 --onboot yes --save
+	on sh -c 'rm -f /root/order; : >/var/log/vzctl.log'
+	"$node" reboot "$n" 3>&-
+	wait_for 120 on sh -c '[ "$(systemctl is-active vz)" = active ]'
+	[ "$(on vzlist -H -o ctid | xargs)" = '101 103' ] # 102 ran too, and was stopped in good order
+	[ "$(on cat /root/order | xargs)" = '103 101' ]
+	# the reverse of the order of starts
+	[ "$(on sed -n 's/.*vz-node : .*VPS \([0-9]*\): stopped/\1/p' /var/log/vzctl.log | xargs)" = '101 102 103' ]
+}
+
+@test "after a power cut what ran runs again, but not with ONBOOT=no" {
+	on vzctl set 103 --onboot no --save
+	on vzctl start 102
+	on sync
+	was=$(on cat /proc/sys/kernel/random/boot_id)
+	run on sh -c 'echo b >/proc/sysrq-trigger'
+	again() { now=$(on cat /proc/sys/kernel/random/boot_id) && [ -n "$now" ] && [ "$now" != "$was" ]; }
+	wait_for 240 again
+	wait_for 120 on sh -c '[ "$(systemctl is-active vz)" = active ]'
+	[ "$(on vzlist -H -o ctid | xargs)" = '101 102' ]
+}
