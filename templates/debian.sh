@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=sh
-# What the Debian recipes share; read by them with $suite set, and if they want with $packages (instead of the
-# usual ones) and $also (lines of shell that end the making of $root). Needs OUT, the archive to write.
-# The archive mirror is the one that this host itself uses: no host is named here.
+# What the recipes of Debian and its kin share; read by them with $suite set, and if they want with $packages (instead
+# of the usual ones) and $also (lines of shell that end the making of $root). Needs OUT, the archive to write.
+# The archive mirror is MIRROR, or the one that this host itself uses (mirror.sh): no host is named here. A recipe may
+# have set $mirror and $keyring already, and $library, where the files beside this one are.
 
 : "${suite:?}" "${OUT:?set OUT to the archive to write}"
 NAME=${NAME:-debian-$suite}
@@ -12,98 +13,17 @@ say() { printf '%s\n' "$NAME: $*" >&2; }
 die() { say "$1"; exit "${2:-1}"; }
 need() { command -v "$1" >/dev/null 2>&1 || die "$1 not found: install the package $2" 69; }
 
-# apt_uris - URIs of enabled "deb" entries that serve a Debian suite's section main, in apt's order.
-apt_uris() {
-	etc=${APT_ETC:-/etc/apt}
-	for file in "$etc/sources.list" "$etc"/sources.list.d/*; do
-		[ -r "$file" ] || continue
-		case $file in
-		*.list) one_line "$file" ;;
-		*.sources) deb822 "$file" ;;
-		esac
-	done
-}
-
-one_line() {
-	awk '
-	function debian(s) {
-		return s ~ /^(buster|bullseye|bookworm|trixie|forky|duke|sid)$/ ||
-			s ~ /^(oldoldstable|oldstable|stable|testing|unstable)$/
-	}
-	$1 == "deb" {
-		sub(/#.*/, "")
-		i = 2
-		if ($2 ~ /^\[/) {
-			while (i < NF && $i !~ /\]$/)
-				i++
-			i++
-		}
-		if (!debian($(i + 1)))
-			next
-		for (c = i + 2; c <= NF; c++)
-			if ($c == "main")
-				print $i
-	}' "$1"
-}
-
-deb822() {
-	awk '
-	function debian(s) {
-		return s ~ /^(buster|bullseye|bookworm|trixie|forky|duke|sid)$/ ||
-			s ~ /^(oldoldstable|oldstable|stable|testing|unstable)$/
-	}
-	function has(text, word,    a, n, i) {
-		n = split(text, a)
-		for (i = 1; i <= n; i++)
-			if (a[i] == word)
-				return 1
-		return 0
-	}
-	function flush(    a, n, i, ok) {
-		n = split(f["suites"], a)
-		for (i = 1; i <= n; i++)
-			ok = ok || debian(a[i])
-		if (ok && has(f["types"], "deb") && has(f["components"], "main") &&
-		    tolower(f["enabled"]) !~ /^ *(no|false|0|off|without|disable)/) {
-			n = split(f["uris"], a)
-			for (i = 1; i <= n; i++)
-				print a[i]
-		}
-		split("", f)
-		key = ""
-	}
-	/^#/ { next }
-	/^[ \t]*$/ { flush(); next }
-	/^[ \t]/ { f[key] = f[key] " " $0; next }
-	{
-		key = tolower(substr($0, 1, index($0, ":") - 1))
-		f[key] = substr($0, index($0, ":") + 1)
-	}
-	END { flush() }' "$1"
-}
-
-# mirror_uri - the first of them that a new root can use as well; a mirror list is looked into.
-mirror_uri() {
-	apt_uris | while read -r uri; do
-		case $uri in
-		mirror+file:*)
-			list=${uri#mirror+file:}
-			sed -n 's/^[[:space:]]*\(https\{0,1\}:[^[:space:]#]*\).*/\1/p' \
-				"/${list#"${list%%[!/]*}"}" 2>/dev/null
-			;;
-		http:* | https:*) printf '%s\n' "$uri" ;;
-		esac
-	done | sed -n 1p
-}
+# shellcheck source=/dev/null
+. "${library:-${RECIPES:-$(dirname "$0")}}/mirror.sh"
 
 need mmdebstrap mmdebstrap
 need apt-get apt
 need tar tar
 need zstd zstd
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-[ -r $keyring ] || die "$keyring not found: install the package debian-archive-keyring" 69
+keyring=${keyring:-${KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}}
+[ -r "$keyring" ] || die "$keyring not found: install the package debian-archive-keyring" 69
 [ "$(id -u)" = 0 ] || die "only root can make a root file system"
-mirror=$(mirror_uri)
+mirror=${mirror:-${MIRROR:-$(mirror_uri)}}
 [ -n "$mirror" ] || die "no Debian archive over http in this host's /etc/apt/sources.list*"
 
 usual=systemd,systemd-sysv,dbus,libpam-systemd,iproute2,iputils-ping,netbase,openssh-server

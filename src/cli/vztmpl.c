@@ -21,7 +21,7 @@
 #define VZ_DATADIR "/usr/share/croft"
 #endif
 
-enum { ENV_MAX = 16, RECIPE_LACKS_TOOL = 69, SCHEMA = 1 };
+enum { ENV_MAX = 24, RECIPE_LACKS_TOOL = 69, RECIPE_LACKS_MIRROR = 78, SCHEMA = 1 };
 
 struct args {
 	bool json, force;
@@ -203,18 +203,24 @@ static int run_recipe(const char *recipe, const char *dir, const char *name, con
 		      struct vz_error *err)
 {
 	static const char *const passed[] = { "TMPDIR",	   "http_proxy", "https_proxy",
-					      "ftp_proxy", "no_proxy",	 "SOURCE_DATE_EPOCH" };
+					      "ftp_proxy", "no_proxy",	 "SOURCE_DATE_EPOCH",
+					      "MIRROR",	   "KEYRING",	 "SUITE" };
 	const char *argv[] = { recipe, NULL };
 	const char *env[ENV_MAX + 1] = { VZ_PATH_ENV, "HOME=/root", "LC_ALL=C.UTF-8" };
 	struct vz_run how = { .env = env, .stdout_fd = STDERR_FILENO };
 	VZ_LIST struct vz_list own = { 0 };
+	char mirrors[PATH_MAX];
+	const char *const keys[] = { "NAME", "OUT", "RECIPES", "MIRRORS" };
+	const char *const values[] = {
+		name, out, dir, vps_path(mirrors, "%s/templates/mirrors", vps_paths()->etc)
+	};
+	const size_t n_keys = sizeof(keys) / sizeof(keys[0]);
 	size_t n = 3;
 	int r = 0;
 
-	for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]) + 3; i++) {
-		const char *keys[] = { "NAME", "OUT", "RECIPES" }, *values[] = { name, out, dir };
-		const char *key = i < 3 ? keys[i] : passed[i - 3];
-		const char *value = i < 3 ? values[i] : secure_getenv(key);
+	for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]) + n_keys; i++) {
+		const char *key = i < n_keys ? keys[i] : passed[i - n_keys];
+		const char *value = i < n_keys ? values[i] : secure_getenv(key);
 		VZ_FREE char *text = value ? vz_fmt("%s=%s", key, value) : NULL;
 
 		if (value && (!text || vz_list_add(&own, text) < 0))
@@ -229,6 +235,8 @@ static int run_recipe(const char *recipe, const char *dir, const char *name, con
 		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "run %s", recipe);
 	if (r == RECIPE_LACKS_TOOL) /* its own line named the package */
 		return vz_fail(err, VZ_EXIT_RESOURCE, 0, "recipe %s lacks a program", recipe);
+	if (r == RECIPE_LACKS_MIRROR) /* its own line told how to give one */
+		return vz_fail(err, VZ_EXIT_RESOURCE, 0, "recipe %s lacks a mirror", recipe);
 	return vz_fail(err, VZ_EXIT_COMMAND, 0, "recipe %s failed (status %d)", recipe, r);
 }
 
