@@ -25,7 +25,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { TIME_LIMIT_MS = 30000, RESULT_FD = 3, CPU_LIMIT_S = 10 };
+enum { TIME_LIMIT_MS = 150000, RESULT_FD = 3, CPU_LIMIT_S = 60 };
 
 #if defined(__SANITIZE_ADDRESS__)
 #define MEMORY_LIMIT RLIM_INFINITY /* its shadow alone is terabytes */
