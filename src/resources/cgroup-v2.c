@@ -136,7 +136,7 @@ static uint64_t tree_sum(int fd, const char *file, const char *key, int depth)
 	while (d && depth < CG_TREE_DEPTH && (e = readdir(d))) {
 		VZ_FD int sub = -EBADF;
 
-		if (e->d_type != DT_DIR || e->d_name[0] == '.')
+		if (e->d_type != DT_DIR || !strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
 			continue;
 		sub = vz_openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 		if (sub >= 0)
@@ -187,16 +187,33 @@ static int v2_stat(struct cg *cg, enum cg_stat what, uint64_t *ret)
 	return cg_read_u64(dir, map[what].file, ret);
 }
 
-/* An empty list means the parent's, and only a write of a line makes it empty. */
+/*
+ * An empty list means the parent's, and only a write of a line makes it empty. While processes are
+ * in the group the kernel refuses to empty it once it was set (ENOSPC; seen on 6.1): then the
+ * parent's is written out.
+ */
+static int write_set(const char *dir, const char *file, const char *list)
+{
+	VZ_FREE char *all = NULL;
+	char above[48];
+	int r = cg_write(dir, file, list ? list : "\n");
+
+	if (list || r != -ENOSPC)
+		return r;
+	(void)snprintf(above, sizeof(above), "../%s.effective", file);
+	r = cg_read(dir, above, &all);
+	return r < 0 ? r : cg_write(dir, file, all);
+}
+
 static int v2_cpuset(struct cg *cg, const char *cpus, const char *mems, struct vz_error *err)
 {
 	const char *dir = v2_dir(cg);
-	int r = cg_write(dir, "cpuset.mems", mems ? mems : "\n");
+	int r = write_set(dir, "cpuset.mems", mems);
 
 	if (r < 0)
 		return vz_fail(err, RES_EXIT_CPU, -r, "cannot bind the VPS to nodes %s",
 			       mems ? mems : "all");
-	r = cg_write(dir, "cpuset.cpus", cpus ? cpus : "\n");
+	r = write_set(dir, "cpuset.cpus", cpus);
 	if (r < 0)
 		return vz_fail(err, RES_EXIT_CPU, -r, "cannot bind the VPS to CPUs %s",
 			       cpus ? cpus : "all");

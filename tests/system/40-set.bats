@@ -70,6 +70,7 @@ refused() {
 	[ "$(knob pids pids.max pids.max)" = "$(default_numproc)" ]
 }
 
+# bats test_tags=lean
 @test "--ram, --swap and --physpages live: the kernel's limits follow" {
 	running
 	vzctl set 4142 --ram 300M --swap 100M --save
@@ -90,6 +91,7 @@ refused() {
 	saved 'PHYSPAGES="0:25600"'
 }
 
+# bats test_tags=lean
 @test "--numproc live" {
 	running
 	vzctl set 4142 --numproc 77:88 --save
@@ -100,6 +102,7 @@ refused() {
 	saved 'NUMPROC="unlimited"'
 }
 
+# bats test_tags=lean
 @test "--cpuunits, --cpulimit, --cpus live" {
 	running
 	run --separate-stderr vzctl set 4142 --cpuunits 2000 --cpulimit 50 --save
@@ -119,17 +122,18 @@ refused() {
 	saved 'CPULIMIT="0"'
 }
 
+# bats test_tags=lean
 @test "--cpumask and --nodemask live" {
 	running
-	before=$(knob cpuset cpuset.cpus cpuset.cpus)
+	before=$(knob cpuset cpuset.cpus cpuset.cpus.effective)
 	vzctl set 4142 --cpumask 0 --save
 	saved 'CPUMASK="0"'
-	[ "$(knob cpuset cpuset.cpus cpuset.cpus)" = 0 ]
+	[ "$(knob cpuset cpuset.cpus cpuset.cpus.effective)" = 0 ]
 	[ "$(vzctl exec2 4142 'grep Cpus_allowed_list /proc/self/status | cut -f2')" = 0 ]
 	vzctl set 4142 --cpumask all --nodemask all --save
-	[ "$(knob cpuset cpuset.cpus cpuset.cpus)" = "$before" ]
+	[ "$(knob cpuset cpuset.cpus cpuset.cpus.effective)" = "$before" ]
 	vzctl set 4142 --cpumask all --nodemask 0 --save
-	[ "$(knob cpuset cpuset.mems cpuset.mems)" = 0 ]
+	[ "$(knob cpuset cpuset.mems cpuset.mems.effective)" = 0 ]
 	refused 20 --nodemask 0 --save
 	refused 21 --cpumask 3-1 --save
 }
@@ -142,7 +146,7 @@ refused() {
 	[ "$status" -ne 0 ]
 	[[ "$stderr" == *"failed to apply some parameters, not saving configuration file!"* ]]
 	unchanged
-	[ "$(knob cpuset cpuset.cpus cpuset.cpus)" = 0 ]
+	[ "$(knob cpuset cpuset.cpus cpuset.cpus.effective)" = 0 ]
 }
 
 @test "--hostname, --nameserver, --searchdomain live" {
