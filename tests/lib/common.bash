@@ -14,13 +14,12 @@ vztmpl() { "$build/vztmpl" "$@"; }
 
 # slice NAME of the cgroups of this tree, as src/vps/paths.c makes it
 slice() {
-	python3 - "$CROFT_ROOT" <<'P'
-import sys
-h = 2166136261
-for c in sys.argv[1].encode():
-    h = ((h ^ c) * 16777619) & 0xffffffff
-print('vz-%08x' % h)
-P
+	local h=2166136261 i c
+	for ((i = 0; i < ${#CROFT_ROOT}; i++)); do
+		printf -v c %d "'${CROFT_ROOT:i:1}"
+		h=$((((h ^ c) * 16777619) & 0xffffffff))
+	done
+	printf 'vz-%08x\n' $h
 }
 
 # template NAME: put it into this tree's cache, building it once per recipe and machine. Recipes that only tests

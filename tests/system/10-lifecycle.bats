@@ -17,6 +17,7 @@ teardown() { destroy_all; }
 	[ -d "$(vzdir)/private/142/bin" ]
 }
 
+# bats test_tags=lean
 @test "start begins with the two seed lines; status, stop and destroy as documented" {
 	vzctl create 142 --ostemplate busybox
 	run --separate-stderr vzctl start 142
@@ -44,6 +45,7 @@ teardown() { destroy_all; }
 	[ -f "$(conf 142).destroyed" ]
 }
 
+# bats test_tags=lean
 @test "overlay: the template is shared, changes stay in the private area" {
 	vzctl create 142 --ostemplate busybox --layout overlay
 	vzctl create 143 --ostemplate busybox --layout overlay
@@ -109,6 +111,7 @@ teardown() { destroy_all; }
 is_down() { [ "$(vzctl status 142)" = "CTID 142 exist unmounted down" ]; }
 rebooted() { [ "$(jq .init_pid "$CROFT_ROOT/run/vz/142/state.json")" != "$1" ] && [[ "$(vzctl status 142)" == *running ]]; }
 
+# bats test_tags=lean
 @test "halt from inside cleans up, reboot from inside starts again" {
 	vzctl create 142 --ostemplate busybox
 	vzctl start 142

@@ -81,6 +81,7 @@ P
 	[ "$output" = "--fast -x" ]
 }
 
+# bats test_tags=lean
 @test "exec2 gives the command's own status" {
 	for n in 0 1 3 31 126 127 255; do
 		run -"$n" vzctl exec2 3142 "exit $n"
@@ -169,6 +170,7 @@ P
 	[ "$output" = $'SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000' ]
 }
 
+# bats test_tags=lean
 @test "no descriptor of the host leaks into the VPS" {
 	exec 7</etc/passwd
 	for c in exec2 exec3; do

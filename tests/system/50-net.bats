@@ -67,6 +67,7 @@ while True:
 P
 }
 
+# bats test_tags=lean
 @test "host and VPS reach each other over IPv4 and IPv6, by ping and by TCP" {
 	up 5011 '10.95.50.1 fd95:50::1'
 	serve 5011

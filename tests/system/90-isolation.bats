@@ -17,11 +17,6 @@ up() {
 	vzctl start "$1" >/dev/null
 }
 
-# put CTID NAME: a static program made from the C text on stdin
-put() {
-	gcc -O1 -static -x c -o "$CROFT_ROOT/$2" - && vzctl exec2 "$1" "cat >/root/$2; chmod 755 /root/$2" <"$CROFT_ROOT/$2"
-}
-
 # refused CTID LINE: it fails inside
 refused() {
 	run vzctl exec2 "$1" "$2"
@@ -31,6 +26,7 @@ refused() {
 	}
 }
 
+# bats test_tags=lean
 @test "ids: init is CTID<<16 on the host, 0 inside; files of simfs are stored as 0; no two VPSes share ids" {
 	up 5901
 	up 5902
@@ -51,6 +47,7 @@ refused() {
 	fi
 }
 
+# bats test_tags=lean
 @test "all eight namespaces are the VPS's own" {
 	up 5901
 	up 5902
@@ -73,6 +70,7 @@ P
 	[ "$output" = $((5901 << 16)) ]
 }
 
+# bats test_tags=lean
 @test "init holds nothing but its console; an exec'd process nothing but its three streams" {
 	up 5901
 	for f in /proc/$(init_of 5901)/fd/*; do
@@ -108,6 +106,7 @@ P
 	vzctl exec2 5901 'echo x >/dev/null; dd if=/dev/zero of=/dev/null bs=1k count=1 2>/dev/null; head -c 4 /dev/urandom >/dev/null; mount -t tmpfs none /mnt'
 }
 
+# bats test_tags=lean
 @test "the devices group refuses a node that comes by a bind mount with dev" {
 	vzctl create 5901 --ostemplate busybox
 	mkdir "$CROFT_ROOT/nodes"
@@ -171,6 +170,7 @@ P
 	vzctl exec2 5901 'echo ok >/run/again'
 }
 
+# bats test_tags=lean
 @test "inside there is one control group tree, init at its root, limits out of reach" {
 	up 5901
 	[ "$(vzctl exec2 5901 "grep ^0: /proc/1/cgroup")" = 0::/ ]
