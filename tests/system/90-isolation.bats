@@ -187,10 +187,11 @@ P
 		vzctl exec 5901 "mkdir -p /root/v1/$c; mount -t cgroup -o $c none /root/v1/$c" >/dev/null 2>&1 || :
 		refused 5901 "mkdir /root/v1/$c/sub && test -e /root/v1/$c/sub/tasks"
 	done
-	refused 5901 'echo "a *:* rwm" >/root/v1/devices/devices.allow'
-	refused 5901 'echo max >/root/v1/pids/pids.max'
-	refused 5901 'echo -1 >/root/v1/memory/memory.limit_in_bytes'
-	refused 5901 'echo 1 >/root/v1/pids/cgroup.procs'
+	# where no such tree can be mounted, as on hosts with v2 alone, the file is not there
+	refused 5901 'cd /root/v1/devices && test -e devices.allow && echo "a *:* rwm" >devices.allow'
+	refused 5901 'cd /root/v1/pids && test -e pids.max && echo max >pids.max'
+	refused 5901 'cd /root/v1/memory && test -e memory.limit_in_bytes && echo -1 >memory.limit_in_bytes'
+	refused 5901 'cd /root/v1/pids && test -e cgroup.procs && echo 1 >cgroup.procs'
 	vzctl exec2 5901 true
 }
 
