@@ -42,7 +42,8 @@ debian() {
 	apt-config dump 2>/dev/null | grep -E '^Acquire::((http|https)::|Check-Valid-Until|Check-Date|Retries)' \
 		>"$root.apt.conf" || :
 	# No initrd of its own: one is made here with the few modules that this machine model needs.
-	INITRD=No TMPDIR=$(dirname "$root") mmdebstrap --mode=root --variant=minbase --quiet \
+	# In mounts of its own: a run that is killed leaves none below a directory that is then removed.
+	INITRD=No TMPDIR=$(dirname "$root") unshare --mount mmdebstrap --mode=root --variant=minbase --quiet \
 		--keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
 		--dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' \
 		--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
@@ -159,26 +160,36 @@ initrd() {
 
 key_of() { sha256sum | cut -c1-16; }
 
+# An image is made from the packages' names and what these functions do; not from how it is kept.
 image_dir() { # IMAGE
-	printf '%s/%s-%s\n' "$cache" "$1" "$({ echo "$1"; cat "$here/image.bash" "$here/channel.c"; } | key_of)"
+	local suite packages_own
+	release "$1"
+	printf '%s/%s-%s\n' "$cache" "$1" "$({
+		echo "$suite" "${packages_common[@]}" "${packages_own[@]}" "${masked[@]}"
+		declare -f debian trim modules initrd
+		cat "$here/channel.c"
+	} | key_of)"
 }
+
+# drop_old NAME: those of other checkouts stay for a while
+drop_old() { find "$cache" -mindepth 1 -maxdepth 1 -name "$1-????????????????" -mtime +14 -exec rm -rf {} +; }
 
 # node build: prints the directory with disk.raw, vmlinuz and initrd; at once if it is there
 build_image() { # IMAGE
 	local suite packages_own dir
 	release "$1"
 	dir=$(image_dir "$1")
-	[ ! -e "$dir/disk.raw" ] || { echo "$dir"; return; }
+	[ ! -e "$dir/disk.raw" ] || { touch "$dir"; echo "$dir"; return; }
 	local started=$SECONDS
 	need mmdebstrap mmdebstrap && need mke2fs e2fsprogs && need gcc gcc && need busybox busybox-static
 	mkdir -p "$cache"
 	exec 8>"$cache/.$1.lock"
 	flock 8
 	[ ! -e "$dir/disk.raw" ] || { echo "$dir"; return; }
-	rm -rf "$cache/$1"-????????????????
+	drop_old "$1"
 	work=$(mktemp -d "$cache/.build.XXXXXX")
 	# shellcheck disable=SC2064
-	trap "rm -rf '$work'" EXIT
+	trap "rm -rf --one-file-system '$work'" EXIT
 	chmod 0755 "$work"
 	gcc -std=gnu11 -O1 -static -o "$work/channel" "$here/channel.c" || die 'channel.c does not compile'
 	say "$1: root file system from packages"
@@ -200,13 +211,14 @@ build_root() { # IMAGE
 	local suite packages_own dir
 	release "$1"
 	dir=$cache/buildroot-$1-$({ echo "$suite" "${packages_build[@]}"; } | key_of)
-	[ ! -e "$dir/etc" ] || { echo "$dir"; return; }
+	[ ! -e "$dir/etc" ] || { touch "$dir"; echo "$dir"; return; }
 	mkdir -p "$cache"
 	exec 8>"$cache/.buildroot-$1.lock"
 	flock 8
 	[ ! -e "$dir/etc" ] || { echo "$dir"; return; }
 	local started=$SECONDS
-	rm -rf "$cache/buildroot-$1"-* "$cache/.buildroot-$1.new"
+	drop_old "buildroot-$1"
+	rm -rf "$cache/.buildroot-$1.new"
 	say "$1: root to build Croft in"
 	debian "$suite" "$cache/.buildroot-$1.new" "${packages_build[@]}"
 	mkdir "$cache/.buildroot-$1.new"/mnt/{src,build}

@@ -170,7 +170,6 @@ P
 	[ "$output" = $'SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000' ]
 }
 
-# bats test_tags=lean
 @test "no descriptor of the host leaks into the VPS" {
 	exec 7</etc/passwd
 	for c in exec2 exec3; do

@@ -102,7 +102,6 @@ refused() {
 	saved 'NUMPROC="unlimited"'
 }
 
-# bats test_tags=lean
 @test "--cpuunits, --cpulimit, --cpus live" {
 	running
 	run --separate-stderr vzctl set 4142 --cpuunits 2000 --cpulimit 50 --save

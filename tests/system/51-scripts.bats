@@ -228,7 +228,6 @@ mkdir /run/made-by-start'
 	[ "$output" = $'created 5101\n0\n0\ncreated 5101\nmore' ]
 }
 
-# bats test_tags=lean
 @test "a bind mount made by CTID.mount is the VPS's root's, on both layouts" {
 	mkdir -p "$CROFT_ROOT/side/deep"
 	for layout in simfs overlay; do

@@ -70,7 +70,6 @@ P
 	[ "$output" = $((5901 << 16)) ]
 }
 
-# bats test_tags=lean
 @test "init holds nothing but its console; an exec'd process nothing but its three streams" {
 	up 5901
 	for f in /proc/$(init_of 5901)/fd/*; do
