@@ -75,7 +75,9 @@ __attribute__((format(printf, 1, 2), noreturn)) static void die(const char *fmt,
 	exit(FAILED);
 }
 
-/* Returns false if the other end is gone. */
+static volatile sig_atomic_t got_signal; /* on the host's end */
+
+/* Returns false if the other end is gone, or a signal asks us to give up. */
 static bool put_all(int fd, const void *data, size_t len)
 {
 	const char *p = data;
@@ -83,7 +85,7 @@ static bool put_all(int fd, const void *data, size_t len)
 	while (len > 0) {
 		ssize_t n = write(fd, p, len);
 
-		if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
+		if (n < 0 && !got_signal && (errno == EINTR || errno == EAGAIN)) {
 			if (errno == EAGAIN)
 				poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, 1000);
 			continue;
@@ -378,8 +380,6 @@ static int agent(char **ports)
 
 /* ---- the host's end ---- */
 
-static volatile sig_atomic_t got_signal;
-
 static void on_signal(int sig)
 {
 	got_signal = sig;
@@ -406,8 +406,11 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* Says hello until the agent answers; asked anew each second, since a booting node loses what comes early. */
-static void synchronise(int sk, struct reader *r, double until)
+/*
+ * Says hello until the agent answers; again each 5 seconds, since a booting node loses what comes early. The
+ * alarm also ends a write that a node which does not boot never reads.
+ */
+static void synchronise(int sk, struct reader *r, unsigned int seconds)
 {
 	static const char zeros[sizeof(struct head) + FRAME_MAX];
 	uint64_t nonce = 0;
@@ -416,13 +419,14 @@ static void synchronise(int sk, struct reader *r, double until)
 
 	if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce))
 		die("no random number");
+	alarm(seconds ? seconds : 1);
 	for (;;) {
 		struct pollfd p = { .fd = sk, .events = POLLIN };
 
+		if (got_signal == SIGALRM)
+			die("the node does not answer");
 		if (got_signal)
 			exit(128 + got_signal);
-		if (now() > until)
-			die("the node does not answer");
 		if (now() > again) {
 			if (!put_all(sk, zeros, sizeof(zeros)) ||
 			    !send_frame(sk, F_SYNC, &nonce, sizeof(nonce)))
@@ -438,8 +442,10 @@ static void synchronise(int sk, struct reader *r, double until)
 				    memcmp(r->buf + sizeof(h), &nonce, sizeof(nonce)) == 0;
 
 			drop(r, sizeof(h) + h.len);
-			if (ours)
+			if (ours) {
+				alarm(0);
 				return;
+			}
 		}
 	}
 }
@@ -495,7 +501,7 @@ static int run_on(int sk, char **argv, double until)
 	int in = 0, code = FAILED;
 	bool wanted = false, over = false;
 
-	synchronise(sk, &r, now() + 120 < until ? now() + 120 : until);
+	synchronise(sk, &r, until - now() < 120 ? (unsigned int)(until - now()) : 120);
 	for (; *argv != NULL; argv++) {
 		size_t n = strlen(*argv) + 1;
 
@@ -608,19 +614,19 @@ static int console(const char *path)
 
 int main(int argc, char **argv)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGALRM };
 
 	if (argc >= 3 && strcmp(argv[1], "agent") == 0)
 		return agent(argv + 2);
 	signal(SIGPIPE, SIG_IGN);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		sigaction(signals[i], &(struct sigaction){ .sa_handler = on_signal }, NULL);
 	if (argc >= 5 && strcmp(argv[1], "run") == 0)
 		return run(argv + 2);
 	if (argc == 4 && strcmp(argv[1], "wait") == 0) {
 		static struct reader r;
 
-		synchronise(connect_to(argv[3]), &r, now() + atof(argv[2]));
+		synchronise(connect_to(argv[3]), &r, (unsigned int)atoi(argv[2]));
 		return 0;
 	}
 	if (argc == 3 && strcmp(argv[1], "console") == 0)
