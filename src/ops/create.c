@@ -361,12 +361,16 @@ static int step_rename(void *arg, struct vz_error *err)
 	const char *p = s->o->cfg.ve_private;
 	VZ_FD int fd = vz_openat(AT_FDCWD, s->tmp, O_RDONLY | O_DIRECTORY, 0);
 	char old[PATH_MAX];
+	int r;
 
 	if (fd >= 0)
 		(void)syncfs(fd); /* a power cut after the rename must find the files */
 	(void)rmdir(p); /* an empty one is allowed */
 	if (rename(s->tmp, p) < 0)
 		return vz_fail(err, VZ_EXIT_NEW_PRIVATE, errno, "rename %s", s->tmp);
+	r = vz_fsync_dir_of(p); /* nor may it lose the rename once create has returned */
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_NEW_PRIVATE, -r, "fsync above %s", p);
 	(void)unlink(vps_path(old, "%s/%u.conf.destroyed", vps_paths()->conf, s->o->ctid));
 	return 0;
 }

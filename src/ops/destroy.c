@@ -160,6 +160,7 @@ static int step_private(void *arg, struct vz_error *err)
 	const char *p = s->o->cfg.ve_private;
 	char aside[PATH_MAX];
 	struct stat st;
+	int r;
 
 	if (lstat(p, &st) < 0)
 		return errno == ENOENT ? 0 : vz_fail(err, VZ_EXIT_DEL_PRIVATE, errno, "%s", p);
@@ -168,7 +169,9 @@ static int step_private(void *arg, struct vz_error *err)
 	(void)vps_path(aside, "%s/" OP_TRASH "%u.%d", s->parent, s->o->ctid, (int)getpid());
 	if (rename(p, aside) < 0)
 		return vz_fail(err, VZ_EXIT_DEL_PRIVATE, errno, "Unable to move %s aside", p);
-	return 0;
+	/* the files are gone before the configuration is, after a power cut too */
+	r = vz_fsync_dir_of(p);
+	return r < 0 ? vz_fail(err, VZ_EXIT_DEL_PRIVATE, -r, "fsync above %s", p) : 0;
 }
 
 /* What belongs to the VPS beside its private area and its configuration. */
@@ -196,6 +199,8 @@ int op_retire(uint32_t ctid, struct vz_error *err)
 {
 	static const char *const what[] = { "mount", "umount",	   "premount", "start",
 					    "stop",  "postumount", "conf" };
+	char path[PATH_MAX];
+	int r;
 
 	for (size_t i = 0; i < sizeof(what) / sizeof(*what); i++) {
 		char from[PATH_MAX], to[PATH_MAX];
@@ -205,7 +210,9 @@ int op_retire(uint32_t ctid, struct vz_error *err)
 		if (rename(from, to) < 0 && errno != ENOENT)
 			return vz_fail(err, VZ_EXIT_SYSTEM, errno, "rename %s", from);
 	}
-	return 0;
+	/* a power cut must not bring it back once this has returned */
+	r = vz_fsync_dir_of(vps_path(path, "%s/%u.conf", vps_paths()->conf, ctid));
+	return r < 0 ? vz_fail(err, VZ_EXIT_SYSTEM, -r, "fsync %s", vps_paths()->conf) : 0;
 }
 
 static int step_config(void *arg, struct vz_error *err)

@@ -269,7 +269,7 @@ int vz_write_value(int dirfd, const char *path, const char *value)
 	return n < 0 ? -errno : 0;
 }
 
-static int fsync_dir_of(const char *path)
+int vz_fsync_dir_of(const char *path)
 {
 	char dir[PATH_MAX];
 	char *slash;
@@ -309,7 +309,7 @@ static int replace(const char *path, const void *data, size_t len, mode_t mode, 
 		(void)unlink(tmp);
 		return r;
 	}
-	return durable ? fsync_dir_of(real) : 0;
+	return durable ? vz_fsync_dir_of(real) : 0;
 }
 
 int vz_write_atomic(const char *path, const void *data, size_t len, mode_t mode)

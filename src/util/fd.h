@@ -143,6 +143,9 @@ int vz_write_value(int dirfd, const char *path, const char *value)
  */
 int vz_write_atomic(const char *path, const void *data, size_t len, mode_t mode)
 	__attribute__((warn_unused_result));
+/** vz_fsync_dir_of - make a rename to @path outlive a power cut: fsync of its directory. Return: 0 or -errno. */
+int vz_fsync_dir_of(const char *path) __attribute__((warn_unused_result));
+
 /** vz_write_volatile - the same without fsync, for /run and caches: what need not outlive a crash. */
 int vz_write_volatile(const char *path, const void *data, size_t len, mode_t mode)
 	__attribute__((warn_unused_result));
