@@ -13,6 +13,8 @@
 #include <sys/inotify.h>
 #include <sys/stat.h>
 
+enum { ORPHAN_MS = 5000 };
+
 int vps_lock_parse(char *text, char ret_word[32], pid_t *ret_pid, uint64_t *ret_start)
 {
 	char *save = NULL, *line = strtok_r(text, "\n", &save);
@@ -44,7 +46,11 @@ static int holder_lives(const char *path, pid_t *ret_pid, char ret_word[32])
 	       vz_proc_lives(*ret_pid, start);
 }
 
-/* 0 taken; -EBUSY with *@ret_pid; -EAGAIN: the file changed under us, try again. */
+/*
+ * 0 taken; -EBUSY with *@ret_pid; -EAGAIN: the file changed under us, try again; -EINPROGRESS: the
+ * holder is dead, but a child it had just forked has the flock with it, until that one has executed
+ * or ended.
+ */
 static int try_take(struct vps_lock *l, const char *word, pid_t *ret_pid)
 {
 	const char *path = l->path;
@@ -65,8 +71,7 @@ static int try_take(struct vps_lock *l, const char *word, pid_t *ret_pid)
 				(void)unlink(path);
 			return r;
 		}
-		(void)holder_lives(path, ret_pid, dead);
-		return -EBUSY;
+		return holder_lives(path, ret_pid, dead) ? -EBUSY : -EINPROGRESS;
 	}
 	if (fstat(fd, &mine) < 0 || stat(path, &there) < 0 || mine.st_ino != there.st_ino)
 		return -EAGAIN; /* its holder removed it between our open and our flock */
@@ -122,7 +127,7 @@ int vps_lock_take(const struct vps_config *global, uint32_t ctid, const char *wo
 		  struct vps_lock *ret, struct vz_error *err)
 {
 	const char *dir = global->lockdir;
-	uint64_t until = vz_now_ms() + (uint64_t)wait_ms;
+	const uint64_t begin = vz_now_ms();
 	pid_t pid = 0;
 	int r, tries = 0;
 
@@ -135,20 +140,22 @@ int vps_lock_take(const struct vps_config *global, uint32_t ctid, const char *wo
 			       dir);
 	(void)vps_path(ret->path, "%s/%u.lck", dir, ctid);
 	for (;;) {
-		uint64_t now;
+		uint64_t now, until = begin + (uint64_t)wait_ms;
 
 		r = try_take(ret, word, &pid);
-		if (r != -EAGAIN && r != -EBUSY)
+		if (r != -EAGAIN && r != -EBUSY && r != -EINPROGRESS)
 			break;
+		if (r == -EINPROGRESS && wait_ms < ORPHAN_MS)
+			until = begin + ORPHAN_MS;
 		now = vz_now_ms();
-		if (r == -EBUSY && now >= until)
+		if (r != -EAGAIN && now >= until)
 			break;
-		if (r == -EBUSY)
+		if (r != -EAGAIN)
 			wait_change(dir, until - now > 200 ? 200 : (int)(until - now));
 		else if (++tries > 100)
 			break;
 	}
-	if (r == -EBUSY || r == -EAGAIN) {
+	if (r == -EBUSY || r == -EAGAIN || r == -EINPROGRESS) {
 		say_holder(pid);
 		(void)vz_fail(err, VZ_EXIT_LOCKED, 0, "VPS already locked (by pid %d)", (int)pid);
 		return -EBUSY;
