@@ -68,7 +68,7 @@ int op_script_inside(const struct op *o, const char *what) __attribute__((warn_u
 /**
  * op_mount_when_free - the layout's mount, tried again while the last mount of this VPS is held
  * somewhere; no event tells when it is given back.
- * Return: 0; -EBUSY when another VPS uses the private area, or after two minutes; -errno.
+ * Return: 0; -EBUSY after two minutes; -errno. Another VPS with this private area was refused before.
  */
 int op_mount_when_free(const struct op *o, const struct sto_place *p, int userns,
 		       struct vz_error *err) __attribute__((warn_unused_result));

@@ -35,6 +35,7 @@ teardown() { destroy_all; }
 	status_is 0
 	[ -z "$stderr" ]
 	[[ "$output" == "Stopping VPS ..."*"Container was stopped"*"VPS is unmounted" ]]
+	[[ "$output" != *Killing* ]]
 	run vzctl status 142
 	[ "$output" = "CTID 142 exist unmounted down" ]
 	run --separate-stderr vzctl destroy 142
