@@ -155,7 +155,9 @@ static int no_network(bool tenant)
 /*
  * Child: init of a new pid namespace, so that whatever it starts dies with it. On entry all else is
  * the host's; on success: user namespace of the VPS, uid and gid 0 there, all capabilities of that
- * namespace and none outside, own mount and IPC namespace, no network, "/" is the VPS's root.
+ * namespace and none outside, own IPC namespace, no network, "/" is the VPS's root. The mount
+ * namespace stays the node's: it belongs to another user namespace, so nothing can be mounted in it,
+ * and a copy would cost a start as much as the node has mounts.
  */
 static int enter(const struct cage *c, int sk, struct vz_error *err)
 {
@@ -163,7 +165,7 @@ static int enter(const struct cage *c, int sk, struct vz_error *err)
 
 	if (r < 0)
 		return r;
-	if (unshare(CLONE_NEWNS | CLONE_NEWIPC) < 0)
+	if (unshare(CLONE_NEWIPC) < 0)
 		return vz_fail(err, VZ_EXIT_SYSTEM, errno, "namespaces of the cage");
 	if (fchdir(c->rootfd) < 0)
 		return vz_fail(err, VZ_EXIT_SYSTEM, errno, "root directory of the VPS");

@@ -6,7 +6,7 @@
 
 /*
  * Files inside a VPS: hostile ground. Everything here runs in a caged child: user namespace of the
- * VPS (@userns_fd), own mount namespace, no network, chrooted into @rootfd (a directory fd of
+ * VPS (@userns_fd), no right to mount, no network, chrooted into @rootfd (a directory fd of
  * the VPS's root, already idmapped), no_new_privs, rlimits on memory, CPU and file size; the
  * outcome comes back as one struct vz_error record. The parent never opens a file of the VPS for
  * writing. Files that belong to the tenant are not touched: only those that carry our marker line,

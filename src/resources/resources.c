@@ -170,7 +170,8 @@ static int find_groups(uint32_t ctid, struct cg_dirs *ret)
 	struct vz_error unused;
 	int n = 0;
 
-	if (cg_find(false, &mounts, &unused) < 0)
+	/* earlier commands made them where they found the mounts; mountinfo is slow with many VPSes */
+	if (cg_cache_load(0, &mounts) < 0 && cg_find(false, &mounts, &unused) < 0)
 		return 0;
 	for (int c = 0; c < CTL_MAX; c++) {
 		char dir[PATH_MAX];

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 const struct sto_layout *sto_layout(const char *name)
 {
@@ -245,6 +246,32 @@ static void tree_clear(struct tree *t)
 	vz_list_clear(&t->paths);
 }
 
+/*
+ * Whether nothing is mounted below @root; "no" also where the kernel cannot tell (before Linux 6.8).
+ * mountinfo can, but takes a millisecond where 200 VPSes run.
+ */
+static bool nothing_below(const char *root)
+{
+#ifdef STATX_MNT_ID
+	enum { MNT_ID_UNIQUE = 0x4000, LISTMOUNT = 458 };
+	struct {
+		uint32_t size, spare;
+		uint64_t mnt_id, param;
+	} req = { .size = sizeof(req) };
+	struct statx st;
+	uint64_t first;
+
+	if (statx(AT_FDCWD, root, AT_NO_AUTOMOUNT, MNT_ID_UNIQUE, &st) < 0 ||
+	    !(st.stx_mask & MNT_ID_UNIQUE))
+		return false;
+	req.mnt_id = st.stx_mnt_id;
+	return syscall(LISTMOUNT, &req, &first, (size_t)1, 0U) == 0;
+#else
+	(void)root;
+	return false;
+#endif
+}
+
 /* @mnt becomes the tree with all mounts below @p->root. */
 static int add_submounts(int *mnt, const struct sto_place *p, int userns_fd,
 			 struct vz_list *ret_warnings)
@@ -253,6 +280,8 @@ static int add_submounts(int *mnt, const struct sto_place *p, int userns_fd,
 	char real[PATH_MAX];
 	int whole = -EBADF, r;
 
+	if (nothing_below(p->root))
+		return 0;
 	if (!realpath(p->root, real))
 		return -errno;
 	r = mounts_below(real, &t.paths);
