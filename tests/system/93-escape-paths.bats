@@ -152,6 +152,7 @@ sys.exit(f"{bad!r} in {text!r}" if bad else 0)' <<<"$1"
 
 @test "no escape sequence of a tenant or a configuration comes out of vzlist and vzctl" {
 	esc=$'\e]0;owned\a\e[2Jx\xc2\x9b31m\xe2\x80\xaey\x7f'
+	local seen=
 	vzctl --quiet start 6931
 	for bad in "$esc" "$esc"$'\x9b0m'; do # the second is no UTF-8
 		vzctl set 6931 --description "$bad" --save >/dev/null 2>&1 || :
@@ -160,10 +161,9 @@ sys.exit(f"{bad!r} in {text!r}" if bad else 0)' <<<"$1"
 		for args in "-a" "-aL" "-a -o ctid,description,hostname,ostemplate,name" "-j" "-aH -o description" "-N $bad"; do
 			# shellcheck disable=SC2086
 			run vzlist $args
-			tame "$output"
+			seen+="$output"$'\n'
 		done
-		[ "$bad" != "$esc" ] || [ "$(vzlist -aj | jq -r '.[0].description' | head -c 4 | xxd -p)" = 1b5d303b ] ||
-			[[ "$(vzlist -aj | jq -r '.[0].description')" == *owned* ]]
+		[[ "$(vzlist -aj | jq -r '.[0].description')" == *owned* ]]
 	done
 	for args in "set 6931 --hostname $esc" "set 6931 --name $esc" "set 6931 --ram $esc" "set 6931 --ipadd $esc" "set 6931 --features $esc" \
 		"set 6931 --userpasswd $esc:x" "set 6931 --applyconfig $esc" "start $esc" "$esc 6931" "create 6932 --ostemplate $esc" "create 6932 --config $esc" \
@@ -171,11 +171,10 @@ sys.exit(f"{bad!r} in {text!r}" if bad else 0)' <<<"$1"
 		"mount 6931 $esc" "runscript 6931 $esc" "set 6931 --nameserver $esc" "set 6931 --cpumask $esc" "status 6931 $esc" "enter 6931 $esc"; do
 		# shellcheck disable=SC2086
 		run vzctl $args </dev/null
-		tame "$output"
+		seen+="$output"$'\n'
 	done
 	run vzctl restart 6931 --fast
-	tame "$output"
-	tame "$(cat "$CROFT_ROOT/vzctl.log")"
+	tame "$seen$output$(cat "$CROFT_ROOT/vzctl.log")"
 }
 
 @test "the password of --userpasswd is in no process list once its option is read" {
