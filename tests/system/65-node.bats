@@ -8,6 +8,8 @@ load ../lib/common
 
 setup_file() {
 	make_root overlay
+	# an init that is told to halt before it listens is killed after that long
+	sed -i 's/^STOP_TIMEOUT=.*/STOP_TIMEOUT=5/' "$CROFT_ROOT/etc/vz/vz.conf"
 	cp "$CROFT_ROOT/etc/vz/vz.conf" "$CROFT_ROOT/vz.conf.first"
 }
 teardown_file() { remove_root; }
@@ -17,7 +19,7 @@ setup() {
 }
 teardown() {
 	[ ! -d "$BATS_TEST_TMPDIR/go" ] || touch "$BATS_TEST_TMPDIR/go/all"
-	[ ! -s "$BATS_TEST_TMPDIR/pid" ] || wait_for 10 ended "$(cat "$BATS_TEST_TMPDIR/pid")"
+	[ ! -s "$BATS_TEST_TMPDIR/pid" ] || wait_for 10 ended "$(cat "$BATS_TEST_TMPDIR/pid")" || kill "$(cat "$BATS_TEST_TMPDIR/pid")"
 	cp "$CROFT_ROOT/vz.conf.first" "$CROFT_ROOT/etc/vz/vz.conf"
 	destroy_all
 	rm -f "$CROFT_ROOT"/etc/vz/conf/66*.conf* "$CROFT_ROOT"/etc/vz/conf/66*.premount*
@@ -202,7 +204,7 @@ most() { awk '/^begin/ { n++; if (n > m) m = n } /^end/ { n-- } END { print m }'
 	[ "$(vzctl status 6611)" = 'CTID 6611 exist mounted running' ]
 	kill "$holder"
 	wait "$holder" || :
-	wait_for 20 grep -qx 'VPS 6611: stopped' "$BATS_TEST_TMPDIR/out"
+	wait_for 60 grep -qx 'VPS 6611: stopped' "$BATS_TEST_TMPDIR/out"
 }
 
 @test "what ran when the power went comes back, but not with ONBOOT=no" {
