@@ -158,16 +158,3 @@ own_init() {
 	[ "$(vzctl exec2 8624 cat /tmp/rc)" = "done" ]
 	[ ! -e "$p/.vzfifo" ]
 }
-
-@test "a VPS whose last mount somebody still holds is started when it is given back" {
-	vzctl create 8624 --ostemplate busybox --layout overlay >/dev/null
-	vzctl start 8624 >/dev/null
-	unshare -m sh -c 'exec sleep 1' 3>&- &
-	copied() { grep -q " $(vzdir)/root/8624 " "/proc/$1/mountinfo" && [ "$(cat "/proc/$1/comm")" = sleep ]; }
-	wait_for 10 copied $!
-	vzctl stop 8624 --fast >/dev/null
-	run --separate-stderr vzctl start 8624
-	status_is 0
-	[ -z "$stderr" ]
-	wait
-}
