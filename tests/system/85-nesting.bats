@@ -3,6 +3,7 @@
 # Container engines and a data base in Debian 12 with systemd: VPS 8511 on overlay, 8512 on simfs, both nesting:on.
 # No registry is asked: images are made of the VPS's own busybox. Networks of containers are inside the VPS.
 # bats file_tags=host
+# templates: debian-12-apps
 bats_require_minimum_version 1.5.0
 load ../lib/common
 

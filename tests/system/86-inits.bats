@@ -3,6 +3,7 @@
 # Guests that systemd does not boot: Debian 12 with sysvinit (VPS 8621), Debian 13 with OpenRC run by sysvinit's init
 # (8622) and by its own (8623); 8624 is BusyBox with an init of the tests' own.
 # bats file_tags=host
+# templates: debian-12-sysv debian-13-openrc
 bats_require_minimum_version 1.5.0
 load ../lib/common
 

@@ -357,8 +357,9 @@ add() { printf '%b' "$1" >>"$(conf 6601)"; }
 		fifo) : ;;
 		esac >"$run/6601/state.json"
 		[ $bad != fifo ] || { rm "$run/6601/state.json"; mkfifo "$run/6601/state.json"; }
-		run timeout 20 "$build/vzctl" status 6601
+		run --separate-stderr timeout 20 "$build/vzctl" status 6601
 		[ "$output" = "CTID 6601 exist mounted down" ]
+		[[ "$stderr" == "CT 6601: left over from "*"damaged state file"* ]]
 		run timeout 20 "$build/vzlist" -a
 		status_is 0
 		fails 31 "not running" exec 6601 true
