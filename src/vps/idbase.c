@@ -130,7 +130,7 @@ static void book_load(struct book *b)
 	if (vz_read_file(AT_FDCWD, book_path(path), 64 << 20, &text) < 0)
 		return;
 	for (p = text; *p;) {
-		struct known k;
+		struct known k = { 0 };
 		uint64_t *const field[] = { &k.ctid,	 &k.inode, &k.size,
 					    &k.mtime_ns, &k.base,  &k.count };
 

@@ -332,8 +332,7 @@ static void test_first(void)
 	put_bytes(root, "usr/bin/ssh-keygen", "no program", 10, 0755);
 	put("dev/null", "");
 	(void)!fchmodat(root, "dev/null", 0, 0);
-	ok(apply(DIST_KEYS, NULL) < 0 && strstr(err.msg, "ssh-keygen"),
-	   "an ssh-keygen that fails");
+	ok(apply(DIST_KEYS, NULL) < 0 && strstr(err.msg, "ssh-keygen"), "an ssh-keygen that fails");
 	ok(there("dev/null") && no_litter("dev"), "what /dev/null was is back");
 	fresh_root();
 	ok(apply(DIST_FIRST, NULL) == 0 && !there("etc/machine-id") && !there("etc/shadow"),
