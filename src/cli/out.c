@@ -43,10 +43,12 @@ static void add_safe(struct vz_buf *b, const char *text)
 	const unsigned char *s = (const unsigned char *)text;
 
 	while (*s) {
-		size_t bad = hazard(s);
+		const unsigned char *begin = s;
+		size_t bad = 0;
 
-		if (!bad)
-			vz_buf_add(b, (const char *)s++, 1);
+		while (*s && !(bad = hazard(s)))
+			s++;
+		vz_buf_add(b, (const char *)begin, (size_t)(s - begin));
 		for (; bad; bad--)
 			vz_buf_fmt(b, "\\x%02x", *s++);
 	}

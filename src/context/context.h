@@ -22,7 +22,8 @@ struct ctx_fds {
 	int root; /* detached mount of the VPS's root */
 	int seccomp; /* compiled filter, sealed file */
 	int start_script; /* CTID.start, sealed file */
-	int procs[12]; /* cgroup.procs of payload and of each v1 group */
+	int group; /* directory of v2's payload */
+	int procs[12]; /* tasks of each v1 group */
 	size_t nprocs;
 	int volumes
 		[CTX_VOLUMES]; /* nesting: detached mounts for /var/lib/{docker,containerd,containers} */
@@ -31,9 +32,12 @@ struct ctx_fds {
 
 /**
  * ctx_monitor - start the detached vzmon; it waits for its orders, while we prepare them.
+ * @group: directory of the cgroup2 group it is to be in, -1: ours; @tasks, @n: `tasks` files of v1
+ * groups, likewise
  * Context: host namespaces, VPS lock held. Return: 0; -errno. Take it back by ctx_abort().
  */
-int ctx_monitor(struct ctx_start *ret, struct vz_error *err) __attribute__((warn_unused_result));
+int ctx_monitor(int group, const int *tasks, size_t n, struct ctx_start *ret, struct vz_error *err)
+	__attribute__((warn_unused_result));
 
 /**
  * ctx_spawn - send the orders to vzmon, which clones init; come back when init has its namespaces

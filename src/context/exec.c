@@ -23,8 +23,9 @@
 #include <sys/wait.h>
 
 enum {
+	/* all but the view of the groups, see open_view */
 	JOIN_FLAGS = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
-		     CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWTIME,
+		     CLONE_NEWUTS | CLONE_NEWTIME,
 	EXIT_NO_SHELL = 126,
 	GROUPS_MAX = 24,
 };
@@ -87,51 +88,85 @@ static int open_leaf(const char *dir)
 	VZ_FD int fd = -EBADF;
 
 	(void)mkdir(vps_path(path, "%s/payload/.croft", dir), 0755);
-	fd = vz_openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+	fd = vz_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid != 0)
 		return -ENOENT;
-	return vz_openat(fd, "cgroup.procs", O_WRONLY, 0);
+	return vz_take_fd(&fd);
 }
 
 /*
- * Opened while we are the host's root, joined by the child after its fork: attaching may exceed a
- * limit of processes, forking may not, and an admin must get into a VPS that is full. @leaf: first
- * choice, -1 none.
+ * Opened while we are the host's root. In v2 the child is born in its group; where that is refused
+ * it is moved after its fork, which takes milliseconds: attaching may exceed a limit of processes,
+ * forking may not, and an admin must get into a VPS that is full.
  */
-struct exec_group {
-	int procs, leaf;
+struct exec_groups {
+	int leaf, leaf_procs; /* directory and cgroup.procs of the first choice, -1 none */
+	int host, host_procs; /* of CTID/host */
+	int tasks[GROUPS_MAX]; /* of v1 */
+	size_t n;
 };
 
-static int open_groups(const struct vps_state *st, struct exec_group g[GROUPS_MAX], size_t *ret_n)
+static int open_v2(const char *dir, struct exec_groups *g)
 {
-	*ret_n = 0;
+	char path[PATH_MAX];
+
+	g->host = vz_openat(AT_FDCWD, vps_path(path, "%s/host", dir), O_RDONLY | O_DIRECTORY, 0);
+	if (g->host < 0)
+		return g->host == -ENOENT ? 0 : g->host;
+	g->host_procs = vz_openat(g->host, "cgroup.procs", O_WRONLY, 0);
+	g->leaf = open_leaf(dir);
+	if (g->leaf >= 0)
+		g->leaf_procs = vz_openat(g->leaf, "cgroup.procs", O_WRONLY, 0);
+	return g->host_procs < 0 ? g->host_procs : 0;
+}
+
+static int open_groups(const struct vps_state *st, struct exec_groups *g)
+{
+	*g = (struct exec_groups){ -1, -1, -1, -1, { 0 }, 0 };
 	for (size_t i = 0; i < st->cgroups.n; i++) {
 		const char *dir = strchr(st->cgroups.v[i], '=') + 1;
 		bool v2 = !strncmp(st->cgroups.v[i], "v2=", 3);
 		char path[PATH_MAX];
-		int fd = vz_openat(AT_FDCWD,
-				   vps_path(path, "%s%s/cgroup.procs", dir, v2 ? "/host" : ""),
-				   O_WRONLY, 0);
+		int fd = v2 ? open_v2(dir, g)
+			    : vz_openat(AT_FDCWD, vps_path(path, "%s/tasks", dir), O_WRONLY, 0);
 
-		if (fd == -ENOENT)
+		if (fd == -ENOENT || (v2 && fd == 0))
 			continue;
-		if (fd < 0 || *ret_n == GROUPS_MAX)
+		if (fd < 0 || g->n == GROUPS_MAX)
 			return fd < 0 ? fd : -E2BIG;
-		g[(*ret_n)++] =
-			(struct exec_group){ .procs = fd, .leaf = v2 ? open_leaf(dir) : -1 };
+		g->tasks[g->n++] = fd;
 	}
 	return 0;
 }
 
-static int join_groups(struct exec_group *g, size_t n)
+/* As fork: the child is in v2's group, or moves there. Return: pid, 0 in the child, -errno. */
+static pid_t fork_in_group(const struct exec_groups *g)
 {
-	for (size_t i = 0; i < n; i++) {
-		if ((g[i].leaf < 0 || write(g[i].leaf, "0", 1) < 0) &&
-		    write(g[i].procs, "0", 1) < 0)
+	pid_t pid = g->leaf >= 0 ? vz_fork_into(g->leaf) : -ENOENT;
+
+	if (pid < 0 && g->host >= 0)
+		pid = vz_fork_into(g->host);
+	if (pid >= 0)
+		return pid;
+	pid = fork();
+	if (pid == 0 && (g->leaf_procs < 0 || write(g->leaf_procs, "0", 1) < 0) &&
+	    (g->host_procs >= 0 && write(g->host_procs, "0", 1) < 0))
+		_exit(1);
+	return pid < 0 ? -errno : pid;
+}
+
+/* In the child: v1's groups. Return: 0 or -errno. */
+static int join_groups(struct exec_groups *g)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		if (write(g->tasks[i], "0", 1) < 0)
 			return -errno;
-		vz_closep(&g[i].leaf);
-		vz_closep(&g[i].procs);
+		vz_closep(&g->tasks[i]);
 	}
+	vz_closep(&g->leaf);
+	vz_closep(&g->leaf_procs);
+	vz_closep(&g->host);
+	vz_closep(&g->host_procs);
 	return 0;
 }
 
@@ -271,6 +306,24 @@ static void watch_parent(pid_t command, pid_t vzctl)
 }
 
 /*
+ * The VPS's view of the groups, entered last: seen from it the group that we come from is none, and
+ * with nsdelegate the kernel lets nobody go from none into one.
+ */
+static int open_view(const struct vps_state *st, int pidfd)
+{
+	char path[64];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/cgroup", (int)st->init_pid);
+	fd = vz_openat(AT_FDCWD, path, O_RDONLY, 0);
+	if (fd == -ENOENT || (fd >= 0 && vz_pidfd_poll(pidfd, 0) == 0)) {
+		vz_closep(&fd);
+		return -ESRCH; /* it ended; the number is perhaps another's */
+	}
+	return fd;
+}
+
+/*
  * Child of ours: enters the groups and namespaces, then forks once more into the process namespace.
  */
 static void joiner(int sk, const struct vps_state *st, int pidfd, int seccomp,
@@ -280,10 +333,9 @@ static void joiner(int sk, const struct vps_state *st, int pidfd, int seccomp,
 		   const struct ctx_exec *x, unsigned int ttys)
 {
 	struct join_msg m = { .err = { 0 } };
-	struct exec_group groups[GROUPS_MAX];
+	struct exec_groups groups;
 	sigset_t hup;
-	size_t n;
-	int r = open_groups(st, groups, &n), status;
+	int r = open_groups(st, &groups), view = -EBADF, status;
 	pid_t pid, vzctl = getppid();
 
 	sigemptyset(&hup);
@@ -291,22 +343,26 @@ static void joiner(int sk, const struct vps_state *st, int pidfd, int seccomp,
 	(void)sigprocmask(SIG_BLOCK, &hup, NULL);
 	if (r == 0)
 		(void)prctl(PR_SET_DUMPABLE, 0);
-	if (r == 0 && setns(pidfd, JOIN_FLAGS) < 0)
-		r = errno == ESRCH ? -ESRCH : -errno;
+	if (r == 0)
+		r = view = open_view(st, pidfd);
+	if (r >= 0 && setns(pidfd, JOIN_FLAGS) < 0)
+		r = -errno;
 	if (r < 0) {
 		(void)vz_fail(&m.err, r == -ESRCH ? VZ_EXIT_NOT_RUNNING : VZ_EXIT_SYSTEM, -r,
 			      "join the namespaces of the VPS");
 		(void)!vz_send_fds(sk, &m, sizeof(m), NULL, 0);
 		_exit(1);
 	}
-	pid = fork();
+	pid = fork_in_group(&groups);
 	if (pid == 0) {
-		r = join_groups(groups, n);
+		r = join_groups(&groups);
+		if (r == 0 && setns(view, CLONE_NEWCGROUP) < 0)
+			r = -errno;
 		if (r == 0)
 			inside(sk, st, seccomp, x, ttys);
 	}
 	if (pid <= 0) {
-		(void)vz_fail(&m.err, VZ_EXIT_SYSTEM, pid < 0 ? errno : -r,
+		(void)vz_fail(&m.err, VZ_EXIT_SYSTEM, pid < 0 ? (int)-pid : -r,
 			      pid < 0 ? "fork in the VPS" : "join the groups of the VPS");
 		(void)!vz_send_fds(sk, &m, sizeof(m), NULL, 0);
 		_exit(1);

@@ -4,6 +4,7 @@
 #include "context/console.h"
 #include "context/priv.h"
 #include "util/fd.h"
+#include "util/proc.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -35,6 +36,7 @@ static int take_orders(struct mon *m)
 		return -EPROTO;
 	m->f.protocol = fds[i++];
 	m->f.root = fds[i++];
+	m->f.group = fds[i++];
 	m->f.seccomp = m->o.has_seccomp ? fds[i++] : -1;
 	m->f.script = m->o.has_script ? fds[i++] : -1;
 	for (int p = 0; p < m->o.nprocs; p++)
@@ -46,8 +48,8 @@ static int take_orders(struct mon *m)
 
 static void close_start_fds(struct mon *m)
 {
-	int *const fds[] = { &m->f.protocol, &m->f.root, &m->f.seccomp, &m->f.script,
-			     &m->f.console };
+	int *const fds[] = { &m->f.protocol, &m->f.root,   &m->f.group,
+			     &m->f.seccomp,  &m->f.script, &m->f.console };
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
 		vz_closep(fds[i]);
@@ -69,9 +71,13 @@ static int start_init(struct mon *m)
 	r = vz_seqpacket(sk);
 	if (r < 0)
 		return r;
-	builder = fork();
-	if (builder < 0)
-		return -errno;
+	builder = vz_fork_into(m->f.group);
+	if (builder < 0) {
+		(void)vz_fail(&err, VZ_EXIT_ENVCREATE, (int)-builder,
+			      "clone into the group of the VPS");
+		sync_fail(m->f.protocol, &err);
+		return builder;
+	}
 	if (builder == 0) {
 		vz_closep(&sk[0]);
 		vz_closep(&m->f.control);
@@ -179,7 +185,7 @@ static int loop(struct mon *m)
 
 int mon_main(int control)
 {
-	struct mon m = { .pidfd = -1, .f = { .control = control, .console = -1 } };
+	struct mon m = { .pidfd = -1, .f = { .control = control, .group = -1, .console = -1 } };
 	struct sigaction ign = { .sa_handler = SIG_IGN };
 	int r;
 

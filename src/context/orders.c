@@ -15,7 +15,7 @@ int ctx_orders_check(const struct ctx_orders *o, size_t len, size_t nfds)
 		return -EPROTO;
 	if (o->has_seccomp > 1 || o->has_script > 1 || o->nprocs > CTX_PROCS ||
 	    o->nvolumes > CTX_VOLUMES || o->ndevs > CTX_DEVS ||
-	    nfds != 2U + o->has_seccomp + o->has_script + o->nprocs + o->nvolumes)
+	    nfds != 3U + o->has_seccomp + o->has_script + o->nprocs + o->nvolumes)
 		return -EPROTO;
 	if (!ended(o->hostname, sizeof(o->hostname)) || !ended(o->init, sizeof(o->init)) ||
 	    !ended(o->rundir, sizeof(o->rundir)) || !ended(o->vzctl, sizeof(o->vzctl)) ||

@@ -17,6 +17,7 @@ struct mon_fds {
 	int control; /* vzctl, until the VPS is started */
 	int protocol; /* to vzctl, used by builder and init */
 	int root, seccomp, script;
+	int group; /* v2's payload directory: the builder is born there */
 	int procs[CTX_PROCS];
 	int volumes[CTX_VOLUMES]; /* detached mounts for the paths in rootfs.c */
 	int console; /* slave of the console pty */

@@ -72,22 +72,26 @@ static void become_vzmon(int control)
 	_exit(127);
 }
 
-static int start_vzmon(struct ctx_start *s, struct vz_error *err)
+static int start_vzmon(int group, const int *tasks, size_t n, struct ctx_start *s,
+		       struct vz_error *err)
 {
 	int sk[2], r = vz_seqpacket(sk);
 
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "socketpair");
 	(void)fflush(NULL);
-	s->mon_pid = fork();
+	s->mon_pid = vz_fork_into(group);
 	if (s->mon_pid < 0) {
-		r = -errno;
+		r = (int)s->mon_pid;
 		vz_closep(&sk[0]);
 		vz_closep(&sk[1]);
 		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "fork");
 	}
-	if (s->mon_pid == 0)
+	if (s->mon_pid == 0) {
+		for (size_t i = 0; i < n; i++)
+			(void)!write(tasks[i], "0", 1); /* else it stays in ours: no harm */
 		become_vzmon(sk[1]);
+	}
 	vz_closep(&sk[1]);
 	s->mon = sk[0];
 	return 0;
@@ -104,6 +108,7 @@ static int send_orders(struct ctx_start *s, const struct ctx_orders *o, const st
 	s->sk = sk[0];
 	fds[n++] = sk[1];
 	fds[n++] = f->root;
+	fds[n++] = f->group;
 	if (o->has_seccomp)
 		fds[n++] = f->seccomp;
 	if (o->has_script)
@@ -141,10 +146,10 @@ static int spawn_steps(const struct ctx_orders *o, struct ctx_start *s, struct v
 			    : 0;
 }
 
-int ctx_monitor(struct ctx_start *ret, struct vz_error *err)
+int ctx_monitor(int group, const int *tasks, size_t n, struct ctx_start *ret, struct vz_error *err)
 {
 	*ret = (struct ctx_start){ .sk = -1, .mon = -1, .init_pidfd = -1, .netns = -1 };
-	return start_vzmon(ret, err);
+	return start_vzmon(group, tasks, n, ret, err);
 }
 
 int ctx_spawn(const struct ctx_orders *o, const struct ctx_fds *fds, struct ctx_start *s,

@@ -70,7 +70,7 @@ static int step_resources(void *arg, struct vz_error *err)
 	for (size_t i = 0; i < missing.n; i++)
 		vz_info("%s", missing.v[i]); /* `set` said it; stderr of start stays empty */
 	if (r == 0) {
-		r = res_procs_fds(s->cg, true, s->fds.procs, 12, err);
+		r = res_birthplace(s->cg, &s->fds.group, s->fds.procs, CTX_PROCS, err);
 		s->fds.nprocs = r > 0 ? (size_t)r : 0;
 		r = r < 0 ? r : 0;
 	}
@@ -260,7 +260,17 @@ static int step_monitor(void *arg, struct vz_error *err)
 {
 	struct starting *s = arg;
 
-	return ctx_monitor(&s->ctx, err);
+	int group, tasks[CTX_PROCS], n, r;
+	struct vz_error ignored;
+
+	n = res_monitor_place(&group, tasks, CTX_PROCS, &ignored);
+	if (n < 0)
+		vz_info("%s", ignored.msg); /* in our own groups, then */
+	r = ctx_monitor(group, tasks, n < 0 ? 0 : (size_t)n, &s->ctx, err);
+	vz_closep(&group);
+	while (n > 0)
+		vz_closep(&tasks[--n]);
+	return r;
 }
 
 static void undo_monitor(void *arg)
@@ -273,7 +283,6 @@ static void undo_monitor(void *arg)
 static int step_spawn(void *arg, struct vz_error *err)
 {
 	struct starting *s = arg;
-	struct vz_error ignored;
 	int r = prepare_seccomp(s, err);
 
 	if (r < 0)
@@ -288,11 +297,7 @@ static int step_spawn(void *arg, struct vz_error *err)
 	s->orders.nvolumes = (uint8_t)s->fds.nvolumes;
 	if (r == 0)
 		r = ctx_spawn(&s->orders, &s->fds, &s->ctx, err);
-	if (r < 0)
-		return r;
-	if (res_attach_monitor(s->cg, s->ctx.mon_pid, &ignored) < 0)
-		vz_info("%s", ignored.msg);
-	return 0;
+	return r;
 }
 
 static int step_network(void *arg, struct vz_error *err)
@@ -449,6 +454,7 @@ static void release(struct starting *s)
 {
 	vz_closep(&s->root);
 	vz_closep(&s->notify);
+	vz_closep(&s->fds.group);
 	vz_closep(&s->fds.seccomp);
 	vz_closep(&s->fds.start_script);
 	for (size_t i = 0; i < s->fds.nprocs; i++)
@@ -486,7 +492,7 @@ int op_do_start(struct op *o, const struct op_start *a, struct vz_error *err)
 			      .a = a,
 			      .root = -1,
 			      .notify = -1,
-			      .fds = { .seccomp = -1, .start_script = -1 },
+			      .fds = { .group = -1, .seccomp = -1, .start_script = -1 },
 			      .ctx = { .sk = -1, .mon = -1, .init_pidfd = -1, .netns = -1 } };
 	int r = preconditions(o, a, err);
 

@@ -48,7 +48,8 @@ int res_seen(uint32_t ctid)
 		char dir[PATH_MAX];
 
 		if (mounts.v[c] &&
-		    access(vps_path(dir, "%s/%s/%u", mounts.v[c], vps_paths()->slice, ctid),
+		    access(vps_path(dir, "%s/%s/%u", mounts.v[c],
+				    c == CTL_V2 ? cg_v2_home() : vps_paths()->slice, ctid),
 			   F_OK) == 0)
 			return 1;
 	}

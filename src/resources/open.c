@@ -62,37 +62,34 @@ void res_closep(struct cg **cg)
 	*cg = NULL;
 }
 
-static int open_procs(const struct cg_dirs *d, int c, bool payload)
-{
-	char path[PATH_MAX];
-	const char *file = c != CTL_V2 ? "cgroup.procs"
-			   : payload   ? "payload/cgroup.procs"
-				       : "host/cgroup.procs";
-
-	return vz_openat(AT_FDCWD, cg_join(path, d->v[c], file), O_WRONLY, 0);
-}
-
-int res_procs_fds(struct cg *cg, bool payload, int *ret_fds, size_t max, struct vz_error *err)
+int res_birthplace(struct cg *cg, int *ret_group, int *ret_tasks, size_t max, struct vz_error *err)
 {
 	const struct cg_dirs *d = cg_composite_dirs(cg);
+	VZ_FD int group = -EBADF;
+	char path[PATH_MAX];
 	size_t n = 0;
 
 	if (!d)
 		return vz_fail(err, VZ_EXIT_RESOURCE, EOPNOTSUPP, "driver %s has no files",
 			       cg->drv->name);
+	group = vz_openat(AT_FDCWD, cg_join(path, d->v[CTL_V2], "payload"), O_RDONLY | O_DIRECTORY,
+			  0);
+	if (group < 0)
+		return vz_fail(err, VZ_EXIT_RESOURCE, -group, "cannot open %s", path);
 	for (int c = 0; c < CTL_MAX; c++) {
 		int fd;
 
-		if (!d->v[c] || (c != CTL_V2 && cg_dirs_known_before(d, c)))
+		if (c == CTL_V2 || !d->v[c] || cg_dirs_known_before(d, c))
 			continue;
-		fd = n < max ? open_procs(d, c, payload) : -E2BIG;
+		fd = n < max ? vz_openat(AT_FDCWD, cg_join(path, d->v[c], "tasks"), O_WRONLY, 0)
+			     : -E2BIG;
 		if (fd < 0) {
 			while (n > 0)
-				vz_closep(&ret_fds[--n]);
-			return vz_fail(err, VZ_EXIT_RESOURCE, -fd, "cannot open %s/cgroup.procs",
-				       d->v[c]);
+				vz_closep(&ret_tasks[--n]);
+			return vz_fail(err, VZ_EXIT_RESOURCE, -fd, "cannot open %s", path);
 		}
-		ret_fds[n++] = fd;
+		ret_tasks[n++] = fd;
 	}
+	*ret_group = vz_take_fd(&group);
 	return (int)n;
 }

@@ -41,17 +41,14 @@ int res_create(uint32_t ctid, uid_t base, struct vz_list *ret_paths, struct cg *
 
 /* ---- the monitor ---- */
 
-/* SLICE/mon of one hierarchy. */
-static int join_mon(const char *mount, bool v2, const char *pid)
+/* SLICE/mon of one hierarchy, made where it is missing. */
+static int make_mon(const char *mount, bool v2, char ret[PATH_MAX])
 {
-	char dir[PATH_MAX];
-	int r = v2 ? cg_v2_slice(mount, "mon", dir) : cg_v1_slice(mount, "mon", dir);
+	int r = v2 ? cg_v2_slice(mount, "mon", ret) : cg_v1_slice(mount, "mon", ret);
 
 	if (r < 0)
 		return r;
-	if (mkdir(dir, 0755) < 0 && errno != EEXIST)
-		return -errno;
-	return cg_write(dir, "cgroup.procs", pid);
+	return mkdir(ret, 0755) < 0 && errno != EEXIST ? -errno : 0;
 }
 
 /*
@@ -75,27 +72,35 @@ static bool line_in_slice(const char *line, const char *controller)
 	return false;
 }
 
+/* `tasks` of the group @dir, as one more of @tasks. Return: 0 or -errno. */
+static int add_tasks(const char *dir, int *tasks, size_t max, size_t *n)
+{
+	char path[PATH_MAX];
+	int fd = *n < max ? vz_openat(AT_FDCWD, cg_join(path, dir, "tasks"), O_WRONLY, 0) : -E2BIG;
+
+	if (fd < 0)
+		return fd;
+	tasks[(*n)++] = fd;
+	return 0;
+}
+
 /* A vzmon started from inside a VPS's groups would be limited and counted with it. */
-static int leave_v1(const struct cg_dirs *mounts, const char *pid)
+static int leave_v1(const struct cg_dirs *mounts, int *tasks, size_t max, size_t *n)
 {
 	VZ_FREE char *text = NULL;
 	VZ_LIST struct vz_list lines = { 0 };
-	char path[64];
-	ssize_t n;
+	ssize_t len = vz_read_file(AT_FDCWD, "/proc/self/cgroup", PROC_CGROUP_MAX, &text);
 
-	(void)snprintf(path, sizeof(path), "/proc/%s/cgroup", pid);
-	n = vz_read_file(AT_FDCWD, path, PROC_CGROUP_MAX, &text);
-	if (n < 0)
-		return (int)n;
+	if (len < 0)
+		return (int)len;
 	if (vz_list_split(&lines, text, "\n") < 0)
 		return -ENOMEM;
 	for (int c = CTL_CPU; c < CTL_MAX; c++) {
 		for (size_t i = 0; mounts->v[c] && i < lines.n; i++) {
-			int r;
+			int r = line_in_slice(lines.v[i], cg_ctl_name(c))
+					? add_tasks(mounts->v[c], tasks, max, n)
+					: 0;
 
-			if (!line_in_slice(lines.v[i], cg_ctl_name(c)))
-				continue;
-			r = cg_write(mounts->v[c], "cgroup.procs", pid);
 			if (r < 0)
 				return r;
 		}
@@ -103,43 +108,49 @@ static int leave_v1(const struct cg_dirs *mounts, const char *pid)
 	return 0;
 }
 
-/* MOUNT of each MOUNT/SLICE/CTID: as good as cg_find(), which reads all of mountinfo. */
-static int mounts_of(const struct cg *cg, struct cg_dirs *ret)
+static int monitor_place(const struct cg_dirs *mounts, int *ret_group, int *tasks, size_t max,
+			 size_t *n)
 {
-	const struct cg_dirs *d = cg_composite_dirs(cg);
+	char dir[PATH_MAX];
+	int r = make_mon(mounts->v[CTL_V2], true, dir);
 
-	if (!d)
-		return -EOPNOTSUPP;
-	for (int c = 0; c < CTL_MAX; c++) {
-		if (!d->v[c])
-			continue;
-		ret->v[c] = strdup(d->v[c]);
-		for (int i = 0; ret->v[c] && i < 2; i++)
-			*strrchr(ret->v[c], '/') = '\0';
-		if (!ret->v[c])
-			return -ENOMEM;
+	if (r == 0)
+		*ret_group = r = vz_openat(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0);
+	if (r >= 0 && mounts->v[CTL_SYSTEMD]) {
+		r = make_mon(mounts->v[CTL_SYSTEMD], false, dir);
+		if (r == 0)
+			r = add_tasks(dir, tasks, max, n);
 	}
-	return 0;
+	return r < 0 ? r : leave_v1(mounts, tasks, max, n);
 }
 
-int res_attach_monitor(const struct cg *cg, pid_t pid, struct vz_error *err)
+int res_monitor_place(int *ret_group, int *ret_tasks, size_t max, struct vz_error *err)
 {
 	CG_DIRS struct cg_dirs mounts = { 0 };
-	char text[16];
-	int r = mounts_of(cg, &mounts);
+	size_t n = 0;
+	int r = -ENOENT;
 
-	if (r < 0)
-		return vz_fail(err, VZ_EXIT_RESOURCE, -r, "groups of the monitor");
-	(void)snprintf(text, sizeof(text), "%d", (int)pid);
-	r = join_mon(mounts.v[CTL_V2], true, text);
-	if (r == 0 && mounts.v[CTL_SYSTEMD])
-		r = join_mon(mounts.v[CTL_SYSTEMD], false, text);
+	*ret_group = -1;
+	/* the last search found what there is; mountinfo is slow with many VPSes */
+	if (cg_cache_load(0, &mounts) == 0 && mounts.v[CTL_V2])
+		r = monitor_place(&mounts, ret_group, ret_tasks, max, &n);
+	if (r < 0) {
+		vz_closep(ret_group);
+		while (n > 0)
+			vz_closep(&ret_tasks[--n]);
+		cg_dirs_clear(&mounts);
+		r = cg_find(true, &mounts, err);
+		if (r < 0)
+			return r;
+		r = monitor_place(&mounts, ret_group, ret_tasks, max, &n);
+	}
 	if (r == 0)
-		r = leave_v1(&mounts, text);
-	if (r < 0)
-		return vz_fail(err, VZ_EXIT_RESOURCE, -r, "cannot move the monitor to %s/mon",
-			       cg_v2_home());
-	return 0;
+		return (int)n;
+	vz_closep(ret_group);
+	while (n > 0)
+		vz_closep(&ret_tasks[--n]);
+	return vz_fail(err, VZ_EXIT_RESOURCE, -r, "no group for the monitor below %s",
+		       cg_v2_home());
 }
 
 /* ---- the end ---- */

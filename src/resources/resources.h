@@ -48,18 +48,19 @@ int res_apply(struct cg *cg, const struct vps_config *cfg, unsigned int mask,
 	__attribute__((warn_unused_result));
 
 /**
- * res_procs_fds - descriptors of the cgroup.procs (v1: tasks' cgroup.procs) files a starting init
- * writes "0" to:
- * v2's payload and each v1 group. Return: count (at most @max) or -errno; the caller closes them.
+ * res_birthplace - where a starting init has its place
+ * @ret_group: directory of v2's payload, for vz_fork_into(); @ret_tasks: `tasks` file of each v1
+ * group, for the process itself to write "0" into, at most @max
+ * Return: how many in @ret_tasks, or -errno; the caller closes all.
  */
-int res_procs_fds(struct cg *cg, bool payload, int *ret_fds, size_t max, struct vz_error *err)
+int res_birthplace(struct cg *cg, int *ret_group, int *ret_tasks, size_t max, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
 /**
- * res_attach_monitor - move process @pid to SLICE/mon of v2 (and the root group of v1 where it is
- * inside a VPS's).
+ * res_monitor_place - the same for a monitor: SLICE/mon of v2 and of systemd's v1 hierarchy, and the
+ * root group of each v1 hierarchy where we ourselves are in a VPS's
  */
-int res_attach_monitor(const struct cg *cg, pid_t pid, struct vz_error *err)
+int res_monitor_place(int *ret_group, int *ret_tasks, size_t max, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
 /**

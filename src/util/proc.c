@@ -5,11 +5,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -144,6 +147,18 @@ static void run_child(const char *const argv[], const struct vz_run *how)
 		(void)fcntl(how->pass_fd, F_SETFD, 0);
 	(void)execve(argv[0], (char *const *)argv, (char *const *)env);
 	_exit(127);
+}
+
+pid_t vz_fork_into(int group)
+{
+	struct clone_args a = {
+		.flags = CLONE_INTO_CGROUP,
+		.exit_signal = SIGCHLD,
+		.cgroup = (uint64_t)group,
+	};
+	pid_t pid = group < 0 ? fork() : (pid_t)syscall(SYS_clone3, &a, sizeof(a));
+
+	return pid < 0 ? -errno : pid;
 }
 
 pid_t vz_spawn(const char *const argv[], const struct vz_run *how)

@@ -104,7 +104,7 @@ void vz_buf_add(struct vz_buf *b, const char *s, size_t len)
 	if (b->failed)
 		return;
 	if (b->len + len + 1 > b->room) {
-		size_t room = (b->len + len + 1) * 2;
+		size_t room = (b->len + len + 32) * 2; /* most texts fit at once */
 		char *more = realloc(b->s, room);
 
 		if (!more) {

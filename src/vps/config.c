@@ -75,10 +75,14 @@ static char *unquote(const char *value)
 		end = strrchr(++value, '"');
 		if (!end)
 			end = value + strlen(value);
-		for (; value < end; value++) {
-			if (*value == '\\' && value + 1 < end)
-				value++;
-			vz_buf_add(&b, value, 1);
+		while (value < end) {
+			const char *run = value + (*value == '\\' && value + 1 < end);
+
+			/* a character that was escaped, and all up to the next escape */
+			value = memchr(run + 1, '\\', (size_t)(end - run - 1));
+			if (!value)
+				value = end;
+			vz_buf_add(&b, run, (size_t)(value - run));
 		}
 	}
 	if (b.failed)
