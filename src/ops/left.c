@@ -242,6 +242,7 @@ static const char *command_of(const char *word)
 		{ "mounting", "mount" },
 		{ "destroying", "destroy" },
 		{ "unmounting", "umount" },
+		{ VPS_LOCK_REAPER, "clean-up" },
 		{ "running-script", "runscript" },
 	};
 

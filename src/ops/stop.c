@@ -313,7 +313,7 @@ int op_after_end(uint32_t ctid, bool reboot, struct vz_error *err)
 		 */
 		if (taken_care_of(ctid))
 			return 0;
-		r = op_open(&o, &env, ctid, reboot ? "restarting" : "unmounting", err);
+		r = op_open(&o, &env, ctid, reboot ? "restarting" : VPS_LOCK_REAPER, err);
 		if (r == 0 || err->exit != VZ_EXIT_LOCKED || vz_now_ms() > until)
 			break;
 		op_close(&o);

@@ -13,7 +13,7 @@
 #include <sys/inotify.h>
 #include <sys/stat.h>
 
-enum { ORPHAN_MS = 5000 };
+enum { ORPHAN_MS = 5000, REAPER_MS = 30000 };
 
 int vps_lock_parse(char *text, char ret_word[32], pid_t *ret_pid, uint64_t *ret_start)
 {
@@ -47,17 +47,17 @@ static int holder_lives(const char *path, pid_t *ret_pid, char ret_word[32])
 }
 
 /*
- * 0 taken; -EBUSY with *@ret_pid; -EAGAIN: the file changed under us, try again; -EINPROGRESS: the
+ * 0 taken; -EBUSY with *@ret_pid and what it does; -EAGAIN: the file changed under us, try again; -EINPROGRESS: the
  * holder is dead, but a child it had just forked has the flock with it, until that one has executed
  * or ended.
  */
-static int try_take(struct vps_lock *l, const char *word, pid_t *ret_pid)
+static int try_take(struct vps_lock *l, const char *word, pid_t *ret_pid, char ret_does[32])
 {
 	const char *path = l->path;
 	VZ_FD int fd = -EBADF;
 	struct stat mine, there;
 	uint64_t start = 0;
-	char text[128], dead[32];
+	char text[128];
 	int n;
 
 	fd = vz_openat(AT_FDCWD, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0644);
@@ -71,14 +71,14 @@ static int try_take(struct vps_lock *l, const char *word, pid_t *ret_pid)
 				(void)unlink(path);
 			return r;
 		}
-		return holder_lives(path, ret_pid, dead) ? -EBUSY : -EINPROGRESS;
+		return holder_lives(path, ret_pid, ret_does) ? -EBUSY : -EINPROGRESS;
 	}
 	if (fstat(fd, &mine) < 0 || stat(path, &there) < 0 || mine.st_ino != there.st_ino)
 		return -EAGAIN; /* its holder removed it between our open and our flock */
-	if (mine.st_size > 0 && holder_lives(path, ret_pid, dead) && *ret_pid != getpid())
+	if (mine.st_size > 0 && holder_lives(path, ret_pid, ret_does) && *ret_pid != getpid())
 		return -EBUSY; /* a script's lock of two lines, without flock */
 	if (mine.st_size > 0 && *ret_pid != getpid())
-		(void)snprintf(l->stale, sizeof(l->stale), "%s", *dead ? dead : "?");
+		(void)snprintf(l->stale, sizeof(l->stale), "%s", *ret_does ? ret_does : "?");
 	if (vz_proc_starttime(getpid(), &start) < 0)
 		start = 0;
 	n = snprintf(text, sizeof(text), "%d\n%s\n%llu\n", (int)getpid(), word,
@@ -128,6 +128,7 @@ int vps_lock_take(const struct vps_config *global, uint32_t ctid, const char *wo
 {
 	const char *dir = global->lockdir;
 	const uint64_t begin = vz_now_ms();
+	char does[32] = "";
 	pid_t pid = 0;
 	int r, tries = 0;
 
@@ -142,11 +143,14 @@ int vps_lock_take(const struct vps_config *global, uint32_t ctid, const char *wo
 	for (;;) {
 		uint64_t now, until = begin + (uint64_t)wait_ms;
 
-		r = try_take(ret, word, &pid);
+		r = try_take(ret, word, &pid, does);
 		if (r != -EAGAIN && r != -EBUSY && r != -EINPROGRESS)
 			break;
 		if (r == -EINPROGRESS && wait_ms < ORPHAN_MS)
 			until = begin + ORPHAN_MS;
+		/* nobody asked for it, and nobody could know that it is at work just now */
+		if (r == -EBUSY && vz_streq(does, VPS_LOCK_REAPER) && wait_ms < REAPER_MS)
+			until = begin + REAPER_MS;
 		now = vz_now_ms();
 		if (r != -EAGAIN && now >= until)
 			break;

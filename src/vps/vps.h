@@ -284,6 +284,9 @@ char *vps_subst(const char *text, uint32_t ctid);
 
 /* ---- lock.c ---- */
 
+/** VPS_LOCK_REAPER - word in the lock of a monitor that cleans up after its VPS. */
+#define VPS_LOCK_REAPER "cleaning-up"
+
 /**
  * struct vps_lock - a held lock; @fd -1 = none
  * @stale: what a dead holder was doing, whose lock was taken over; "" = there was none
@@ -297,7 +300,8 @@ struct vps_lock {
 /**
  * vps_lock_take - LOCKDIR/CTID.lck: pid, @word, start time, held by flock as well. A dead holder's
  * file is taken over; a foreign two-line file is honoured while its pid lives.
- * @wait_ms: how long to wait for a holder; 0 = not at all
+ * @wait_ms: how long to wait for a holder; 0 = not at all, but a monitor that cleans up
+ * (VPS_LOCK_REAPER) is always given half a minute
  * Return: 0; -EBUSY with exit 9; -errno with exit 3 (77 when LOCKDIR cannot be made).
  */
 int vps_lock_take(const struct vps_config *global, uint32_t ctid, const char *word, int wait_ms,

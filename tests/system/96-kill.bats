@@ -155,6 +155,23 @@ works() {
 	fi
 }
 
+@test "a command that comes while vzmon cleans up after a halt waits for it" {
+	vzctl --quiet create 9605 --ostemplate busybox
+	put_script 9605.umount <<-T
+		#!/bin/sh
+		: >$BATS_TEST_TMPDIR/cleaning
+		sleep 1.5
+	T
+	vzctl --quiet start 9605
+	vzctl exec 9605 halt || :
+	wait_for 10 test -e "$BATS_TEST_TMPDIR/cleaning"
+	[ "$(sed -n 2p "$CROFT_ROOT/run/lock/vz/9605.lck")" = cleaning-up ]
+	run --separate-stderr vzctl start 9605
+	status_is 0
+	[ -z "$stderr" ]
+	is 9605 "exist mounted running"
+}
+
 @test "vzctl killed during exec: the command and what it runs get SIGHUP, nothing of it stays on the node" {
 	vzctl --quiet create 9607 --ostemplate busybox
 	vzctl --quiet start 9607
