@@ -264,7 +264,7 @@ send env; pwd; echo $0; echo done\n
 expect \ndone
 send exit\n
 end' enter 3142
-	for v in HISTFILE=/dev/null HOME=/root USER=root LOGNAME=root "TERM=${TERM:-linux}" -sh /root; do
+	for v in HISTFILE=/dev/null HOME=/root USER=root LOGNAME=root "TERM=$(printenv TERM || echo linux)" -sh /root; do
 		grep -qxF -- "$v" <<<"$output"
 	done
 	run ! grep -q CROFT_ROOT <<<"$output"
