@@ -81,6 +81,9 @@ static int start_vzmon(int group, const int *tasks, size_t n, struct ctx_start *
 		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "socketpair");
 	(void)fflush(NULL);
 	s->mon_pid = vz_fork_into(group);
+	if (s->mon_pid < 0 && group >= 0)
+		s->mon_pid =
+			vz_fork_into(-1); /* in our own group, then: it counts there, no more */
 	if (s->mon_pid < 0) {
 		r = (int)s->mon_pid;
 		vz_closep(&sk[0]);

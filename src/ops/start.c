@@ -259,7 +259,6 @@ static int prepare_volumes(struct starting *s, struct vz_error *err)
 static int step_monitor(void *arg, struct vz_error *err)
 {
 	struct starting *s = arg;
-
 	int group, tasks[CTX_PROCS], n, r;
 	struct vz_error ignored;
 
@@ -330,7 +329,6 @@ static void undo_network(void *arg)
 static int step_ready(void *arg, struct vz_error *err)
 {
 	struct starting *s = arg;
-
 	int r = ctx_rooted(&s->ctx, err);
 
 	if (r < 0)

@@ -335,7 +335,7 @@ struct vps_state {
 	bool seccomp; /* the filter in /run/vz/CTID/seccomp.bpf is in force */
 	char ifname[16]; /* host end of the veth, "" = none */
 	char layout[16];
-	char init_kind[16]; /* a word of dist_init_kind() */
+	char init_kind[16]; /* @kind of struct dist_init */
 	struct vz_list addrs; /* IP addresses that are up now, also those set without --save */
 	struct vz_list live; /* "KEY=value" of limits set without --save, see vps_live_note() */
 	struct vz_list cgroups; /* "CONTROLLER=/abs/dir"; v2's group is "v2=/abs/dir" */

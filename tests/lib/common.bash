@@ -146,3 +146,15 @@ has() {
 		return 1
 	}
 }
+
+# fails CODE TEXT ARG...: vzctl ARG... ends with CODE after one line on stderr that has TEXT; it never waits for anything
+fails() {
+	local code=$1 text=$2
+	shift 2
+	run --separate-stderr timeout 30 "$build/vzctl" "$@"
+	# shellcheck disable=SC2154
+	[ "$status" -eq "$code" ] && [ "${#stderr_lines[@]}" -eq 1 ] && [[ "$stderr" == *"$text"* ]] || {
+		echo "vzctl $*: status $status, not $code; stdout: $output; stderr: $stderr" >&2
+		return 1
+	}
+}

@@ -35,17 +35,6 @@ teardown() {
 	}
 }
 
-# fails CODE TEXT ARG...: vzctl ARG... ends with CODE after one line on stderr that has TEXT; it never waits for anything
-fails() {
-	local code=$1 text=$2
-	shift 2
-	run --separate-stderr timeout 20 "$build/vzctl" "$@"
-	[ "$status" -eq "$code" ] && [ "${#stderr_lines[@]}" -eq 1 ] && [[ "$stderr" == *"$text"* ]] || {
-		echo "vzctl $*: status $status, not $code; stdout: $output; stderr: $stderr" >&2
-		return 1
-	}
-}
-
 works() {
 	vzctl start 6601
 	[ "$(vzctl exec2 6601 'echo in')" = in ]

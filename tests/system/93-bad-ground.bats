@@ -24,16 +24,6 @@ teardown() {
 	[ -z "$(ls -A "$etc/names")" ]
 }
 
-fails() { # CODE TEXT ARG...: as in 92-bad-config.bats
-	local code=$1 text=$2
-	shift 2
-	run --separate-stderr timeout 30 "$build/vzctl" "$@"
-	[ "$status" -eq "$code" ] && [ "${#stderr_lines[@]}" -eq 1 ] && [[ "$stderr" == *"$text"* ]] || {
-		echo "vzctl $*: status $status, not $code; stdout: $output; stderr: $stderr" >&2
-		return 1
-	}
-}
-
 make_vps() { vzctl --quiet create "$1" --ostemplate busybox "${@:2}"; }
 status_of() { vzctl status "$1" | cut -d' ' -f3-; }
 
