@@ -106,7 +106,8 @@ static int ask_to_halt(const struct op *o, const struct vps_state *st, int pidfd
 			return vz_fail(err, VZ_EXIT_EXEC_TIMEOUT, 0,
 				       "stop script of VPS %u did not end in %d s (STOP_TIMEOUT)",
 				       o->ctid, stop_timeout_ms(o) / 1000);
-		if (r != 0 && vz_pidfd_poll(pidfd, 0) < 0) /* dead: what it was to halt has ended */
+		/* ending: it takes the script along, and what the script was to halt has ended */
+		if (r != 0 && !vz_proc_ending(st->init_pid))
 			return vz_fail(err, VZ_EXIT_SCRIPT, 0, "stop script of VPS %u failed (%d)",
 				       o->ctid, r);
 	}

@@ -17,7 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-int vz_proc_starttime(pid_t pid, uint64_t *ret)
+/* The @want-th field of /proc/PID/stat, from 3 on. 0 or -errno. */
+static int stat_field(pid_t pid, int want, uint64_t *ret)
 {
 	char path[64];
 	VZ_FREE char *text = NULL;
@@ -32,12 +33,25 @@ int vz_proc_starttime(pid_t pid, uint64_t *ret)
 	if (!p)
 		return -EINVAL;
 	p = strtok_r(p + 1, " ", &save);
-	for (int field = 3; p && field < 22; field++)
+	for (int field = 3; p && field < want; field++)
 		p = strtok_r(NULL, " ", &save);
 	if (!p)
 		return -EINVAL;
 	*ret = strtoull(p, NULL, 10);
 	return 0;
+}
+
+int vz_proc_starttime(pid_t pid, uint64_t *ret)
+{
+	return stat_field(pid, 22, ret);
+}
+
+bool vz_proc_ending(pid_t pid)
+{
+	enum { PF_EXITING = 4 }; /* include/linux/sched.h; not in a header for programs */
+	uint64_t flags;
+
+	return stat_field(pid, 9, &flags) < 0 || flags & PF_EXITING;
 }
 
 int vz_proc_pidfd(pid_t pid, uint64_t start)

@@ -21,6 +21,11 @@ int vz_proc_pidfd(pid_t pid, uint64_t start) __attribute__((warn_unused_result))
  * its parent has not reaped is dead; one whose first thread ended alone is not.
  */
 bool vz_proc_lives(pid_t pid, uint64_t start);
+/**
+ * vz_proc_ending - is the first thread of @pid on its way out, or gone? The first process of a pid namespace
+ * kills all others on that way, and is not dead for pidfds before they are.
+ */
+bool vz_proc_ending(pid_t pid);
 /** vz_pidfd_signal - pidfd_send_signal. Return: 0 or -errno (-ESRCH: dead). */
 int vz_pidfd_signal(int pidfd, int sig);
 

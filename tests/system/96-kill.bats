@@ -118,6 +118,32 @@ works() {
 	works 9604
 }
 
+@test "vzmon killed during stop: the stop script dies before init is gone, and the stop goes on all the same" {
+	vzctl --quiet create 9604 --ostemplate busybox
+	vzctl --quiet start 9604
+	vzctl exec 9604 'sleep 47.11 </dev/null >/dev/null 2>&1 &'
+	# a process inside that has a tracer is not gone before the tracer saw its end: so long init waits for it
+	strace -o "$BATS_TEST_TMPDIR/trace" -p "$(pgrep -f '^sleep 47.11')" >"$BATS_TEST_TMPDIR/strace" 2>&1 3>&- &
+	tracer=$!
+	wait_for 10 grep -q attached "$BATS_TEST_TMPDIR/strace"
+	kill -STOP $tracer
+	echo ': >/stopping; sleep 30' | put_script 9604.stop
+	"$build/vzctl" stop 9604 >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+	stop=$!
+	wait_for 10 test -e "$(vzdir)/root/9604/stopping"
+	init=$(jq .init_pid "$CROFT_ROOT/run/vz/9604/state.json")
+	kill -9 "$(mon 9604)"
+	script_ended() { ! pgrep -P "$stop" >/dev/null; }
+	wait_for 10 script_ended
+	run ! gone "$init"
+	kill -CONT $tracer
+	ends_with 0 $stop
+	is 9604 "exist unmounted down"
+	wait_for 10 nothing_left
+	rm "$CROFT_ROOT/etc/vz/conf/9604.stop"
+	works 9604
+}
+
 @test "killed during a reboot from inside: the VPS is down, told, and the next start works" {
 	vzctl --quiet create 9605 --ostemplate busybox
 	vzctl --quiet start 9605
