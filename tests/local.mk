@@ -6,7 +6,7 @@ AM_TESTS_ENVIRONMENT = srcdir=$(srcdir) CROFT_LIBEXEC=$(abs_builddir); export sr
 TEST_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 
 check_PROGRAMS += tests/unit/test-util tests/unit/test-vps tests/unit/test-cgroup tests/unit/test-net \
-	tests/unit/test-dist tests/unit/test-untar tests/unit/test-out
+	tests/unit/test-dist tests/unit/test-untar tests/unit/test-out tests/unit/test-ubc
 
 tests_unit_test_util_SOURCES = tests/unit/util/test-util.c tests/lib/tap.h
 tests_unit_test_util_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -23,6 +23,10 @@ tests_unit_test_cgroup_LDADD = libresources.a libvps.a libutil.a $(CGROUP_LIBS) 
 tests_unit_test_net_SOURCES = tests/unit/net/test-net.c
 tests_unit_test_net_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_net_LDADD = libnet.a libutil.a $(NL_LIBS) $(JANSSON_LIBS)
+
+tests_unit_test_ubc_SOURCES = tests/unit/ubc/test-ubc.c tests/lib/tap.h
+tests_unit_test_ubc_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_ubc_LDADD = libubc.a libvps.a libutil.a $(JANSSON_LIBS)
 
 tests_unit_test_dist_SOURCES = tests/unit/dist/test-dist.c
 tests_unit_test_dist_CPPFLAGS = $(TEST_CPPFLAGS)

@@ -5,19 +5,19 @@ noinst_PROGRAMS += tools/gen-params
 # decision 17: what starts often links little; scripts/check-house holds the lists. STATIC_LDFLAGS: ADR 25
 vzctl_SOURCES = src/cli/vzctl.c src/cli/cli.h src/cli/main.c src/cli/opt.c src/cli/cmd-light.c
 vzctl_LDFLAGS = $(STATIC_LDFLAGS)
-vzctl_LDADD = libops.a libcontext.a libresources.a libvps.a libutil.a $(JANSSON_LIBS)
+vzctl_LDADD = libops.a libcontext.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vzctl_admin_SOURCES = src/cli/vzctl-admin.c src/cli/cli.h src/cli/main.c src/cli/opt.c \
 	src/cli/cmd-light.c src/cli/cmd-admin.c
 vzctl_admin_LDFLAGS = $(STATIC_LDFLAGS)
-vzctl_admin_LDADD = libops.a libcontext.a libresources.a libnet.a libstorage.a libtemplate.a \
+vzctl_admin_LDADD = libops.a libcontext.a libresources.a libubc.a libnet.a libstorage.a libtemplate.a \
 	libdist.a libvps.a libutil.a $(NL_LIBS) $(CGROUP_LIBS) $(SECCOMP_LIBS) $(JANSSON_LIBS) \
 	$(CRYPT_LIBS)
 
 vzlist_SOURCES = src/cli/vzlist.c src/cli/vzlist.h src/cli/vzlist-fields.c src/cli/out.c src/cli/out.h
 vzlist_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 vzlist_LDFLAGS = $(STATIC_LDFLAGS)
-vzlist_LDADD = libops.a libresources.a libvps.a libutil.a $(JANSSON_LIBS)
+vzlist_LDADD = libops.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vztmpl_SOURCES = src/cli/vztmpl.c
 vztmpl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
@@ -34,7 +34,7 @@ vzmon_LDFLAGS = $(STATIC_LDFLAGS)
 vzmon_LDADD = libcontext.a libutil.a
 
 vz_node_SOURCES = src/cli/vz-node.c
-vz_node_LDADD = libops.a libresources.a libvps.a libutil.a $(JANSSON_LIBS)
+vz_node_LDADD = libops.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vz_unpack_SOURCES = src/cli/vz-unpack.c
 vz_unpack_LDADD = libuntar.a libutil.a $(ARCHIVE_LIBS)

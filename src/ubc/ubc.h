@@ -2,6 +2,7 @@
 #ifndef UBC_UBC_H
 #define UBC_UBC_H
 
+#include "ubc/table.h"
 #include "util/error.h"
 
 #include <stdbool.h>
@@ -14,76 +15,16 @@
  * raises the maxheld of what can only be sampled (op_ubc_rows).
  */
 
-/* In the order of OpenVZ's /proc/user_beancounters, without its placeholders (reference: 24 rows, swappages last). */
-enum ubc_counter {
-	UBC_KMEMSIZE,
-	UBC_LOCKEDPAGES,
-	UBC_PRIVVMPAGES,
-	UBC_SHMPAGES,
-	UBC_NUMPROC,
-	UBC_PHYSPAGES,
-	UBC_VMGUARPAGES,
-	UBC_OOMGUARPAGES,
-	UBC_NUMTCPSOCK,
-	UBC_NUMFLOCK,
-	UBC_NUMPTY,
-	UBC_NUMSIGINFO,
-	UBC_TCPSNDBUF,
-	UBC_TCPRCVBUF,
-	UBC_OTHERSOCKBUF,
-	UBC_DGRAMRCVBUF,
-	UBC_NUMOTHERSOCK,
-	UBC_DCACHESIZE,
-	UBC_NUMFILE,
-	UBC_NUMIPTENT,
-	UBC_SWAPPAGES,
-	UBC_NR
-};
-
-/* How the limit of a counter is held up on this node, right now. */
-enum ubc_mode {
-	UBC_STORED, /* neither counted nor enforced */
-	UBC_ACCOUNTED, /* counted, exactly or by samples; nothing is refused */
-	UBC_GUARANTEE, /* the barrier is what the VPS is sure to get */
-	UBC_ENFORCED, /* a request above the limit is refused */
-	UBC_MODES
-};
-
-/** struct ubc_row - one counter of one VPS, in its own unit (items, bytes, pages); INT64_MAX = unlimited */
-struct ubc_row {
-	uint64_t held, maxheld, barrier, limit, failcnt;
-};
-
-enum {
-	UBC_SLOTS = 4096, /* VPSes that run at once */
-	UBC_RING = 32, /* refusals kept of each VPS */
-	UBC_COMM = 16, /* TASK_COMM_LEN */
-};
-
-/** struct ubc_refusal - why something failed; @seq counts from 1, the oldest are overwritten */
-struct ubc_refusal {
-	uint64_t seq, time_ns; /* CLOCK_BOOTTIME */
-	uint64_t held, limit, asked;
-	uint32_t counter, pid; /* pid as the VPS sees it */
-	char comm[UBC_COMM]; /* chosen by the tenant: quote it */
-};
-
-/** struct ubc_slot - all of one VPS; the layout of the map's values and of the file */
-struct ubc_slot {
-	uint32_t ctid; /* 0 = free */
-	uint32_t flags;
-	uint64_t cgroup; /* id of its group in cgroup2 */
-	uint64_t refusals; /* how many so far: the newest is ring[(refusals - 1) % UBC_RING] */
-	struct ubc_row row[UBC_NR];
-	struct ubc_refusal ring[UBC_RING];
-};
-
 /** ubc_name - "kmemsize"...; borrowed */
 const char *ubc_name(enum ubc_counter c);
 /** ubc_mode_name - "stored", "accounted", "guarantee", "enforced"; borrowed */
 const char *ubc_mode_name(enum ubc_mode m);
 /** ubc_by_name - Return: the counter, or -EINVAL. */
 int ubc_by_name(const char *name);
+/** ubc_method_name - "none", "cgroup", "fmod_ret", "lsm"; borrowed */
+const char *ubc_method_name(enum ubc_method m);
+/** ubc_group_of - programs that count and refuse for @c; -ENOENT: it is not one of theirs. */
+int ubc_group_of(enum ubc_counter c);
 
 /**
  * ubc_ensure - load programs and table unless they are there; made anew or upgraded in place when they are of another
@@ -98,13 +39,17 @@ enum ubc_mode ubc_node_mode(enum ubc_counter c);
 
 /**
  * ubc_add - give VPS @ctid a slot before its first process runs, all zero and unlimited; one that it has is used again
- * @cgroup: id of the VPS's group in cgroup2 (inode number of its directory): what is in it or below is charged
+ * @group: directory of the VPS's group in cgroup2: what is in it or below is charged
  * Context: VPS lock held, ubc_ensure ran. Return: 0; -ENOSPC (UBC_SLOTS are running); -errno, @err exit 6.
  */
-int ubc_add(uint32_t ctid, uint64_t cgroup, struct vz_error *err) __attribute__((warn_unused_result));
+int ubc_add(uint32_t ctid, const char *group, struct vz_error *err) __attribute__((warn_unused_result));
 /** ubc_forget - after its last process: the slot is free again, once nothing of it is held. Failures are ignored. */
 void ubc_forget(uint32_t ctid);
-/** ubc_limits - new barriers and limits of the running VPS @ctid, INT64_MAX = unlimited. 0; -ESRCH; -errno. */
+/**
+ * ubc_limits - new barriers and limits of the running VPS @ctid, INT64_MAX = unlimited
+ * Programs that count what is limited now are attached, those that nobody needs any more detached.
+ * Return: 0; -ESRCH it has no slot; -errno, @err exit 6.
+ */
 int ubc_limits(uint32_t ctid, const uint64_t barrier[UBC_NR], const uint64_t limit[UBC_NR], struct vz_error *err)
 	__attribute__((warn_unused_result));
 

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Slots given, limited and taken back: what start, set and stop do. */
+#include "ubc/priv.h"
+
+#include "ubc/version.h"
+#include "util/fd.h"
+#include "util/proc.h"
+#include "vps/vps.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { LEVELS = 32 };
+
+static bool is_ours(void)
+{
+	UBC_TABLE struct ubc_table *t = NULL;
+
+	return ubc_table_open(false, &t) == 0 && ubc_head(t)->version == UBC_VERSION;
+}
+
+int ubc_ensure(struct vz_error *err)
+{
+	VZ_FD int lock = -EBADF;
+	int r;
+
+	if (is_ours())
+		return 0;
+	lock = ubc_lock();
+	if (lock < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, -lock, "lock %s/ubc.lck", vps_paths()->run);
+	if (is_ours())
+		return 0;
+	r = ubc_make_file("built without BPF");
+	return r < 0 ? vz_fail(err, VZ_EXIT_SYSTEM, -r, "make %s/ubc", vps_paths()->run) : 0;
+}
+
+/* How deep below the root of cgroup2 @group is; its id. Return: level or -errno. */
+static int look_at_group(const char *group, uint64_t *ret_id)
+{
+	VZ_FD int fd = vz_openat(AT_FDCWD, group, O_RDONLY | O_DIRECTORY, 0);
+	struct stat st, up;
+	int level = 0;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fd < 0 ? fd : -errno;
+	*ret_id = st.st_ino;
+	for (; level < LEVELS; level++) {
+		int next = vz_openat(fd, "..", O_PATH | O_DIRECTORY, 0);
+
+		vz_closep(&fd);
+		fd = next;
+		if (fd < 0 || fstat(fd, &up) < 0)
+			return fd < 0 ? fd : -errno;
+		if (up.st_dev != st.st_dev || up.st_ino == st.st_ino)
+			return level; /* left the mount */
+		st = up;
+	}
+	return -ELOOP;
+}
+
+/* From now on what is in the group is counted for @slot; where there are programs. */
+static int bind_group(struct ubc_table *t, const struct ubc_slot *slot)
+{
+	const uint32_t index = (uint32_t)(slot - t->slot);
+	VZ_FD int map = -EBADF;
+
+	if (!t->is_map)
+		return 0;
+	map = ubc_pin_get("groups");
+	return map < 0 ? map : ubc_map_set(map, &slot->cgroup, &index);
+}
+
+static void unbind_group(const struct ubc_table *t, const struct ubc_slot *slot)
+{
+	VZ_FD int map = t->is_map ? ubc_pin_get("groups") : -ENOENT;
+
+	if (map >= 0)
+		(void)!ubc_map_del(map, &slot->cgroup);
+}
+
+static void clear_slot(struct ubc_slot *s)
+{
+	s->refusals = 0;
+	memset(s->ring, 0, sizeof(s->ring));
+	for (int c = 0; c < UBC_NR; c++) {
+		struct ubc_row *r = &s->row[c];
+
+		if (ubc_group_of(c) < 0)
+			r->held = 0;
+		r->maxheld = (int64_t)r->held > 0 ? r->held : 0;
+		r->barrier = r->limit = INT64_MAX;
+		r->failcnt = 0;
+	}
+}
+
+int ubc_add(uint32_t ctid, const char *group, struct vz_error *err)
+{
+	UBC_TABLE struct ubc_table *t = NULL;
+	VZ_FD int lock = ubc_lock();
+	struct ubc_slot *s;
+	uint64_t id = 0;
+	int r, level = look_at_group(group, &id);
+
+	if (lock < 0 || level < 0)
+		return vz_fail(err, VZ_EXIT_RESOURCE, lock < 0 ? -lock : -level, "beancounters of %s", group);
+	r = ubc_table_open(true, &t);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_RESOURCE, -r, "open the table of beancounters");
+	s = ubc_take(t, ctid);
+	if (!s)
+		return vz_fail(err, VZ_EXIT_RESOURCE, ENOSPC, "%d VPSes run or hold something: no beancounter is free",
+			       UBC_SLOTS - 1);
+	if (s->flags & UBC_LIVE)
+		unbind_group(t, s);
+	clear_slot(s);
+	s->cgroup = id;
+	s->flags |= UBC_LIVE;
+	ubc_head(t)->levels |= 1U << level;
+	r = bind_group(t, s);
+	return r < 0 ? vz_fail(err, VZ_EXIT_RESOURCE, -r, "beancounter of VPS %u", ctid) : 0;
+}
+
+/* Which groups of programs the VPS needs from now on. */
+static void note_needs(struct ubc_table *t, struct ubc_slot *s, uint32_t needs)
+{
+	const uint32_t had = s->flags >> UBC_NEEDS;
+
+	for (int g = 0; g < UBC_GROUPS; g++) {
+		uint32_t *n = &ubc_head(t)->users[g];
+
+		if (needs & ~had & 1U << g)
+			++*n;
+		else if (had & ~needs & 1U << g && *n)
+			--*n;
+	}
+	s->flags = (s->flags & ((1U << UBC_NEEDS) - 1)) | needs << UBC_NEEDS;
+}
+
+void ubc_forget(uint32_t ctid)
+{
+	UBC_TABLE struct ubc_table *t = NULL;
+	VZ_FD int lock = ubc_lock();
+	struct ubc_slot *s;
+
+	if (lock < 0 || ubc_table_open(true, &t) < 0)
+		return;
+	s = ubc_slot(t, ctid);
+	if (!s)
+		return;
+	unbind_group(t, s);
+	note_needs(t, s, 0);
+	s->flags &= ~(uint32_t)UBC_LIVE;
+	if (!ubc_holds(s))
+		s->ctid = 0;
+}
+
+int ubc_limits(uint32_t ctid, const uint64_t barrier[UBC_NR], const uint64_t limit[UBC_NR], struct vz_error *err)
+{
+	UBC_TABLE struct ubc_table *t = NULL;
+	VZ_FD int lock = ubc_lock();
+	struct ubc_slot *s;
+	int r = lock < 0 ? lock : ubc_table_open(true, &t);
+
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_RESOURCE, -r, "open the table of beancounters");
+	s = ubc_slot(t, ctid);
+	if (!s || !(s->flags & UBC_LIVE))
+		return vz_fail(err, VZ_EXIT_RESOURCE, ESRCH, "beancounter of VPS %u", ctid);
+	for (int c = 0; c < UBC_NR; c++) {
+		__atomic_store_n(&s->row[c].barrier, barrier[c], __ATOMIC_RELAXED);
+		__atomic_store_n(&s->row[c].limit, limit[c], __ATOMIC_RELAXED);
+	}
+	note_needs(t, s, ubc_needs(s->row));
+	return 0;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ubc/priv.h"
+
+#include "ubc/version.h"
+#include "util/fd.h"
+#include "util/str.h"
+#include "vps/vps.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+
+_Static_assert(sizeof(struct ubc_head) <= sizeof(struct ubc_slot), "slot 0 holds the head");
+_Static_assert(offsetof(struct ubc_head, ctid) == offsetof(struct ubc_slot, ctid), "slot 0 is nobody's");
+
+static size_t table_len(void)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (UBC_SLOTS * sizeof(struct ubc_slot) + page - 1) & ~(page - 1);
+}
+
+char *ubc_file_path(char dst[PATH_MAX])
+{
+	return vps_path(dst, "%s/ubc", vps_paths()->run);
+}
+
+int ubc_lock(void)
+{
+	char path[PATH_MAX];
+	VZ_FD int fd = -EBADF;
+	int r = vz_mkdir_p(vps_paths()->run, 0755);
+
+	if (r < 0)
+		return r;
+	fd = vz_openat(AT_FDCWD, vps_path(path, "%s/ubc.lck", vps_paths()->run), O_RDWR | O_CREAT, 0600);
+	if (fd < 0)
+		return fd;
+	do
+		r = flock(fd, LOCK_EX);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : vz_take_fd(&fd);
+}
+
+void ubc_head_fill(struct ubc_head *h)
+{
+	memset(h, 0, sizeof(*h));
+	h->magic = UBC_MAGIC;
+	h->slot_size = sizeof(struct ubc_slot);
+	h->slots = UBC_SLOTS;
+	h->nr = UBC_NR;
+	h->ring = UBC_RING;
+	h->version = UBC_VERSION;
+	/* by devpts, user namespaces and the IPC namespace: start sets these */
+	h->modes[UBC_NUMPTY] = UBC_ENFORCED;
+	h->modes[UBC_NUMSIGINFO] = UBC_ENFORCED;
+	h->modes[UBC_SHMPAGES] = UBC_ENFORCED;
+}
+
+int ubc_make_file(const char *why)
+{
+	char path[PATH_MAX], tmp[PATH_MAX + 8];
+	struct ubc_head h;
+	VZ_FD int fd = -EBADF;
+
+	(void)snprintf(tmp, sizeof(tmp), "%s.tmp", ubc_file_path(path));
+	fd = vz_openat(AT_FDCWD, tmp, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	if (fd < 0)
+		return fd;
+	ubc_head_fill(&h);
+	(void)snprintf(h.why, sizeof(h.why), "%s", why);
+	/* sparse: only the slots of VPSes take memory */
+	if (ftruncate(fd, (off_t)table_len()) < 0 || pwrite(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) ||
+	    rename(tmp, path) < 0)
+		return -errno;
+	return 0;
+}
+
+/* The file, or the map that took its place. */
+static int open_table(bool *ret_is_map)
+{
+	char path[PATH_MAX];
+	int fd = ubc_pin_get("table");
+
+	*ret_is_map = fd >= 0;
+	return fd >= 0 ? fd : vz_openat(AT_FDCWD, ubc_file_path(path), O_RDWR | O_NOFOLLOW, 0);
+}
+
+static bool layout_is_ours(const struct ubc_head *h)
+{
+	return h->magic == UBC_MAGIC && h->slot_size == sizeof(struct ubc_slot) && h->slots == UBC_SLOTS &&
+	       h->nr == UBC_NR && h->ring == UBC_RING;
+}
+
+int ubc_table_open(bool write, struct ubc_table **ret)
+{
+	UBC_TABLE struct ubc_table *t = calloc(1, sizeof(*t));
+	void *p;
+
+	if (!t)
+		return -ENOMEM;
+	t->len = table_len();
+	t->fd = open_table(&t->is_map);
+	if (t->fd < 0)
+		return t->fd;
+	p = mmap(NULL, t->len, write ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, t->fd, 0);
+	if (p == MAP_FAILED)
+		return errno == EINVAL ? -ESTALE : -errno; /* a map of another size */
+	t->slot = p;
+	if (!layout_is_ours(ubc_head(t)))
+		return -ESTALE;
+	*ret = vz_take_ptr(&t);
+	return 0;
+}
+
+void ubc_table_close(struct ubc_table **t)
+{
+	if (*t && (*t)->slot)
+		(void)munmap((*t)->slot, (*t)->len);
+	if (*t)
+		vz_closep(&(*t)->fd);
+	vz_freep(t);
+}
+
+enum ubc_mode ubc_node_mode(enum ubc_counter c)
+{
+	enum ubc_mode mode = UBC_STORED;
+	const struct ubc_head *h;
+	bool is_map;
+	VZ_FD int fd = open_table(&is_map);
+
+	if (fd < 0 || (unsigned int)c >= UBC_NR)
+		return UBC_STORED;
+	/* of the whole table this page is all that is looked at */
+	h = mmap(NULL, sizeof(*h), PROT_READ, MAP_SHARED, fd, 0);
+	if (h == MAP_FAILED)
+		return UBC_STORED;
+	if (layout_is_ours(h) && h->modes[c] < UBC_MODES)
+		mode = h->modes[c];
+	(void)munmap((void *)(uintptr_t)h, sizeof(*h));
+	return mode;
+}
+
+/* ---- slots: found by CTID modulo their number; what was used once does not end a search ---- */
+
+static struct ubc_slot *at(struct ubc_table *t, uint32_t ctid, uint32_t i)
+{
+	return &t->slot[1 + (ctid + i) % (UBC_SLOTS - 1)];
+}
+
+struct ubc_slot *ubc_slot(struct ubc_table *t, uint32_t ctid)
+{
+	for (uint32_t i = 0; ctid && i < UBC_SLOTS - 1; i++) {
+		struct ubc_slot *s = at(t, ctid, i);
+
+		if (s->ctid == ctid)
+			return s;
+		if (!s->ctid && !(s->flags & UBC_WAS))
+			break;
+	}
+	return NULL;
+}
+
+bool ubc_holds(const struct ubc_slot *slot)
+{
+	for (int c = 0; c < UBC_NR; c++)
+		if (ubc_group_of(c) >= 0 && (int64_t)slot->row[c].held > 0)
+			return true;
+	return false;
+}
+
+struct ubc_slot *ubc_take(struct ubc_table *t, uint32_t ctid)
+{
+	struct ubc_slot *s = ubc_slot(t, ctid);
+
+	for (uint32_t i = 0; !s && i < UBC_SLOTS - 1; i++) {
+		s = at(t, ctid, i);
+		if (s->ctid && ((s->flags & UBC_LIVE) || ubc_holds(s))) {
+			s = NULL;
+			continue;
+		}
+		memset(s, 0, sizeof(*s));
+		s->ctid = ctid;
+		s->flags = UBC_WAS;
+	}
+	return s;
+}
+
+void ubc_raise(struct ubc_slot *slot, enum ubc_counter c, uint64_t held)
+{
+	uint64_t *max = &slot->row[c].maxheld, was = __atomic_load_n(max, __ATOMIC_RELAXED);
+
+	while (was < held &&
+	       !__atomic_compare_exchange_n(max, &was, held, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef UBC_TABLE_H
+#define UBC_TABLE_H
+
+/* The table of all beancounters: shared with the BPF programs, which bring the fixed-width types themselves. */
+#ifndef __bpf__
+#include <stdint.h>
+#endif
+
+/* In the order of OpenVZ's /proc/user_beancounters, without its placeholders (reference: 24 rows, swappages last). */
+enum ubc_counter {
+	UBC_KMEMSIZE,
+	UBC_LOCKEDPAGES,
+	UBC_PRIVVMPAGES,
+	UBC_SHMPAGES,
+	UBC_NUMPROC,
+	UBC_PHYSPAGES,
+	UBC_VMGUARPAGES,
+	UBC_OOMGUARPAGES,
+	UBC_NUMTCPSOCK,
+	UBC_NUMFLOCK,
+	UBC_NUMPTY,
+	UBC_NUMSIGINFO,
+	UBC_TCPSNDBUF,
+	UBC_TCPRCVBUF,
+	UBC_OTHERSOCKBUF,
+	UBC_DGRAMRCVBUF,
+	UBC_NUMOTHERSOCK,
+	UBC_DCACHESIZE,
+	UBC_NUMFILE,
+	UBC_NUMIPTENT,
+	UBC_SWAPPAGES,
+	UBC_NR
+};
+
+/* How the limit of a counter is held up on this node, right now. */
+enum ubc_mode {
+	UBC_STORED, /* neither counted nor enforced */
+	UBC_ACCOUNTED, /* counted, exactly or by samples; nothing is refused */
+	UBC_GUARANTEE, /* the barrier is what the VPS is sure to get */
+	UBC_ENFORCED, /* a request above the limit is refused */
+	UBC_MODES
+};
+
+/**
+ * struct ubc_row - one counter of one VPS, in its own unit (items, bytes, pages); INT64_MAX = unlimited
+ * @held: read it as int64_t: what was freed may be subtracted before what was taken is added
+ */
+struct ubc_row {
+	uint64_t held, maxheld, barrier, limit, failcnt;
+};
+
+enum {
+	UBC_SLOTS = 4096, /* VPSes that run at once */
+	UBC_RING = 32, /* refusals kept of each VPS */
+	UBC_COMM = 16, /* TASK_COMM_LEN */
+};
+
+/** struct ubc_refusal - why something failed; @seq counts from 1, the oldest are overwritten */
+struct ubc_refusal {
+	uint64_t seq, time_ns; /* CLOCK_BOOTTIME */
+	uint64_t held, limit, asked;
+	uint32_t counter, pid; /* pid as the VPS sees it */
+	char comm[UBC_COMM]; /* chosen by the tenant: quote it */
+};
+
+/** struct ubc_slot - all of one VPS; the layout of the map's values and of the file */
+struct ubc_slot {
+	uint32_t ctid; /* 0 = free */
+	uint32_t flags; /* UBC_LIVE...; bits from UBC_NEEDS up: 1 << group, see enum ubc_group */
+	uint64_t cgroup; /* id of its group in cgroup2 */
+	uint64_t refusals; /* how many so far: the newest is ring[(refusals - 1) % UBC_RING] */
+	struct ubc_row row[UBC_NR];
+	struct ubc_refusal ring[UBC_RING];
+};
+
+enum ubc_flag {
+	UBC_LIVE = 1, /* the VPS runs; without it something that it opened is still held elsewhere */
+	UBC_WAS = 2, /* was used at some time: a search goes on behind it */
+	UBC_NEEDS = 8, /* first bit of the groups that its limits need */
+};
+
+/* Programs that are attached together, while some VPS that runs has a limit on what they count. */
+enum ubc_group { UBC_G_FILE, UBC_G_LOCK, UBC_G_SOCK, UBC_G_PTY, UBC_G_MM, UBC_GROUPS };
+
+/* How counting is done on this node: what the canaries proved, best first. */
+enum ubc_method {
+	UBC_BY_NOTHING, /* control groups alone */
+	UBC_BY_CGROUP, /* programs on socket creation and release */
+	UBC_BY_FMOD, /* fmod_ret on the security_* functions */
+	UBC_BY_LSM, /* BPF LSM */
+	UBC_METHODS
+};
+
+/**
+ * struct ubc_head - what lies in slot 0, which no VPS gets
+ * @ctid: 0, so that whoever walks the slots takes it for a free one
+ * @slot_size: and the four after it: the layout, for a later version of Croft
+ */
+struct ubc_head {
+	uint32_t ctid, magic;
+	uint32_t slot_size, slots, nr, ring;
+	uint32_t version; /* UBC_VERSION of who loaded the programs, or tried to */
+	uint32_t method; /* enum ubc_method */
+	uint32_t attached; /* bit n: programs of group n */
+	uint32_t levels; /* bit n: groups of VPSes are at level n of cgroup2, the root being level 0 */
+	uint32_t users[UBC_GROUPS]; /* running VPSes that need the group */
+	uint32_t modes[UBC_NR]; /* enum ubc_mode, as proved */
+	char why[200]; /* why the method is no better one */
+};
+
+#define UBC_MAGIC UINT32_C(0x31425556)
+
+#endif
