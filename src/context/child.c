@@ -277,10 +277,11 @@ static void spawn_init(const struct ctx_orders *o, const struct mon_fds *f)
 void child_builder(const struct ctx_orders *o, struct mon_fds *f)
 {
 	struct vz_error err = { 0 };
+	char adj[16];
 	int r;
 
-	(void)!vz_write_value(AT_FDCWD, "/proc/self/oom_score_adj",
-			      "0"); /* vzmon's is not the VPS's */
+	(void)snprintf(adj, sizeof(adj), "%d", (int)o->oom_adj); /* vzmon's is not the VPS's */
+	(void)!vz_write_value(AT_FDCWD, "/proc/self/oom_score_adj", adj);
 	if (join_groups(o, f, &err) < 0)
 		die(f, &err);
 	f->console_mnt = rootfs_console(f->console, o->uid_base);

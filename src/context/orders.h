@@ -9,7 +9,7 @@
 #include <sys/types.h>
 
 enum {
-	CTX_ORDERS_VERSION = 1,
+	CTX_ORDERS_VERSION = 2,
 	CTX_DEVS = 32,
 	CTX_PROCS = 12,
 	CTX_VOLUMES = 3,
@@ -36,6 +36,7 @@ struct ctx_orders {
 	uint32_t version, ctid, generation;
 	uint64_t uid_base, uid_count;
 	uint64_t caps; /* bounding set, bit n = capability n */
+	int32_t oom_adj; /* of init, and so of all its children */
 	uint64_t run_bytes, run_inodes; /* limits of the tmpfs on /run, /tmp and /dev/shm, each */
 	uint8_t nesting, notify, bare, has_seccomp, has_script, nprocs, nvolumes;
 	uint32_t ndevs;

@@ -179,6 +179,7 @@ static int fill_orders(struct starting *s, struct vz_error *err)
 	if (o->run_bytes < 1 << 20)
 		o->run_bytes = 1 << 20;
 	o->run_inodes = 100000;
+	o->oom_adj = res_oom_adj(s->cg, c);
 	o->bare = s->a->bare;
 	o->notify = s->a->wait && !strcmp(s->st.init_kind, "systemd");
 	o->nesting = vps_onoff(&c->features, "nesting", false);

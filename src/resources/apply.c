@@ -206,6 +206,32 @@ static int apply_pids(struct apply *a)
 			"--numproc: no pids controller on this kernel; stored, not enforced");
 }
 
+/*
+ * Guarantees. Where there is no memory.min, the OOM killer is told instead: the processes there are,
+ * and init when it is born (res_oom_adj).
+ */
+static int apply_guarantees(struct apply *a)
+{
+	uint64_t low = cg_guarantee_bytes(a->cfg, VP_VMGUARPAGES);
+	uint64_t min = cg_guarantee_bytes(a->cfg, VP_OOMGUARPAGES);
+	int r = set_knob(a, CG_MEM_LOW_BYTES, low, low != 0,
+			 "--vmguarpages: no memory.low on this kernel; stored, not enforced");
+
+	if (r < 0)
+		return r;
+	r = a->cg->drv->set(a->cg, CG_MEM_MIN_BYTES, min, a->err);
+	if (r != -EOPNOTSUPP)
+		return r;
+	*a->err = (struct vz_error){ 0 };
+	r = cg_oom_adj_all(a->cg, cg_oom_adj(min, cg_node_ram()));
+	if (r == -EACCES && min)
+		return tell(a, "--oomguarpages: neither memory.min on this kernel nor the right to "
+			       "change oom_score_adj; stored, not enforced");
+	return r < 0 && r != -EACCES
+		       ? vz_fail(a->err, VZ_EXIT_SETUBC, -r, "oom_score_adj of the VPS")
+		       : 0;
+}
+
 static int apply_mem(struct apply *a)
 {
 	uint64_t ram = vps_ram_bytes(a->cfg), swap = vps_swap_bytes(a->cfg);
@@ -221,7 +247,9 @@ static int apply_mem(struct apply *a)
 		r = set_knob(
 			a, CG_SWAP_MAX_BYTES, swap, swap != UINT64_MAX,
 			"--swappages: no swap accounting on this kernel; stored, not enforced");
-	return r < 0 ? r : apply_pids(a); /* whose default is made from the memory */
+	if (r == 0)
+		r = apply_pids(a); /* whose default is made from the memory */
+	return r < 0 ? r : apply_guarantees(a);
 }
 
 /* ---- devices ---- */

@@ -57,6 +57,14 @@ static int fake_stat(struct cg *cg, enum cg_stat what, uint64_t *ret)
 	return 0;
 }
 
+static int fake_place(struct cg *cg, enum cg_stat what, struct cg_place *ret)
+{
+	(void)cg;
+	(void)what;
+	(void)ret;
+	return -EOPNOTSUPP;
+}
+
 static int fake_cpuset(struct cg *cg, const char *cpus, const char *mems, struct vz_error *err)
 {
 	record(cg, "cpuset %s %s", cpus ? cpus : "-", mems ? mems : "-");
@@ -111,6 +119,7 @@ static const struct cg_driver fake_driver = {
 	.set = fake_set,
 	.get = fake_get,
 	.stat = fake_stat,
+	.place = fake_place,
 	.cpuset = fake_cpuset,
 	.devices = fake_devices,
 	.attach = fake_attach,

@@ -184,6 +184,8 @@ static int v1_set(struct cg *cg, enum cg_knob knob, uint64_t value, struct vz_er
 	case CG_PIDS_MAX:
 		return v1_write(cg, CTL_PIDS, knob, "pids.max",
 				value > CG_PIDS_CEILING ? -1 : (int64_t)value, err);
+	case CG_MEM_LOW_BYTES: /* memory.soft_limit_in_bytes is no guarantee: it says whom to squeeze first */
+	case CG_MEM_MIN_BYTES:
 	case CG_KNOB_MAX:
 		break;
 	}
@@ -202,7 +204,7 @@ static int get_value(struct cg *cg, enum cg_knob knob, uint64_t *ret)
 		[CG_SWAP_MAX_BYTES] = { CTL_MEMORY, "memory.memsw.limit_in_bytes" },
 		[CG_PIDS_MAX] = { CTL_PIDS, "pids.max" },
 	};
-	const char *dir = v1_dir(cg, map[knob].ctl);
+	const char *dir = map[knob].file ? v1_dir(cg, map[knob].ctl) : NULL;
 	uint64_t v, other;
 	int r = dir ? cg_read_u64(dir, map[knob].file, &v) : -EOPNOTSUPP;
 
@@ -235,7 +237,7 @@ static int v1_get(struct cg *cg, enum cg_knob knob, uint64_t *ret, struct vz_err
 	return r < 0 ? vz_fail(err, VZ_EXIT_RESOURCE, -r, "cannot read knob %d", knob) : 0;
 }
 
-static int v1_stat(struct cg *cg, enum cg_stat what, uint64_t *ret)
+static int v1_place(struct cg *cg, enum cg_stat what, struct cg_place *ret)
 {
 	static const struct {
 		enum cg_ctl ctl;
@@ -247,18 +249,30 @@ static int v1_stat(struct cg *cg, enum cg_stat what, uint64_t *ret)
 		[CG_STAT_MEM] = { CTL_MEMORY, "memory.usage_in_bytes", NULL },
 		[CG_STAT_MEM_PEAK] = { CTL_MEMORY, "memory.max_usage_in_bytes", NULL },
 		[CG_STAT_MEM_FAIL] = { CTL_MEMORY, "memory.oom_control", "oom_kill" },
+		[CG_STAT_OOM_KILL] = { CTL_MEMORY, "memory.oom_control", "oom_kill" },
 		[CG_STAT_SWAP] = { CTL_MEMORY, "memory.stat", "total_swap" },
 		[CG_STAT_SWAP_FAIL] = { CTL_MEMORY, "memory.memsw.failcnt", NULL },
 		[CG_STAT_CPU_USEC] = { CTL_CPUACCT, "cpuacct.usage", NULL },
+		[CG_STAT_KERNEL] = { CTL_MEMORY, "memory.kmem.usage_in_bytes", NULL },
+		[CG_STAT_SHMEM] = { CTL_MEMORY, "memory.stat", "total_shmem" },
+		[CG_STAT_SOCK] = { CTL_MEMORY, "memory.kmem.tcp.usage_in_bytes", NULL },
+		[CG_STAT_UNEVICTABLE] = { CTL_MEMORY, "memory.stat", "total_unevictable" },
 	};
-	const char *dir = v1_dir(cg, map[what].ctl);
-	int r;
+	const char *dir = map[what].file ? v1_dir(cg, map[what].ctl) : NULL;
 
 	if (!dir)
 		return -EOPNOTSUPP;
-	if (map[what].key)
-		return cg_read_key(dir, map[what].file, map[what].key, ret);
-	r = cg_read_u64(dir, map[what].file, ret);
+	*ret = (struct cg_place){ dir, map[what].file, map[what].key };
+	return 0;
+}
+
+static int v1_stat(struct cg *cg, enum cg_stat what, uint64_t *ret)
+{
+	struct cg_place p;
+	int r = v1_place(cg, what, &p);
+
+	if (r == 0)
+		r = cg_read_place(&p, ret);
 	if (r == 0 && what == CG_STAT_CPU_USEC)
 		*ret /= 1000;
 	return r;
@@ -418,6 +432,7 @@ static const struct cg_driver v1_driver = {
 	.set = v1_set,
 	.get = v1_get,
 	.stat = v1_stat,
+	.place = v1_place,
 	.cpuset = v1_cpuset,
 	.devices = v1_devices,
 	.attach = v1_attach,

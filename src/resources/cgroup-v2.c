@@ -13,6 +13,9 @@
  * works at pids.max too.
  */
 
+/* half of the node stays the kernel's to reclaim, whatever was promised */
+#define MIN_MOST (cg_node_ram() / 2)
+
 struct cg_v2 {
 	struct cg cg;
 	char dir[]; /* .../SLICE/CTID */
@@ -21,7 +24,8 @@ struct cg_v2 {
 static const char *const v2_files[CG_KNOB_MAX] = {
 	[CG_CPU_WEIGHT] = "cpu.weight",	   [CG_CPU_MAX_PCT] = "cpu.max",
 	[CG_MEM_MAX_BYTES] = "memory.max", [CG_SWAP_MAX_BYTES] = "memory.swap.max",
-	[CG_PIDS_MAX] = "pids.max",
+	[CG_PIDS_MAX] = "pids.max",	   [CG_MEM_LOW_BYTES] = "memory.low",
+	[CG_MEM_MIN_BYTES] = "memory.min",
 };
 
 static const char *v2_dir(struct cg *cg)
@@ -85,7 +89,12 @@ static int v2_set(struct cg *cg, enum cg_knob knob, uint64_t value, struct vz_er
 	}
 	v2_text(knob, value, text, sizeof(text));
 	r = cg_write(dir, v2_files[knob], text);
-	return r < 0 ? cg_knob_fail(err, r, knob, dir, v2_files[knob], text) : 0;
+	if (r < 0)
+		return cg_knob_fail(err, r, knob, dir, v2_files[knob], text);
+	if (knob == CG_MEM_LOW_BYTES || knob == CG_MEM_MIN_BYTES)
+		cg_guarantee_sum(dir, v2_files[knob],
+				 knob == CG_MEM_MIN_BYTES ? MIN_MOST : UINT64_MAX);
+	return 0;
 }
 
 static int get_cpu_max(const char *dir, uint64_t *ret)
@@ -164,7 +173,7 @@ static int stat_pids_fail(const char *dir, uint64_t *ret)
 	return 0;
 }
 
-static int v2_stat(struct cg *cg, enum cg_stat what, uint64_t *ret)
+static int v2_place(struct cg *cg, enum cg_stat what, struct cg_place *ret)
 {
 	static const struct {
 		const char *file, *key;
@@ -173,18 +182,34 @@ static int v2_stat(struct cg *cg, enum cg_stat what, uint64_t *ret)
 		[CG_STAT_PIDS_PEAK] = { "pids.peak", NULL },
 		[CG_STAT_MEM] = { "memory.current", NULL },
 		[CG_STAT_MEM_PEAK] = { "memory.peak", NULL },
-		[CG_STAT_MEM_FAIL] = { "memory.events", "oom_kill" },
+		[CG_STAT_MEM_FAIL] = { "memory.events", "oom" },
+		[CG_STAT_OOM_KILL] = { "memory.events", "oom_kill" },
 		[CG_STAT_SWAP] = { "memory.swap.current", NULL },
+		[CG_STAT_SWAP_PEAK] = { "memory.swap.peak", NULL },
 		[CG_STAT_SWAP_FAIL] = { "memory.swap.events", "max" },
 		[CG_STAT_CPU_USEC] = { "cpu.stat", "usage_usec" },
+		[CG_STAT_KERNEL] = { "memory.stat", "kernel" }, /* 5.18 */
+		[CG_STAT_RECLAIMABLE] = { "memory.stat", "slab_reclaimable" },
+		[CG_STAT_SHMEM] = { "memory.stat", "shmem" },
+		[CG_STAT_SOCK] = { "memory.stat", "sock" },
+		[CG_STAT_UNEVICTABLE] = { "memory.stat", "unevictable" },
 	};
-	const char *dir = v2_dir(cg);
+
+	if (!map[what].file)
+		return -EOPNOTSUPP;
+	*ret = (struct cg_place){ v2_dir(cg), map[what].file, map[what].key };
+	return 0;
+}
+
+static int v2_stat(struct cg *cg, enum cg_stat what, uint64_t *ret)
+{
+	struct cg_place p;
+	int r;
 
 	if (what == CG_STAT_PIDS_FAIL)
-		return stat_pids_fail(dir, ret);
-	if (map[what].key)
-		return cg_read_key(dir, map[what].file, map[what].key, ret);
-	return cg_read_u64(dir, map[what].file, ret);
+		return stat_pids_fail(v2_dir(cg), ret);
+	r = v2_place(cg, what, &p);
+	return r < 0 ? r : cg_read_place(&p, ret);
 }
 
 /*
@@ -266,6 +291,10 @@ static int v2_remove(struct cg *cg, struct vz_error *err)
 	/* looked at first, so that a living VPS does not lose the empty ones among its groups */
 	int r = cg_populated(v2_dir(cg)) ? -EBUSY : cg_rmdir_tree(v2_dir(cg));
 
+	if (r == 0) {
+		cg_guarantee_sum(v2_dir(cg), "memory.low", UINT64_MAX);
+		cg_guarantee_sum(v2_dir(cg), "memory.min", MIN_MOST);
+	}
 	return r < 0 ? vz_fail(err, VZ_EXIT_RESOURCE, -r, "cannot remove %s", v2_dir(cg)) : 0;
 }
 
@@ -279,6 +308,7 @@ static const struct cg_driver v2_driver = {
 	.set = v2_set,
 	.get = v2_get,
 	.stat = v2_stat,
+	.place = v2_place,
 	.cpuset = v2_cpuset,
 	.devices = v2_devices,
 	.attach = v2_attach,

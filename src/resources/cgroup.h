@@ -16,6 +16,8 @@ enum cg_knob {
 	CG_MEM_MAX_BYTES, /* UINT64_MAX = none */
 	CG_SWAP_MAX_BYTES, /* swap alone, not memory+swap; UINT64_MAX = none */
 	CG_PIDS_MAX, /* UINT64_MAX = none */
+	CG_MEM_LOW_BYTES, /* not taken from the VPS while others have more than theirs; 0 = none */
+	CG_MEM_MIN_BYTES, /* never taken from it; UINT64_MAX = all it has */
 	CG_KNOB_MAX
 };
 
@@ -25,9 +27,16 @@ enum cg_stat {
 	CG_STAT_PIDS_FAIL, /* refused forks */
 	CG_STAT_MEM, /* bytes now */
 	CG_STAT_MEM_PEAK,
-	CG_STAT_MEM_FAIL, /* processes killed for memory */
+	CG_STAT_MEM_FAIL, /* how often it had no memory left: before the OOM killer looked for something */
+	CG_STAT_OOM_KILL, /* processes killed for memory */
 	CG_STAT_SWAP, /* bytes of swap now */
+	CG_STAT_SWAP_PEAK, /* 6.5; v2 only */
 	CG_STAT_SWAP_FAIL,
+	CG_STAT_KERNEL, /* bytes of kernel memory: stacks, page tables, slab, sockets */
+	CG_STAT_RECLAIMABLE, /* bytes of its slab that can be freed: dentries, inodes; v2 only */
+	CG_STAT_SHMEM, /* bytes of shared memory and tmpfs */
+	CG_STAT_SOCK, /* bytes in network buffers */
+	CG_STAT_UNEVICTABLE, /* bytes that cannot be reclaimed: locked, and ramfs */
 	CG_STAT_CPU_USEC, /* CPU time used */
 	CG_STAT_MAX
 };
@@ -42,6 +51,14 @@ struct cg_dev_rule {
 	char access[4];
 };
 
+/**
+ * struct cg_place - file that holds a number, below the absolute directory @dir; @key: in lines of
+ * "key number", NULL: the number is all there is. Borrowed from the driver.
+ */
+struct cg_place {
+	const char *dir, *file, *key;
+};
+
 /** struct cg - the groups of one VPS as a driver sees them; made and freed by the driver */
 struct cg;
 
@@ -54,6 +71,8 @@ struct cg_driver {
 	int (*set)(struct cg *cg, enum cg_knob knob, uint64_t value, struct vz_error *err);
 	int (*get)(struct cg *cg, enum cg_knob knob, uint64_t *ret_value, struct vz_error *err);
 	int (*stat)(struct cg *cg, enum cg_stat what, uint64_t *ret_value);
+	/* where @stat would read it; -EOPNOTSUPP also when there is more to it than one number */
+	int (*place)(struct cg *cg, enum cg_stat what, struct cg_place *ret);
 	/* a list as "0-3,5"; NULL = all that the parent has */
 	int (*cpuset)(struct cg *cg, const char *cpus, const char *mems, struct vz_error *err);
 	int (*devices)(struct cg *cg, const struct cg_dev_rule *rules, size_t n,

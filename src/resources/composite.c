@@ -47,6 +47,11 @@ static int both_stat(struct cg *cg, enum cg_stat what, uint64_t *ret)
 	return V1_ELSE_V2(both(cg), stat, what, ret);
 }
 
+static int both_place(struct cg *cg, enum cg_stat what, struct cg_place *ret)
+{
+	return V1_ELSE_V2(both(cg), place, what, ret);
+}
+
 static int both_cpuset(struct cg *cg, const char *cpus, const char *mems, struct vz_error *err)
 {
 	return V1_ELSE_V2(both(cg), cpuset, cpus, mems, err);
@@ -105,6 +110,7 @@ static const struct cg_driver both_driver = {
 	.set = both_set,
 	.get = both_get,
 	.stat = both_stat,
+	.place = both_place,
 	.cpuset = both_cpuset,
 	.devices = both_devices,
 	.attach = both_attach,

@@ -130,6 +130,12 @@ int cg_read_key(const char *dir, const char *file, const char *key, uint64_t *re
 	return r < 0 ? r : cg_key(text, key, ret);
 }
 
+int cg_read_place(const struct cg_place *p, uint64_t *ret)
+{
+	return p->key ? cg_read_key(p->dir, p->file, p->key, ret)
+		      : cg_read_u64(p->dir, p->file, ret);
+}
+
 int cg_wait_event(const char *dir, const char *key, uint64_t want, int timeout_ms)
 {
 	char path[PATH_MAX], text[256];

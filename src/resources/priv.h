@@ -67,6 +67,8 @@ int cg_key(const char *text, const char *key, uint64_t *ret) __attribute__((warn
 /** cg_read_key - cg_key on a file. */
 int cg_read_key(const char *dir, const char *file, const char *key, uint64_t *ret)
 	__attribute__((warn_unused_result));
+/** cg_read_place - the number there. Return: as cg_read_u64, cg_read_key. */
+int cg_read_place(const struct cg_place *p, uint64_t *ret) __attribute__((warn_unused_result));
 /**
  * cg_wait_event - wait until @key in cgroup.events of v2 group @dir is @want.
  * @timeout_ms: -1 = for ever. Return: 0; -ETIMEDOUT; -EINTR; -errno.
@@ -128,6 +130,26 @@ void cg_raise_ptys(void);
  * so that its administrator still gets in. @dir: SLICE in v2 or in v1's pids. Failures are ignored.
  */
 void cg_guard_slice(const char *dir);
+
+/* ---- guarantee.c ---- */
+
+/** cg_guarantee_bytes - barrier of @id in bytes if somebody set it, UINT64_MAX = unlimited, 0 = none */
+uint64_t cg_guarantee_bytes(const struct vps_config *c, enum vps_param_id id);
+/**
+ * cg_guarantee_sum - @file of the group above @dir becomes the sum of its children's, at most @most.
+ * Failures are ignored.
+ */
+void cg_guarantee_sum(const char *dir, const char *file, uint64_t most);
+/**
+ * cg_oom_adj - oom_score_adj that makes up for @guarantee bytes in use: the kernel's badness is use in
+ * thousandths of the memory plus this (Documentation/filesystems/proc.rst). 0 to -900.
+ */
+int cg_oom_adj(uint64_t guarantee, uint64_t node);
+/**
+ * cg_oom_adj_all - give it to every process of the VPS.
+ * Return: 0; -EACCES we may not (no CAP_SYS_RESOURCE); -errno.
+ */
+int cg_oom_adj_all(struct cg *cg, int adj) __attribute__((warn_unused_result));
 
 /* ---- drivers ---- */
 

@@ -48,6 +48,18 @@ int res_apply(struct cg *cg, const struct vps_config *cfg, unsigned int mask,
 	__attribute__((warn_unused_result));
 
 /**
+ * res_stats - the numbers in @want (bits 1 << CG_STAT_*), each file read once
+ * Return: bits of those that the kernel gave; the others are untouched.
+ */
+unsigned int res_stats(struct cg *cg, unsigned int want, uint64_t ret[CG_STAT_MAX]);
+
+/**
+ * res_oom_adj - oom_score_adj for the processes of a starting VPS: below 0 for --oomguarpages where
+ * the kernel has no memory.min
+ */
+int res_oom_adj(struct cg *cg, const struct vps_config *cfg);
+
+/**
  * res_birthplace - where a starting init has its place
  * @ret_group: directory of v2's payload, for vz_fork_into(); @ret_tasks: `tasks` file of each v1
  * group, for the process itself to write "0" into, at most @max

@@ -153,7 +153,7 @@ static void test_v2_stat(void)
 	put("v2/payload/deep/pids.events", "max 300\n");
 	if (cg_v2_open(cg_join(dir, top, "v2"), &cg) < 0)
 		return ok(false, "set up");
-	ok(cg->drv->stat(cg, CG_STAT_MEM_FAIL, &v) == 0 && v == 2,
+	ok(cg->drv->stat(cg, CG_STAT_OOM_KILL, &v) == 0 && v == 2,
 	   "v2: processes killed for memory");
 	ok(cg->drv->stat(cg, CG_STAT_CPU_USEC, &v) == 0 && v == 1234, "v2: CPU time");
 	ok(cg->drv->stat(cg, CG_STAT_PIDS_FAIL, &v) == 0 && v == 321,
@@ -171,6 +171,61 @@ static void test_v2_stat(void)
 	   "v2: a freeze that takes too long is taken back");
 	ok(cg->drv->remove(cg, &err) == -EBUSY && holds("v2/cgroup.freeze", "0"),
 	   "v2: a group with processes is not touched by remove");
+}
+
+static void test_stats(void)
+{
+	char dir[PATH_MAX];
+	RES_CG struct cg *cg = NULL;
+	const unsigned int want = 1U << CG_STAT_KERNEL | 1U << CG_STAT_SHMEM | 1U << CG_STAT_SOCK |
+				  1U << CG_STAT_RECLAIMABLE | 1U << CG_STAT_MEM_FAIL |
+				  1U << CG_STAT_PIDS_FAIL | 1U << CG_STAT_MEM;
+	uint64_t v[CG_STAT_MAX] = { 0 };
+
+	put("v2/memory.stat", "anon 1\nkernel 77\nsock 5\nshmem 9\n");
+	if (cg_v2_open(cg_join(dir, top, "v2"), &cg) < 0)
+		return ok(false, "set up");
+	ok(res_stats(cg, want, v) == (want & ~(1U << CG_STAT_RECLAIMABLE)),
+	   "stats: all that is there, and no more");
+	ok(v[CG_STAT_KERNEL] == 77 && v[CG_STAT_SOCK] == 5 && v[CG_STAT_SHMEM] == 9 &&
+		   v[CG_STAT_MEM_FAIL] == 3 && v[CG_STAT_PIDS_FAIL] == 7 && v[CG_STAT_MEM] == 1000,
+	   "stats: from their files and lines");
+}
+
+static void test_guarantee(void)
+{
+	char dir[PATH_MAX];
+	struct vz_error err = { 0 };
+	struct vps_config cfg;
+	RES_CG struct cg *cg = NULL;
+
+	put_dir("slice");
+	put_dir("slice/1");
+	put_dir("slice/2");
+	put("slice/memory.low", "0\n");
+	put("slice/memory.min", "0\n");
+	put("slice/1/memory.low", "");
+	put("slice/1/memory.min", "");
+	put("slice/2/memory.low", "30\n");
+	put("slice/2/memory.min", "max\n");
+	if (cg_v2_open(cg_join(dir, top, "slice/1"), &cg) < 0)
+		return ok(false, "set up");
+	ok(cg->drv->set(cg, CG_MEM_LOW_BYTES, 12, &err) == 0 && holds("slice/1/memory.low", "12") &&
+		   holds("slice/memory.low", "42"),
+	   "guarantee: the group of all VPSes has the sum");
+	ok(cg->drv->set(cg, CG_MEM_MIN_BYTES, 5, &err) == 0 && !holds("slice/memory.min", "0\n") &&
+		   !holds("slice/memory.min", "max"),
+	   "guarantee: never the whole node");
+	memset(&cfg, 0, sizeof(cfg));
+	cfg.vmguarpages = (struct vps_pair){ 3, INT64_MAX };
+	ok(cg_guarantee_bytes(&cfg, VP_VMGUARPAGES) == 0, "guarantee: what nobody set is none");
+	cfg.source[VP_VMGUARPAGES] = VS_VPS;
+	ok(cg_guarantee_bytes(&cfg, VP_VMGUARPAGES) == 12288, "guarantee: pages of 4096 bytes");
+	cfg.vmguarpages.bar = INT64_MAX;
+	ok(cg_guarantee_bytes(&cfg, VP_VMGUARPAGES) == UINT64_MAX, "guarantee: unlimited");
+	ok(cg_oom_adj(0, 1000000) == 0 && cg_oom_adj(250000, 1000000) == -250 &&
+		   cg_oom_adj(UINT64_MAX, 1000000) == -900 && cg_oom_adj(1, 1) < 0,
+	   "guarantee: as a score of the OOM killer");
 }
 
 static void test_rmdir(void)
@@ -453,7 +508,8 @@ static void test_apply(void)
 	(void)snprintf(tasks, sizeof(tasks), "set 4 %llu", (unsigned long long)cg_node_tasks() / 8);
 	ok(call(f, 2, memory) && call(f, 3, "set 3 none") && call(f, 4, tasks),
 	   "apply: no limits are still a part of the node");
-	ok(call(f, 6, "cpuset - -") && f->calls.n == 7, "apply: all CPUs");
+	ok(call(f, 5, "set 5 0") && call(f, 6, "set 6 0"), "apply: no guarantees");
+	ok(call(f, 8, "cpuset - -") && f->calls.n == 9, "apply: all CPUs");
 	vz_list_clear(&f->calls);
 	cfg.source[VP_CPULIMIT] = cfg.source[VP_CPUS] = VS_VPS;
 	cfg.cpulimit = 150;
@@ -545,6 +601,8 @@ int main(void)
 	test_dirs();
 	test_v2_set();
 	test_v2_stat();
+	test_stats();
+	test_guarantee();
 	test_rmdir();
 	test_v1_set();
 	test_v1_memory();
