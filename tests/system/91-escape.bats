@@ -103,38 +103,18 @@ everywhere() {
 }
 
 @test "io_uring and 32-bit sockets are there when asked for, and only then" {
-	cat >"$CROFT_ROOT/probe.c" <<'C'
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-int main(void)
-{
-	char params[256] = { 0 };
-	long r;
-	printf("io_uring %s\n", syscall(SYS_io_uring_setup, 4, params) >= 0 ? "yes" : strerror(errno));
-#ifdef __x86_64__
-	__asm__ volatile("int $0x80" : "=a"(r) : "0"(102L), "b"(99L), "c"(0L) : "memory", "r8", "r9", "r10", "r11");
-	printf("socketcall %s\n", r == -ENOSYS ? "no" : "yes");
-#endif
-	return 0;
-}
-C
-	gcc -O1 -static -o "$CROFT_ROOT/probe" "$CROFT_ROOT/probe.c"
-	vzctl exec2 6914 'cat >/root/probe; chmod 755 /root/probe' <"$CROFT_ROOT/probe"
-	run vzctl exec2 6914 /root/probe
+	run vzctl exec2 6914 /root/escape/doors
 	has "io_uring Function not implemented"
 	vzctl --quiet stop 6914 --fast
 	vzctl --quiet set 6914 --features io_uring:on,socketcall:off --save
 	vzctl --quiet start 6914
-	run vzctl exec2 6914 /root/probe
+	run vzctl exec2 6914 /root/escape/doors
 	[[ "$output" != *"io_uring Function not implemented"* ]]
 	[ "$(uname -m)" != x86_64 ] || has "socketcall no"
 	vzctl --quiet stop 6914 --fast
 	vzctl --quiet set 6914 --features io_uring:off,socketcall:on --save
 	vzctl --quiet start 6914
-	run vzctl exec2 6914 /root/probe
+	run vzctl exec2 6914 /root/escape/doors
 	has "io_uring Function not implemented"
 }
 
