@@ -36,7 +36,7 @@ everywhere() {
 	mkdir -p "$CROFT_ROOT/open/root" "$CROFT_ROOT/open/tmp" "$CROFT_ROOT/open/dev" "$CROFT_ROOT/open/proc"
 	cp "$build"/tests/escape/{chroot,handle,device,leak,process,ipc} "$CROFT_ROOT/open/root/"
 	mount -t proc proc "$CROFT_ROOT/open/proc"
-	freely() { run chroot "$CROFT_ROOT/open" "/root/$1" "${@:2}"; }
+	freely() { run unshare --mount chroot "$CROFT_ROOT/open" "/root/$1" "${@:2}"; }
 	sleep 1000 3>&- &
 	victim=$!
 	mkfifo "$CROFT_ROOT/hold"
