@@ -64,7 +64,7 @@ conf() { echo "$CROFT_ROOT/etc/vz/conf/$1.conf"; }
 
 # wait_for SECONDS COMMAND...: until it succeeds
 wait_for() {
-	local until=$((SECONDS + $1))
+	local until=$((SECONDS + $1 * 3)) # what should take $1 s, on a machine that is busy with others
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ "$SECONDS" -lt "$until" ] || return 1
@@ -134,7 +134,7 @@ remove_root() {
 status_is() {
 	# shellcheck disable=SC2154
 	[ "$status" -eq "$1" ] || {
-		echo "status $status, expected $1; output: $output" >&2
+		echo "status $status, expected $1; output: $output${stderr:+; stderr: $stderr}" >&2
 		return 1
 	}
 }
@@ -151,7 +151,7 @@ has() {
 fails() {
 	local code=$1 text=$2
 	shift 2
-	run --separate-stderr timeout 30 "$build/vzctl" "$@"
+	run --separate-stderr timeout 60 "$build/vzctl" "$@"
 	# shellcheck disable=SC2154
 	[ "$status" -eq "$code" ] && [ "${#stderr_lines[@]}" -eq 1 ] && [[ "$stderr" == *"$text"* ]] || {
 		echo "vzctl $*: status $status, not $code; stdout: $output; stderr: $stderr" >&2

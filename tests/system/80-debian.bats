@@ -38,7 +38,7 @@ teardown() {
 }
 
 # su_in CTID USER PASSWORD: su as nobody; it hangs when systemd cannot move it into a session of its own
-su_in() { timeout 20 "$build/vzctl" exec2 "$1" "su -s /bin/sh nobody -c 'su $2 -c \"id -un\"'" <<<"$3"; }
+su_in() { timeout 60 "$build/vzctl" exec2 "$1" "su -s /bin/sh nobody -c 'su $2 -c \"id -un\"'" <<<"$3"; }
 
 init_of() { jq .init_pid "$CROFT_ROOT/run/vz/$1/state.json"; }
 
@@ -72,7 +72,7 @@ init_of() { jq .init_pid "$CROFT_ROOT/run/vz/$1/state.json"; }
 		vzctl exec2 80$n 'mkdir -p -m 700 /root/.ssh; cat >/root/.ssh/authorized_keys' <"$CROFT_ROOT/key.pub"
 		for a in 10.95.80.$n fd95:80::$n; do
 			run --separate-stderr ssh -F none -i "$CROFT_ROOT/key" -o BatchMode=yes -o StrictHostKeyChecking=no \
-				-o UserKnownHostsFile=/dev/null -o ConnectTimeout=10 root@$a 'id -u; hostname; tty || :'
+				-o UserKnownHostsFile=/dev/null -o ConnectTimeout=60 root@$a 'id -u; hostname; tty || :'
 			status_is 0
 			[ "${lines[0]}" = 0 ]
 			[ "${lines[1]}" = deb$n ]

@@ -117,11 +117,11 @@ add() { printf '%b' "$1" >>"$(conf 6601)"; }
 	works
 	vzctl stop 6601 --fast
 	{ printf 'IP_ADDRESS="'; seq -f '10.1.%g.1' 1 100000 | head -c 1000000 | tr '\n' ' '; printf '"\n'; } >>"$(conf 6601)"
-	run timeout 20 "$build/vzctl" start 6601
+	run timeout 60 "$build/vzctl" start 6601
 	status_is 85
 	has "Bad value for IP_ADDRESS"
 	[ ${#output} -lt 1000 ]
-	run timeout 20 "$build/vzlist" -a
+	run timeout 60 "$build/vzlist" -a
 	status_is 0
 	vzctl set 6601 --ipdel all --ipadd 10.66.1.1 --save
 	[ "$(grep -c '^UNKNOWN=' "$(conf 6601)")" = 1 ]
@@ -156,11 +156,11 @@ add() { printf '%b' "$1" >>"$(conf 6601)"; }
 			fails 85 "Unable to read $(conf 6601)" $c 6601
 		done
 		fails 85 "Unable to read $(conf 6601)" set 6601 --cpuunits 100 --save
-		run timeout 20 "$build/vzlist" -a -H -o ctid
+		run timeout 60 "$build/vzlist" -a -H -o ctid
 		[ "$output" = "$(printf '%10s' 6601)" ]
-		run timeout 20 "$build/vzctl" status 6601
+		run timeout 60 "$build/vzctl" status 6601
 		status_is 0
-		run timeout 20 "$build/vzctl" create 6601 --ostemplate busybox
+		run timeout 60 "$build/vzctl" create 6601 --ostemplate busybox
 		[ "$status" -ne 0 ]
 		[ -e "$(conf 6601)" ]
 		[ -d "$(vzdir)/private/6601" ]
@@ -209,8 +209,8 @@ add() { printf '%b' "$1" >>"$(conf 6601)"; }
 	mkfifo "$CROFT_ROOT/fifo"
 	for log in "$CROFT_ROOT/fifo" /dev/full "$CROFT_ROOT/no/such"; do
 		sed "s|^LOGFILE=.*|LOGFILE=$log|" "$CROFT_ROOT/vz.conf.good" >"$etc/vz.conf"
-		timeout 20 "$build/vzctl" start 6601
-		timeout 20 "$build/vzctl" stop 6601 --fast
+		timeout 60 "$build/vzctl" start 6601
+		timeout 60 "$build/vzctl" stop 6601 --fast
 	done
 }
 
@@ -221,12 +221,12 @@ add() { printf '%b' "$1" >>"$(conf 6601)"; }
 	printf 'CPUUNITS="100"\0\n' >"$etc/conf/ve-bad4.conf-sample"
 	ln -s nowhere "$etc/conf/ve-bad5.conf-sample"
 	for n in 1 2 3 4 5 6; do
-		run timeout 20 "$build/vzctl" create 6602 --ostemplate busybox --config bad$n
+		run timeout 60 "$build/vzctl" create 6602 --ostemplate busybox --config bad$n
 		status_is 82
 		has "ve-bad$n.conf-sample"
 		[ ! -e "$(conf 6602)" ]
 		[ ! -e "$(vzdir)/private/6602" ]
-		run timeout 20 "$build/vzctl" set 6601 --applyconfig bad$n --save
+		run timeout 60 "$build/vzctl" set 6601 --applyconfig bad$n --save
 		status_is 109
 		cmp "$(conf 6601)" "$CROFT_ROOT/6601.good"
 	done
@@ -346,18 +346,18 @@ add() { printf '%b' "$1" >>"$(conf 6601)"; }
 		fifo) : ;;
 		esac >"$run/6601/state.json"
 		[ $bad != fifo ] || { rm "$run/6601/state.json"; mkfifo "$run/6601/state.json"; }
-		run --separate-stderr timeout 20 "$build/vzctl" status 6601
+		run --separate-stderr timeout 60 "$build/vzctl" status 6601
 		[ "$output" = "CTID 6601 exist mounted down" ]
 		[[ "$stderr" == "CT 6601: left over from "*"damaged state file"* ]]
-		run timeout 20 "$build/vzlist" -a
+		run timeout 60 "$build/vzlist" -a
 		status_is 0
 		fails 31 "not running" exec 6601 true
 		if [ $bad = truncated ]; then
-			run timeout 20 "$build/vzctl" stop 6601
+			run timeout 60 "$build/vzctl" stop 6601
 			has "Container was stopped"
 			[ -z "$(leftovers)" ]
 		fi
-		timeout 20 "$build/vzctl" start 6601
+		timeout 60 "$build/vzctl" start 6601
 		[ "$(vzctl exec2 6601 'echo in')" = in ]
 		cp "$run/6601/state.json" "$BATS_TEST_TMPDIR/good"
 	done
@@ -394,7 +394,7 @@ add() { printf '%b' "$1" >>"$(conf 6601)"; }
 			fifo) mkfifo "$f" ;;
 			directory) mkdir "$f" ;;
 			esac
-			timeout 20 "$build/vzctl" --quiet start 6601
+			timeout 60 "$build/vzctl" --quiet start 6601
 			[ "$(vzctl exec2 6601 'grep -c "^Seccomp:.*2$" /proc/1/status')" = 1 ]
 			[ "$(vzlist -H -o physpages.l 6601 | tr -d ' ')" = 16384 ]
 			grep -q memory= "$run/6601/state.json" || [ ! -d /sys/fs/cgroup/memory ]
@@ -414,7 +414,7 @@ add() { printf '%b' "$1" >>"$(conf 6601)"; }
 		garbage) head -c 800 "$build/vzctl" >"$run/6601/seccomp.bpf" ;;
 		fifo) mkfifo "$run/6601/seccomp.bpf" ;;
 		esac
-		run --separate-stderr timeout 20 "$build/vzctl" exec3 6601 true
+		run --separate-stderr timeout 60 "$build/vzctl" exec3 6601 true
 		status_is 3
 		[ "${#stderr_lines[@]}" -eq 1 ]
 	done

@@ -308,7 +308,7 @@ both() {
 	vzctl set 6621 --stop-timeout 1 --save
 	printf '#!/bin/sh\nn=1\nwhile [ $n -lt 65 ]; do trap "" $n 2>/dev/null; n=$((n + 1)); done\nwhile :; do sleep 1; done\n' | init
 	vzctl start 6621
-	run timeout 20 "$build/vzctl" stop 6621
+	run timeout 60 "$build/vzctl" stop 6621
 	status_is 0
 	has "Killing VPS"
 	has "Container was stopped"
@@ -321,7 +321,7 @@ both() {
 	rm "$private/6621/sbin/halt"
 	cp "$private/6621/sbin/init" "$private/6621/sbin/halt"
 	vzctl start 6621
-	run timeout 20 "$build/vzctl" stop 6621
+	run timeout 60 "$build/vzctl" stop 6621
 	status_is 0
 	has "Container was stopped"
 	vzctl start 6621
@@ -341,7 +341,7 @@ both() {
 	[ "$(vzlist -H -o ctid,status | tr -s ' ')" = " 6621 running" ]
 	fails 47 "No shell in the VPS" exec2 6621 true
 	vzctl set 6621 --cpuunits 100 --save
-	run timeout 20 "$build/vzctl" stop 6621
+	run timeout 60 "$build/vzctl" stop 6621
 	status_is 0
 	[ "$(status_of 6621)" = "deleted unmounted down" ]
 	fails 43 "VPS private area $private/6621 does not exist" start 6621
@@ -408,11 +408,11 @@ both() {
 	mkfifo "$(vzdir)/template/cache/fifo.tar"
 	for t in dir fifo; do
 		for layout in simfs overlay; do
-			run timeout 20 "$build/vzctl" create 6620 --ostemplate $t --layout $layout
+			run timeout 60 "$build/vzctl" create 6620 --ostemplate $t --layout $layout
 			[ "$status" -eq 91 ] || [ "$status" -eq 47 ]
 			[ -z "$(ls -A "$private")" ]
 		done
-		run timeout 20 "$build/vztmpl" list
+		run timeout 60 "$build/vztmpl" list
 		status_is 0
 	done
 	rm -r "$(vzdir)"/template/cache/{dir,fifo}.tar
