@@ -290,6 +290,7 @@ int vps_load_over(struct vps_config *c, uint32_t ctid, unsigned int *bad, struct
 	if (subst_path(c, VP_VE_ROOT, &c->ve_root) < 0 ||
 	    subst_path(c, VP_VE_PRIVATE, &c->ve_private) < 0)
 		return vz_fail(err, VZ_EXIT_SYSTEM, ENOMEM, "config");
+	vps_imply(c);
 	return 0;
 }
 
@@ -380,26 +381,40 @@ int vps_save_text(const struct vps_config *c, const bool which[VP_MAX], char *ol
 	return out->failed ? -ENOMEM : 0;
 }
 
-int vps_save(const struct vps_config *c, const bool which[VP_MAX], struct vz_error *err)
+/* @new: a file that is not there is made. */
+static int save(const char *path, const struct vps_config *c, const bool which[VP_MAX], bool new,
+		struct vz_error *err)
 {
 	VZ_BUF struct vz_buf b = { 0 };
 	VZ_FREE char *old = NULL;
-	char path[PATH_MAX], none[1] = "";
-	ssize_t n;
-	int r;
+	char none[1] = "";
+	ssize_t n = vz_read_file(AT_FDCWD, path, FILE_MAX, &old);
+	int r = n < 0 ? (int)n : 0;
 
-	(void)vps_path(path, "%s/%u.conf", vps_paths()->conf, c->ctid);
-	r = vz_mkdir_p(vps_paths()->conf, 0755);
-	n = r < 0 ? r : vz_read_file(AT_FDCWD, path, FILE_MAX, &old);
 	if (n >= 0)
 		r = vps_save_text(c, which, old, (size_t)n, &b);
-	else if (n == -ENOENT)
+	else if (n == -ENOENT && new)
 		r = vps_save_text(c, which, none, 0, &b);
-	else
-		r = (int)n;
 	if (r == 0)
 		r = vz_write_atomic(path, b.s ? b.s : "", b.len, 0644);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_CONFIG_SAVE, -r, "Unable to save config %s", path);
 	return 0;
+}
+
+int vps_save(const struct vps_config *c, const bool which[VP_MAX], struct vz_error *err)
+{
+	char path[PATH_MAX];
+	int r = vz_mkdir_p(vps_paths()->conf, 0755);
+
+	(void)vps_path(path, "%s/%u.conf", vps_paths()->conf, c->ctid);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_CONFIG_SAVE, -r, "Unable to save config %s", path);
+	return save(path, c, which, true, err);
+}
+
+int vps_save_to(const char *path, const struct vps_config *c, const bool which[VP_MAX],
+		struct vz_error *err)
+{
+	return save(path, c, which, false, err);
 }

@@ -37,7 +37,7 @@ int vps_live_note(struct vps_state *s, const struct vps_config *c, const bool ch
 		at = find(&s->live, p);
 		if (at >= 0)
 			vz_list_del(&s->live, (size_t)at);
-		if (saved)
+		if (saved || c->source[id] == VS_IMPLIED)
 			continue;
 		value = vps_param_print(c, (enum vps_param_id)id);
 		text = value ? vz_fmt("%s=%s", p->key, value) : NULL;
@@ -61,4 +61,5 @@ void vps_live_over(const struct vps_state *s, struct vps_config *c, unsigned int
 				    s->live.v[at] + strlen(p->key) + 1, VS_GLOBAL, &err) == 0)
 			c->source[id] = VS_CLI;
 	}
+	vps_imply(c);
 }

@@ -58,9 +58,32 @@ int vps_param_by_option(const char *option, enum vps_mode *ret_mode)
 	return -1;
 }
 
+const char *vps_option_name(enum vps_param_id id, enum vps_mode mode)
+{
+	for (int i = 0; mode != PM_SET && i < ALIAS_COUNT; i++)
+		if (aliases[i].option && aliases[i].id == id && aliases[i].mode == mode)
+			return aliases[i].option;
+	return params[id].option;
+}
+
 static void *field_of(const struct vps_config *c, const struct vps_param *p)
 {
 	return (char *)c + p->offset;
+}
+
+/* What row @p allows, for the message after the parser said @r; a range is written into @room. */
+static const char *allowed_text(const struct vps_param *p, const struct vps_type_ops *ops, int r,
+				char *room, size_t size)
+{
+	if (r == -EDOM)
+		return "a barrier that is not above the limit";
+	if (ops->store == STORE_PAIR && r == -ERANGE)
+		(void)snprintf(room, size, "up to %" PRId64 ", which is unlimited", INT64_MAX);
+	else if (p->type == PT_U64)
+		(void)snprintf(room, size, "a number from %" PRIu64 " to %" PRIu64, p->min, p->max);
+	else
+		return ops->allowed ? ops->allowed : p->arg;
+	return room;
 }
 
 int vps_param_parse(struct vps_config *c, enum vps_param_id id, enum vps_mode mode,
@@ -68,8 +91,12 @@ int vps_param_parse(struct vps_config *c, enum vps_param_id id, enum vps_mode mo
 {
 	const struct vps_param *p = &params[id];
 	const struct vps_type_ops *ops = vps_type_ops(p->type);
-	char shown[128], range[80] = "";
+	const char *name = src == VS_CLI ? vps_option_name(id, mode) : p->key;
+	char shown[128], range[80];
 	int r;
+
+	if (!name)
+		name = p->key ? p->key : p->id;
 
 	/* lists are searched word by word: without an end to them a file could hold us for minutes */
 	if (strlen(text) > VALUE_BYTES)
@@ -84,14 +111,10 @@ int vps_param_parse(struct vps_config *c, enum vps_param_id id, enum vps_mode mo
 	}
 	if (r == -ENOMEM)
 		return vz_fail(err, VZ_EXIT_SYSTEM, ENOMEM, "%s", p->id);
-	if (ops->store == STORE_U64 && p->type == PT_U64)
-		(void)snprintf(range, sizeof(range), "a number from %" PRIu64 " to %" PRIu64,
-			       p->min, p->max);
 	return vz_fail(err, ops->exit, 0, "Bad value for %s%s: \"%s\" (allowed: %s)",
-		       src == VS_CLI ? "--" : "",
-		       src == VS_CLI && p->option ? p->option : (p->key ? p->key : p->id),
+		       src == VS_CLI && name != p->key ? "--" : "", name,
 		       vz_quote(shown, sizeof(shown), text),
-		       range[0] ? range : (ops->allowed ? ops->allowed : p->arg));
+		       allowed_text(p, ops, r, range, sizeof(range)));
 }
 
 char *vps_param_print(const struct vps_config *c, enum vps_param_id id)

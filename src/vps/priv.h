@@ -8,7 +8,7 @@
  * struct vps_type_ops - the behaviour of a type, written once
  * @exit: exit status of a bad value
  * @allowed: what is allowed, for the message; NULL: the row's arg column
- * @parse: text into @field. Return 0; -EINVAL or -ERANGE with @field unchanged
+ * @parse: text into @field. Return 0; -EINVAL, -ERANGE or -EDOM (barrier above limit) with @field unchanged
  * @print: append the canonical text
  */
 struct vps_type_ops {

@@ -229,35 +229,48 @@ static int split_pair(const char *text, char a[128], char b[128])
 	return 0;
 }
 
-/* @text in the unit whose plain number is @plain bytes; result in units of @unit bytes. */
-static int parse_amount(const char *text, uint64_t plain, uint64_t unit, bool round_up,
-			uint64_t *ret)
+/*
+ * @text in the unit whose plain number is @plain bytes; result in units of @unit bytes, rounded up. @strict: as on the
+ * command line, where a number too large is a mistake; in files it has always been unlimited.
+ */
+static int parse_amount(const char *text, uint64_t plain, uint64_t unit, bool strict, uint64_t *ret)
 {
 	uint64_t v;
 	int r = vz_parse_size(text, plain, &v);
 
-	if (r == -EINVAL)
+	if (r == -EINVAL || (r == -ERANGE && strict))
 		return r;
 	if (v == INT64_MAX) /* "unlimited", or so large that it is clamped to it */
 		*ret = INT64_MAX;
 	else
-		*ret = v / unit + (round_up && v % unit ? 1 : 0);
+		*ret = v / unit + (v % unit ? 1 : 0);
 	return 0;
 }
 
-static int parse_pair_unit(const char *text, uint64_t plain, uint64_t unit, struct vps_pair *ret)
+/* Barriers above limits stand in files; somebody who types one means something else. */
+static int take_pair(const struct vps_pair *v, bool strict, struct vps_pair *ret)
+{
+	if (strict && v->bar > v->lim)
+		return -EDOM;
+	*ret = *v;
+	return 0;
+}
+
+static int parse_pair_unit(const char *text, uint64_t plain, uint64_t unit, bool strict,
+			   struct vps_pair *ret)
 {
 	struct vps_pair v = { 0 };
 	char a[128], b[128];
+	int r = split_pair(text, a, b);
 
-	if (split_pair(text, a, b) < 0 || parse_amount(a, plain, unit, true, &v.bar) < 0 ||
-	    parse_amount(b, plain, unit, true, &v.lim) < 0)
-		return -EINVAL;
-	*ret = v;
-	return 0;
+	if (r == 0)
+		r = parse_amount(a, plain, unit, strict, &v.bar);
+	if (r == 0)
+		r = parse_amount(b, plain, unit, strict, &v.lim);
+	return r < 0 ? r : take_pair(&v, strict, ret);
 }
 
-static int parse_items(const char *text, struct vps_pair *ret)
+static int parse_items(const char *text, bool strict, struct vps_pair *ret)
 {
 	struct vps_pair v = { 0 };
 	char a[128], b[128];
@@ -273,32 +286,32 @@ static int parse_items(const char *text, struct vps_pair *ret)
 			INT64_MAX; /* what "unlimited" means, and what a number too large becomes */
 		if (strcasecmp(in[i], "unlimited") != 0)
 			r = vz_parse_u64(in[i], 0, INT64_MAX, out[i]);
-		if (r == -EINVAL)
+		if (r == -EINVAL || (r == -ERANGE && strict))
 			return r;
 	}
-	*ret = v;
-	return 0;
+	return take_pair(&v, strict, ret);
 }
 
 static int parse_ubc(const struct vps_param *p, enum vps_mode mode, const char *text,
 		     enum vps_source src, void *field)
 {
-	(void)src;
+	bool strict = src == VS_CLI;
+
 	if (mode == PM_RAM) { /* --ram SIZE: "0:N" pages from bytes, rounded up */
 		struct vps_pair v = { 0 };
+		int r = parse_amount(text, 1, 4096, strict, &v.lim);
 
-		if (parse_amount(text, 1, 4096, true, &v.lim) < 0)
-			return -EINVAL;
-		*(struct vps_pair *)field = v;
-		return 0;
+		if (r == 0)
+			*(struct vps_pair *)field = v;
+		return r;
 	}
 	switch (p->unit) {
 	case PU_PAGES:
-		return parse_pair_unit(text, 4096, 4096, field);
+		return parse_pair_unit(text, 4096, 4096, strict, field);
 	case PU_BYTES:
-		return parse_pair_unit(text, 1, 1, field);
+		return parse_pair_unit(text, 1, 1, strict, field);
 	default:
-		return parse_items(text, field);
+		return parse_items(text, strict, field);
 	}
 }
 
@@ -307,8 +320,7 @@ static int parse_disk(const struct vps_param *p, enum vps_mode mode, const char 
 {
 	(void)p;
 	(void)mode;
-	(void)src;
-	return parse_pair_unit(text, 1024, 1024, field);
+	return parse_pair_unit(text, 1024, 1024, src == VS_CLI, field);
 }
 
 static int parse_diskn(const struct vps_param *p, enum vps_mode mode, const char *text,
@@ -316,8 +328,7 @@ static int parse_diskn(const struct vps_param *p, enum vps_mode mode, const char
 {
 	(void)p;
 	(void)mode;
-	(void)src;
-	return parse_items(text, field);
+	return parse_items(text, src == VS_CLI, field);
 }
 
 static void print_pair_side(uint64_t v, struct vz_buf *out)

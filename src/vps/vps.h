@@ -73,8 +73,8 @@ enum vps_group {
 enum vps_when { PW_LIVE, PW_RESTART, PW_SAVED, PW_GLOBAL };
 enum vps_mode { PM_SET, PM_ADD, PM_DEL, PM_RAM, PM_EDIT };
 
-/* Where a value came from; later ones win. */
-enum vps_source { VS_UNSET, VS_DEFAULT, VS_GLOBAL, VS_VPS, VS_CLI };
+/* Where a value came from; later ones win. VS_IMPLIED: from other rows, never written to a file. */
+enum vps_source { VS_UNSET, VS_IMPLIED, VS_DEFAULT, VS_GLOBAL, VS_VPS, VS_CLI };
 
 /** struct vps_pair - barrier:limit or soft:hard; INT64_MAX = unlimited */
 struct vps_pair {
@@ -137,6 +137,12 @@ int vps_param_by_key(const char *key);
 /** vps_param_by_option - row of an option and how it writes; -1 when unknown. */
 int vps_param_by_option(const char *option, enum vps_mode *ret_mode);
 
+/**
+ * vps_option_name - the option that writes row @id in @mode ("ram" for PHYSPAGES in PM_RAM), else that of the row;
+ * NULL: none does.
+ */
+const char *vps_option_name(enum vps_param_id id, enum vps_mode mode);
+
 /** vps_param_set - is the parameter set at all, by whatever source */
 static inline bool vps_is_set(const struct vps_config *c, enum vps_param_id id)
 {
@@ -149,8 +155,9 @@ static inline bool vps_is_set(const struct vps_config *c, enum vps_param_id id)
  * PM_EDIT: keys of
  *	one NETIF entry, "ifname=eth0,mac=...,bridge=..."
  * @src: VS_CLI reads units as the command line does (--iolimit: MiB/s), everything else as the file
- * Return: 0; -EINVAL with @err (exit status of the type, the value, what is allowed); @c unchanged
- * then.
+ * Return: 0; negative with @err (exit status of the type, the value, what is allowed); @c unchanged
+ * then. VS_CLI is strict with pairs, files are not: there a number too large is unlimited, a barrier may be above
+ * its limit (vzcfgvalidate tells).
  */
 int vps_param_parse(struct vps_config *c, enum vps_param_id id, enum vps_mode mode,
 		    const char *text, enum vps_source src, struct vz_error *err)
@@ -177,8 +184,18 @@ int vps_config_copy(struct vps_config *dst, const struct vps_config *src)
 	__attribute__((warn_unused_result));
 #define VPS_CONFIG __attribute__((cleanup(vps_config_clear)))
 
+/** vps_is_vswap - is memory limited by physpages: neither of the two numbers that mean "unlimited" */
+bool vps_is_vswap(const struct vps_config *c);
 /**
- * vps_physical_ram - memory limit in bytes, UINT64_MAX = none (physpages.lim unset or unlimited).
+ * vps_imply - give the rows that nobody set what a limit on memory implies, source VS_IMPLIED: lockedpages ram,
+ * oomguarpages ram:unlimited, vmguarpages ram+swap:unlimited, privvmpages (ram+swap) x VM_OVERCOMMIT (none: unlimited).
+ * Without such a limit they are unset again. To be called whenever rows have changed; vps_load_over and
+ * vps_live_over do.
+ */
+void vps_imply(struct vps_config *c);
+
+/**
+ * vps_ram_bytes - memory limit in bytes, UINT64_MAX = none (physpages.lim unset or unlimited).
  */
 uint64_t vps_ram_bytes(const struct vps_config *c);
 /** vps_swap_bytes - swap limit in bytes, UINT64_MAX = none. */
@@ -278,6 +295,10 @@ int vps_load_file(struct vps_config *c, const char *path, enum vps_source src,
  */
 int vps_save(const struct vps_config *c, const bool which[VP_MAX], struct vz_error *err)
 	__attribute__((warn_unused_result));
+
+/** vps_save_to - as vps_save on another file, which must be there. */
+int vps_save_to(const char *path, const struct vps_config *c, const bool which[VP_MAX],
+		struct vz_error *err) __attribute__((warn_unused_result));
 
 /** vps_subst - @text with $VEID and ${VEID} replaced; malloc'ed. */
 char *vps_subst(const char *text, uint32_t ctid);

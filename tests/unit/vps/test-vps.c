@@ -75,7 +75,16 @@ static const struct value {
 	{ VP_NUMPROC, PM_SET, "100", "100" },
 	{ VP_NUMPROC, PM_SET, "100:200", "100:200" },
 	{ VP_NUMPROC, PM_SET, "100K", NULL },
-	{ VP_NUMPROC, PM_SET, "99999999999999999999", "unlimited" },
+	{ VP_NUMPROC, PM_SET, "99999999999999999999", NULL },
+	{ VP_NUMPROC, PM_SET, "9223372036854775807", "unlimited" },
+	{ VP_NUMPROC, PM_SET, "20:10", NULL },
+	{ VP_NUMPROC, PM_SET, "unlimited:10", NULL },
+	{ VP_KMEMSIZE, PM_SET, "2M:1M", NULL },
+	{ VP_PHYSPAGES, PM_RAM, "9999999999T", NULL },
+	{ VP_PHYSPAGES, PM_RAM, "-1", NULL },
+	{ VP_PHYSPAGES, PM_RAM, "1X", NULL },
+	{ VP_DISKSPACE, PM_SET, "2G:1G", NULL },
+	{ VP_DISKINODES, PM_SET, "2:1", NULL },
 	{ VP_KMEMSIZE, PM_SET, "11055923:11377049", "11055923:11377049" },
 	{ VP_DISKSPACE, PM_SET, "2G:2.2G", "2097152:2306868" },
 	{ VP_ONBOOT, PM_SET, "yes", "yes" },
@@ -149,6 +158,66 @@ static void test_values(void)
 		OK_NAME(r == 0 && second && !strcmp(second, text),
 			"... and reads back as the same");
 	}
+}
+
+static void test_strict(void)
+{
+	VPS_CONFIG struct vps_config c = { 0 };
+	struct vz_error err = { 0 };
+
+	OK(vps_param_parse(&c, VP_PHYSPAGES, PM_RAM, "1X", VS_CLI, &err) < 0 &&
+	   strstr(err.msg, "for --ram: \"1X\""));
+	OK(vps_param_parse(&c, VP_PHYSPAGES, PM_SET, "1X", VS_CLI, &err) < 0 &&
+	   strstr(err.msg, "for --physpages: \"1X\""));
+	OK(vps_param_parse(&c, VP_PHYSPAGES, PM_SET, "1X", VS_VPS, &err) < 0 &&
+	   strstr(err.msg, "for PHYSPAGES: \"1X\""));
+	OK(vps_param_parse(&c, VP_NUMFILE, PM_SET, "9:8", VS_CLI, &err) < 0 &&
+	   err.exit == VZ_EXIT_VALUE && strstr(err.msg, "barrier"));
+	OK_NAME(vps_param_parse(&c, VP_NUMFILE, PM_SET, "9:8", VS_VPS, &err) == 0 &&
+			c.numfile.bar == 9 && c.numfile.lim == 8,
+		"a file may say so, vzcfgvalidate tells");
+	OK_NAME(vps_param_parse(&c, VP_NUMFILE, PM_SET, "99999999999999999999", VS_VPS, &err) ==
+				0 &&
+			c.numfile.lim == INT64_MAX,
+		"and a number too large there is unlimited");
+}
+
+/* By hand: ram 1 GiB, swap 2 GiB, pages of 4 KiB. */
+static void test_implied(void)
+{
+	const uint64_t ram = 262144, both = 786432;
+	VPS_CONFIG struct vps_config c = { 0 };
+	struct vz_error err;
+
+	vps_imply(&c);
+	OK(!vps_is_vswap(&c) && !vps_is_set(&c, VP_LOCKEDPAGES));
+	OK(vps_param_parse(&c, VP_PHYSPAGES, PM_RAM, "1G", VS_CLI, &err) == 0 &&
+	   vps_param_parse(&c, VP_SWAPPAGES, PM_RAM, "2G", VS_CLI, &err) == 0);
+	vps_imply(&c);
+	OK(vps_is_vswap(&c) && c.lockedpages.bar == ram && c.lockedpages.lim == ram);
+	OK(c.oomguarpages.bar == ram && c.oomguarpages.lim == INT64_MAX);
+	OK(c.vmguarpages.bar == both && c.vmguarpages.lim == INT64_MAX);
+	OK(c.privvmpages.bar == INT64_MAX && c.privvmpages.lim == INT64_MAX);
+	OK(c.source[VP_PRIVVMPAGES] == VS_IMPLIED && c.source[VP_KMEMSIZE] == VS_UNSET);
+	OK(vps_param_parse(&c, VP_VM_OVERCOMMIT, PM_SET, "1.5", VS_CLI, &err) == 0);
+	vps_imply(&c);
+	OK(c.privvmpages.bar == 1179648 && c.privvmpages.lim == 1179648);
+	OK(vps_param_parse(&c, VP_LOCKEDPAGES, PM_SET, "7", VS_VPS, &err) == 0 &&
+	   vps_param_parse(&c, VP_PHYSPAGES, PM_RAM, "2G", VS_CLI, &err) == 0);
+	vps_imply(&c);
+	OK_NAME(c.lockedpages.bar == 7 && c.oomguarpages.bar == 2 * ram,
+		"what was set stays, what was implied follows");
+	vps_param_clear(&c, VP_SWAPPAGES);
+	vps_imply(&c);
+	OK_NAME(c.vmguarpages.bar == INT64_MAX && c.privvmpages.lim == INT64_MAX,
+		"without a limit of swap there is no sum");
+	OK(vps_param_parse(&c, VP_PHYSPAGES, PM_SET, "0:2147483647", VS_VPS, &err) == 0);
+	vps_imply(&c);
+	OK_NAME(!vps_is_vswap(&c) && !vps_is_set(&c, VP_OOMGUARPAGES) &&
+			vps_is_set(&c, VP_LOCKEDPAGES),
+		"LONG_MAX of 32 bit is no limit: nothing is implied any more");
+	put("conf/105.conf", "PHYSPAGES=\"0:1000\"\nSWAPPAGES=\"0:0\"\n");
+	OK(vps_load(105, &c, NULL, &err) == 0 && c.vmguarpages.bar == 1000);
 }
 
 static void test_ip_changes(void)
@@ -336,6 +405,8 @@ int main(void)
 	put("vz.conf", "LOGGING=no\n");
 	test_table();
 	test_values();
+	test_strict();
+	test_implied();
 	test_ip_changes();
 	test_save();
 	test_bad_file();
