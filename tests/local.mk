@@ -6,7 +6,7 @@ AM_TESTS_ENVIRONMENT = srcdir=$(srcdir) CROFT_LIBEXEC=$(abs_builddir); export sr
 TEST_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 
 check_PROGRAMS += tests/unit/test-util tests/unit/test-vps tests/unit/test-cgroup tests/unit/test-net \
-	tests/unit/test-dist tests/unit/test-untar tests/unit/test-out tests/unit/test-ubc
+	tests/unit/test-dist tests/unit/test-untar tests/unit/test-out tests/unit/test-ubc tests/unit/test-plan
 
 tests_unit_test_util_SOURCES = tests/unit/util/test-util.c tests/lib/tap.h
 tests_unit_test_util_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -35,6 +35,10 @@ tests_unit_test_dist_LDADD = libdist.a libvps.a libutil.a $(CRYPT_LIBS) $(JANSSO
 tests_unit_test_untar_SOURCES = tests/unit/template/test-untar.c
 tests_unit_test_untar_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_untar_LDADD = libtemplate.a libvps.a libutil.a $(JANSSON_LIBS)
+
+tests_unit_test_plan_SOURCES = tests/unit/plan/test-plan.c tests/lib/tap.h
+tests_unit_test_plan_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_plan_LDADD = libplan.a libvps.a libutil.a $(JANSSON_LIBS)
 
 tests_unit_test_out_SOURCES = tests/unit/cli/test-out.c src/cli/out.c src/cli/vzlist-fields.c
 tests_unit_test_out_CPPFLAGS = $(TEST_CPPFLAGS)

@@ -11,7 +11,7 @@ vzctl_admin_SOURCES = src/cli/vzctl-admin.c src/cli/cli.h src/cli/main.c src/cli
 	src/cli/cmd-light.c src/cli/cmd-admin.c
 vzctl_admin_LDFLAGS = $(STATIC_LDFLAGS)
 vzctl_admin_LDADD = libops.a libcontext.a libresources.a libubc.a libnet.a libstorage.a libtemplate.a \
-	libdist.a libvps.a libutil.a $(NL_LIBS) $(CGROUP_LIBS) $(SECCOMP_LIBS) $(JANSSON_LIBS) \
+	libdist.a libplan.a libvps.a libutil.a $(NL_LIBS) $(CGROUP_LIBS) $(SECCOMP_LIBS) $(JANSSON_LIBS) \
 	$(CRYPT_LIBS)
 
 vzlist_SOURCES = src/cli/vzlist.c src/cli/vzlist.h src/cli/vzlist-fields.c src/cli/out.c src/cli/out.h
