@@ -255,7 +255,7 @@ int op_apply_running(struct op *o, const struct vps_state *st, const struct vps_
 			roll_back(&a, i);
 	}
 	if (r == 0)
-		op_warn_all(&a.missing);
+		op_warn_said(o, &a.missing);
 	vz_list_clear(&a.missing);
 	return r;
 }

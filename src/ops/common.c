@@ -146,6 +146,25 @@ void op_warn_all(const struct vz_list *lines)
 		vz_warn("WARNING: %s", lines->v[i]);
 }
 
+void op_warn_said(const struct op *o, const struct vz_list *lines)
+{
+	for (size_t i = 0; i < lines->n; i++) {
+		const char *line = lines->v[i], *rest = line + strcspn(line, ":,");
+		char option[64] = "";
+		enum vps_mode mode;
+		int id = -1;
+
+		if (!strncmp(line, "--", 2) && (size_t)(rest - line) < sizeof(option)) {
+			memcpy(option, line + 2, (size_t)(rest - line) - 2);
+			id = vps_param_by_option(option, &mode);
+		}
+		if (id >= 0)
+			vz_warn("WARNING: --%s%s", vps_option_name(id, o->said[id]), rest);
+		else
+			vz_warn("WARNING: %s", line);
+	}
+}
+
 char *op_host_resolv(void)
 {
 	char *text = NULL;

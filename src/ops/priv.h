@@ -17,6 +17,7 @@ struct op {
 	char lower[PATH_MAX]; /* template generation under an overlay, "" = none */
 	const struct sto_layout *layout;
 	int userns; /* that maps these ids, after op_userns(); -1 before */
+	uint8_t said[VP_MAX]; /* enum vps_mode of the option that wrote a row, for messages */
 };
 
 /**
@@ -175,6 +176,8 @@ int op_devnode(const char *word, struct ctx_dev *ret, struct vz_error *err)
 	__attribute__((warn_unused_result));
 /** op_warn_all - each line as a warning. */
 void op_warn_all(const struct vz_list *lines);
+/** op_warn_said - the same; an option that a line begins with is named as it was typed (o->said). */
+void op_warn_said(const struct op *o, const struct vz_list *lines);
 /** op_host_resolv - text of the host's resolv.conf, NULL when unreadable; the caller frees. */
 char *op_host_resolv(void);
 

@@ -3,11 +3,13 @@
 
 #include "dist/dist.h"
 #include "ops/steps.h"
+#include "plan/plan.h"
 #include "util/fd.h"
 #include "util/kernel.h"
 #include "util/log.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 
 struct setting {
@@ -56,8 +58,24 @@ static int take_changes(struct setting *s, struct vz_error *err)
 			if (r == 0 && c->id == VP_IP_ADDRESS)
 				r = vps_param_parse(&s->live, c->id, c->mode, c->text, VS_CLI, err);
 			s->changed[c->id] = true;
+			s->o->said[c->id] = (uint8_t)c->mode;
 		}
 	return r;
+}
+
+/* Is row @id what other rows imply, or was it and nothing is any more? It is applied, and never saved. */
+static bool implied(const struct setting *s, int id)
+{
+	return s->o->cfg.source[id] == VS_IMPLIED ||
+	       (s->old.source[id] == VS_IMPLIED && !vps_is_set(&s->o->cfg, id));
+}
+
+static void take_implied(struct setting *s)
+{
+	vps_imply(&s->o->cfg);
+	for (int id = 0; id < VP_MAX; id++)
+		if (implied(s, id) && !vps_param_equal(&s->old, &s->o->cfg, id))
+			s->changed[id] = true;
 }
 
 static int take_applyconfig(struct setting *s, struct vz_error *err)
@@ -132,6 +150,30 @@ static int check_ids(const struct setting *s, struct vz_error *err)
 	return 0;
 }
 
+/* More than the node has is a slip of the keys, or meant for another node: then --force stores it. */
+static int check_node(const struct setting *s, struct vz_error *err)
+{
+	const char *option = vps_option_name(VP_PHYSPAGES, s->o->said[VP_PHYSPAGES]);
+	uint64_t ram = vps_ram_bytes(&s->o->cfg);
+	struct plan_node node;
+	bool asked = false;
+
+	for (size_t i = 0; i < s->a->nchanges; i++) /* a sample may be for greater nodes */
+		asked = asked || s->a->changes[i].id == VP_PHYSPAGES;
+	if (!asked || !vps_is_vswap(&s->o->cfg))
+		return 0;
+	if (ram == 0)
+		return vz_fail(err, VZ_EXIT_VALUE, 0,
+			       "Bad value for --%s: no memory at all (allowed: a page or more)",
+			       option);
+	if (s->a->force || plan_node_read("/proc", &node) < 0 || ram <= node.ram_bytes)
+		return 0;
+	return vz_fail(err, VZ_EXIT_VALUE, 0,
+		       "Bad value for --%s: %" PRIu64 " MiB are more than the %" PRIu64
+		       " MiB of this node (with --save --force they are stored)",
+		       option, ram >> 20, node.ram_bytes >> 20);
+}
+
 static int check_running_paths(const struct setting *s, struct vz_error *err)
 {
 	if (s->running && (s->changed[VP_VE_ROOT] || s->changed[VP_VE_PRIVATE]))
@@ -179,9 +221,9 @@ static void say_stored(const struct setting *s)
 	for (int id = 0; id < VP_MAX; id++) {
 		const struct vps_param *p = vps_param(id);
 
-		if (s->changed[id] && p->group == AG_STORED && p->option)
+		if (s->changed[id] && p->group == AG_STORED && p->option && !implied(s, id))
 			vz_warn("WARNING: --%s is stored; this version does not enforce it",
-				p->option);
+				vps_option_name(id, s->o->said[id]));
 	}
 }
 
@@ -307,13 +349,18 @@ static int step_read(void *arg, struct vz_error *err)
 	struct setting *s = arg;
 	int r = take_applyconfig(s, err);
 
-	return r < 0 ? r : take_changes(s, err);
+	if (r == 0)
+		r = take_changes(s, err);
+	if (r == 0)
+		take_implied(s);
+	return r;
 }
 
 static int step_check(void *arg, struct vz_error *err)
 {
 	static int (*const checks[])(const struct setting *s, struct vz_error *err) = {
-		check_masks, check_needs_save, check_running_paths, check_ids, check_name,
+		check_masks, check_needs_save, check_running_paths,
+		check_ids,   check_name,       check_node,
 	};
 	struct setting *s = arg;
 	int r = vz_kernel_check(s->running || s->a->userpasswd ? VZ_NEED_BUILD : VZ_NEED_LOOK, err);
@@ -364,7 +411,7 @@ static bool pick_rows(struct setting *s)
 
 	for (int id = 0; id < VP_MAX; id++) {
 		s->which[id] =
-			s->changed[id] && vps_param(id)->key &&
+			s->changed[id] && vps_param(id)->key && !implied(s, id) &&
 			!(vps_param_equal(&s->old, &s->o->cfg, id) && s->old.source[id] == VS_VPS);
 		any = any || s->which[id];
 	}
