@@ -10,10 +10,11 @@ _croft_set_options="
 --shmpages --numproc --physpages --vmguarpages --oomguarpages --numtcpsock --numflock --numpty
 --numsiginfo --tcpsndbuf --tcprcvbuf --othersockbuf --dgramrcvbuf --numothersock --dcachesize
 --numfile --avnumproc --numiptent --swappages --vm_overcommit --meminfo --cpuunits --cpuweight
---cpulimit --cpus --cpumask --nodemask --ioprio --iolimit --iopslimit --diskspace --diskinodes
---quotatime --quotaugidlimit --diskquota --hostname --ipadd --nameserver --searchdomain
---netif_add --netdev_add --netfilter --iptables --capability --features --devices --devnodes
---pci_add --ip --ipdel --ram --swap --ve_layout --velayout --netif_del --netdev_del --pci_del
+--cpulimit --cpuburst --cpus --cpumask --nodemask --ioprio --iolimit --iopslimit --diskspace
+--diskinodes --quotatime --quotaugidlimit --diskquota --hostname --ipadd --nameserver
+--searchdomain --netif_add --netdev_add --netfilter --iptables --capability --features
+--devices --devnodes --pci_add --ip --ipdel --ram --swap --ve_layout --velayout --netif_del
+--netdev_del --pci_del
 --save --force --setmode --reset_ub --applyconfig --skip_arpdetect --userpasswd"
 
 _croft_offer()
@@ -81,7 +82,7 @@ _croft_value()
 	--layout) _croft_offer 'simfs overlay' ;;
 	--meminfo) _croft_offer 'none' ;;
 	--cpumask) _croft_offer 'all auto' ;;
-	--nodemask) _croft_offer 'all' ;;
+	--nodemask) _croft_offer 'all auto' ;;
 	--diskquota) _croft_offer 'yes no' ;;
 	--nameserver) _croft_offer 'inherit' ;;
 	--searchdomain) _croft_offer 'inherit' ;;

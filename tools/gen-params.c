@@ -101,10 +101,10 @@ static void roff_text(FILE *f, const char *s)
 static const char *unit_words(const struct row *r)
 {
 	static const char *const words[][2] = {
-		{ "ITEMS", "items" },	     { "PAGES", "pages of 4096 bytes" },
-		{ "BYTES", "bytes" },	     { "KIB", "KiB" },
-		{ "SEC", "seconds" },	     { "PCT", "percent" },
-		{ "BPS", "bytes a second" },
+		{ "ITEMS", "items" }, { "PAGES", "pages of 4096 bytes" },
+		{ "BYTES", "bytes" }, { "KIB", "KiB" },
+		{ "SEC", "seconds" }, { "MSEC", "milliseconds" },
+		{ "PCT", "percent" }, { "BPS", "bytes a second" },
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
@@ -373,7 +373,8 @@ static void bash_options(FILE *f)
 
 static const char bash_head[] =
 	"# SPDX-License-Identifier: GPL-2.0-or-later\n"
-	"# bash completion for vzctl, vzlist and vzps; made by tools/gen-params.c, do not edit\n"
+	"# bash completion for vzctl, vzlist and vzps; made by tools/gen-params.c, do "
+	"not edit\n"
 	"# shellcheck shell=bash disable=SC2207,SC2086\n"
 	"\n"
 	"_croft_commands=\"create destroy delete mount umount start stop restart status set\n"

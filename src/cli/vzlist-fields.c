@@ -323,7 +323,7 @@ static const struct out_column columns[] = {
 	LIVENUM("cpus", "CPUS", 5, OUT_NULL_ZERO, CPUS),
 	COL("cpumask", "CPUMASK", 16, OUT_TEXT, 0, LIVE, get_text, VP_CPUMASK),
 	COL("nodemask", "NODEMASK", 16, OUT_TEXT, 0, LIVE, get_text, VP_NODEMASK),
-	NUM("ioprio", "IOP", 3, OUT_NULL_ZERO, IOPRIO),
+	LIVENUM("ioprio", "IOP", 3, OUT_NULL_ZERO, IOPRIO),
 	LIVENUM("iolimit", "IOLIMIT", 10, OUT_NULL_ZERO | OUT_DASH_ZERO, IOLIMIT),
 	LIVENUM("iopslimit", "IOPS", 4, OUT_NULL_ZERO | OUT_DASH_ZERO, IOPSLIMIT),
 	COL("onboot", "ONBOOT", 6, OUT_YESNO, 0, CONF, get_bool, VP_ONBOOT),

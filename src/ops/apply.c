@@ -33,6 +33,7 @@ static int apply_res(struct applying *a, enum vps_group group, struct vz_error *
 static int apply_cpu(struct applying *a, struct vz_error *err)
 {
 	const struct vps_config *c = &a->o->cfg;
+	int r;
 
 	if (a->changed[VP_CPULIMIT])
 		vz_say("Setting CPU limit: %" PRIu64, c->cpulimit);
@@ -40,12 +41,20 @@ static int apply_cpu(struct applying *a, struct vz_error *err)
 		vz_say("Setting CPU units: %" PRIu64, c->cpuunits);
 	if (a->changed[VP_CPUS])
 		vz_say("Setting CPUs: %" PRIu64, c->cpus);
-	return apply_res(a, AG_CPU, err);
+	r = apply_res(a, AG_CPU, err);
+	if (r == 0 && a->changed[VP_CPUUNITS])
+		res_node_share(c->ve0cpuunits);
+	return r;
 }
 
 static int apply_cpuset(struct applying *a, struct vz_error *err)
 {
 	return apply_res(a, AG_CPUSET, err);
+}
+
+static int apply_io(struct applying *a, struct vz_error *err)
+{
+	return apply_res(a, AG_IO, err);
 }
 
 static int apply_mem(struct applying *a, struct vz_error *err)
@@ -202,8 +211,8 @@ static const struct {
 	int (*run)(struct applying *a, struct vz_error *err);
 } appliers[] = {
 	{ AG_MEM, apply_mem },	     { AG_PIDS, apply_pids }, { AG_CPU, apply_cpu },
-	{ AG_CPUSET, apply_cpuset }, { AG_DEV, apply_dev },   { AG_NET, apply_net },
-	{ AG_HOST, apply_host },     { AG_DNS, apply_dns },
+	{ AG_CPUSET, apply_cpuset }, { AG_IO, apply_io },     { AG_DEV, apply_dev },
+	{ AG_NET, apply_net },	     { AG_HOST, apply_host }, { AG_DNS, apply_dns },
 };
 
 static bool group_changed(enum vps_group group, const bool changed[VP_MAX])

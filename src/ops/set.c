@@ -124,6 +124,24 @@ static int check_masks(const struct setting *s, struct vz_error *err)
 	return 0;
 }
 
+/* Said of what this line gives; a burst that no longer fits below a later limit is cut, and told. */
+static int check_burst(const struct setting *s, struct vz_error *err)
+{
+	const struct vps_config *c = &s->o->cfg;
+	uint64_t pct = vps_cpu_pct(c);
+
+	if (!s->changed[VP_CPUBURST] || !c->cpuburst)
+		return 0;
+	if (pct == UINT64_MAX)
+		return vz_fail(err, VZ_EXIT_USAGE, 0, "--cpuburst needs --cpulimit or --cpus");
+	if (c->cpuburst > pct)
+		return vz_fail(err, VZ_EXIT_VALUE, 0,
+			       "Bad value for --cpuburst: \"%" PRIu64 "\" (allowed: 0 to %" PRIu64
+			       " ms with a limit of %" PRIu64 "%%)",
+			       c->cpuburst, pct, pct);
+	return 0;
+}
+
 static int check_needs_save(const struct setting *s, struct vz_error *err)
 {
 	static const enum vps_param_id saved[] = { VP_OSTEMPLATE, VP_STOP_TIMEOUT };
@@ -225,6 +243,16 @@ static void say_stored(const struct setting *s)
 			vz_warn("WARNING: --%s is stored; this version does not enforce it",
 				vps_option_name(id, s->o->said[id]));
 	}
+}
+
+/* A running VPS was told when they were applied. */
+static void say_io(const struct setting *s)
+{
+	VZ_LIST struct vz_list missing = { 0 };
+	bool any = s->changed[VP_IOPRIO] || s->changed[VP_IOLIMIT] || s->changed[VP_IOPSLIMIT];
+
+	if (!s->running && any && res_io_check(&s->o->cfg, &missing) == 0)
+		op_warn_all(&missing);
 }
 
 /* ---- doing it ---- */
@@ -359,8 +387,8 @@ static int step_read(void *arg, struct vz_error *err)
 static int step_check(void *arg, struct vz_error *err)
 {
 	static int (*const checks[])(const struct setting *s, struct vz_error *err) = {
-		check_masks, check_needs_save, check_running_paths,
-		check_ids,   check_name,       check_node,
+		check_masks, check_burst, check_needs_save, check_running_paths,
+		check_ids,   check_name,  check_node,
 	};
 	struct setting *s = arg;
 	int r = vz_kernel_check(s->running || s->a->userpasswd ? VZ_NEED_BUILD : VZ_NEED_LOOK, err);
@@ -485,6 +513,7 @@ static int step_done(void *arg, struct vz_error *err)
 
 	(void)err;
 	say_stored(s);
+	say_io(s);
 	if (s->a->save && !s->saved)
 		vz_say("No changes in CT configuration, not saving");
 	else if (!s->a->save && (s->a->applyconfig || s->a->nchanges))

@@ -61,12 +61,15 @@ static int step_resources(void *arg, struct vz_error *err)
 {
 	struct starting *s = arg;
 	VZ_LIST struct vz_list missing = { 0 };
-	const unsigned int all =
-		1 << AG_CPU | 1 << AG_CPUSET | 1 << AG_MEM | 1 << AG_PIDS | 1 << AG_DEV;
+	unsigned int all = 1 << AG_CPU | 1 << AG_CPUSET | 1 << AG_MEM | 1 << AG_PIDS | 1 << AG_DEV;
 	int r = res_create(s->o->ctid, (uid_t)s->o->base, &s->st.cgroups, &s->cg, err);
 
+	if (res_io_wanted(&s->o->cfg))
+		all |= 1 << AG_IO; /* else nothing to be done for groups that are new */
 	if (r == 0)
 		r = res_apply(s->cg, &s->o->cfg, all, &missing, err);
+	if (r == 0)
+		res_node_share(s->o->cfg.ve0cpuunits);
 	for (size_t i = 0; i < missing.n; i++)
 		vz_info("%s", missing.v[i]); /* `set` said it; stderr of start stays empty */
 	if (r == 0) {
@@ -84,6 +87,7 @@ static void undo_resources(void *arg)
 
 	if (s->cg && (res_kill_all(s->cg, 10000, &err) < 0 || res_remove(s->cg, &err) < 0))
 		vz_warn("WARNING: %s", err.msg);
+	res_node_share(s->o->cfg.ve0cpuunits);
 }
 
 /*

@@ -71,6 +71,13 @@ static int fake_cpuset(struct cg *cg, const char *cpus, const char *mems, struct
 	return told(err, fake(cg)->fail_cpuset);
 }
 
+static int fake_io_max(struct cg *cg, const struct cg_io_max *m, struct vz_error *err)
+{
+	record(cg, "io %u:%u %" PRId64 " %" PRId64, m->major, m->minor, (int64_t)m->bps,
+	       (int64_t)m->iops);
+	return told(err, fake(cg)->fail_io);
+}
+
 static int fake_devices(struct cg *cg, const struct cg_dev_rule *rules, size_t n,
 			struct vz_error *err)
 {
@@ -121,6 +128,7 @@ static const struct cg_driver fake_driver = {
 	.stat = fake_stat,
 	.place = fake_place,
 	.cpuset = fake_cpuset,
+	.io_max = fake_io_max,
 	.devices = fake_devices,
 	.attach = fake_attach,
 	.freeze = fake_freeze,

@@ -62,6 +62,11 @@ static int set_weight(struct cg *cg, uint64_t cpuunits, struct vz_error *err)
 	return v1_write(cg, CTL_CPU, CG_CPU_WEIGHT, "cpu.shares", (int64_t)shares, err);
 }
 
+static int set_burst(struct cg *cg, uint64_t us, struct vz_error *err)
+{
+	return v1_write(cg, CTL_CPU, CG_CPU_BURST_US, "cpu.cfs_burst_us", (int64_t)us, err);
+}
+
 static int set_cpu_max(struct cg *cg, uint64_t pct, struct vz_error *err)
 {
 	const char *dir = v1_dir(cg, CTL_CPU);
@@ -79,6 +84,46 @@ static int set_cpu_max(struct cg *cg, uint64_t pct, struct vz_error *err)
 		quota = quota < QUOTA_MIN_US ? QUOTA_MIN_US : quota;
 	}
 	return v1_write(cg, CTL_CPU, CG_CPU_MAX_PCT, "cpu.cfs_quota_us", quota, err);
+}
+
+/* ---- I/O ---- */
+
+/* CFQ's file until 4.20 and bfq's since 5.2; the scheduler is what has it. */
+static int set_io_weight(struct cg *cg, uint64_t weight, struct vz_error *err)
+{
+	int r = v1_write(cg, CTL_BLKIO, CG_IO_WEIGHT, "blkio.bfq.weight", (int64_t)weight, err);
+
+	return r != -EOPNOTSUPP ? r
+				: v1_write(cg, CTL_BLKIO, CG_IO_WEIGHT, "blkio.weight",
+					   (int64_t)weight, err);
+}
+
+/* 0 removes a limit; operations are counted in 32 bits. */
+static int v1_io_max(struct cg *cg, const struct cg_io_max *m, struct vz_error *err)
+{
+	static const char *const files[] = { "blkio.throttle.read_bps_device",
+					     "blkio.throttle.write_bps_device",
+					     "blkio.throttle.read_iops_device",
+					     "blkio.throttle.write_iops_device" };
+	const char *dir = v1_dir(cg, CTL_BLKIO);
+
+	if (!dir)
+		return absent(err, CTL_BLKIO);
+	for (int i = 0; i < 4; i++) {
+		uint64_t v = i < 2 ? m->bps : m->iops;
+		char text[64];
+		int r;
+
+		if (v == UINT64_MAX)
+			v = 0;
+		else if (i >= 2 && v > UINT32_MAX)
+			v = UINT32_MAX;
+		(void)snprintf(text, sizeof(text), "%u:%u %" PRIu64, m->major, m->minor, v);
+		r = cg_write(dir, files[i], text);
+		if (r < 0)
+			return cg_knob_fail(err, r, CG_IO_WEIGHT, dir, files[i], text);
+	}
+	return 0;
 }
 
 /* ---- memory ---- */
@@ -184,6 +229,10 @@ static int v1_set(struct cg *cg, enum cg_knob knob, uint64_t value, struct vz_er
 	case CG_PIDS_MAX:
 		return v1_write(cg, CTL_PIDS, knob, "pids.max",
 				value > CG_PIDS_CEILING ? -1 : (int64_t)value, err);
+	case CG_CPU_BURST_US:
+		return set_burst(cg, value, err);
+	case CG_IO_WEIGHT:
+		return set_io_weight(cg, value, err);
 	case CG_MEM_LOW_BYTES: /* memory.soft_limit_in_bytes is no guarantee: it says whom to squeeze first */
 	case CG_MEM_MIN_BYTES:
 	case CG_KNOB_MAX:
@@ -203,6 +252,8 @@ static int get_value(struct cg *cg, enum cg_knob knob, uint64_t *ret)
 		[CG_MEM_MAX_BYTES] = { CTL_MEMORY, "memory.limit_in_bytes" },
 		[CG_SWAP_MAX_BYTES] = { CTL_MEMORY, "memory.memsw.limit_in_bytes" },
 		[CG_PIDS_MAX] = { CTL_PIDS, "pids.max" },
+		[CG_CPU_BURST_US] = { CTL_CPU, "cpu.cfs_burst_us" },
+		[CG_IO_WEIGHT] = { CTL_BLKIO, "blkio.bfq.weight" },
 	};
 	const char *dir = map[knob].file ? v1_dir(cg, map[knob].ctl) : NULL;
 	uint64_t v, other;
@@ -434,6 +485,7 @@ static const struct cg_driver v1_driver = {
 	.stat = v1_stat,
 	.place = v1_place,
 	.cpuset = v1_cpuset,
+	.io_max = v1_io_max,
 	.devices = v1_devices,
 	.attach = v1_attach,
 	.freeze = v1_freeze,

@@ -25,7 +25,8 @@ static const char *const v2_files[CG_KNOB_MAX] = {
 	[CG_CPU_WEIGHT] = "cpu.weight",	   [CG_CPU_MAX_PCT] = "cpu.max",
 	[CG_MEM_MAX_BYTES] = "memory.max", [CG_SWAP_MAX_BYTES] = "memory.swap.max",
 	[CG_PIDS_MAX] = "pids.max",	   [CG_MEM_LOW_BYTES] = "memory.low",
-	[CG_MEM_MIN_BYTES] = "memory.min",
+	[CG_MEM_MIN_BYTES] = "memory.min", [CG_CPU_BURST_US] = "cpu.max.burst",
+	[CG_IO_WEIGHT] = "io.bfq.weight",
 };
 
 static const char *v2_dir(struct cg *cg)
@@ -76,12 +77,53 @@ static void v2_text(enum cg_knob knob, uint64_t value, char *dst, size_t size)
 		(void)snprintf(dst, size, "%" PRIu64, value);
 }
 
+/* bfq and io.cost have a file each, and either may be missing; "default": for every disk. */
+static int set_io_weight(const char *dir, uint64_t weight, struct vz_error *err)
+{
+	static const char *const files[] = { "io.bfq.weight", "io.weight" };
+	char text[48];
+	int done = 0;
+
+	(void)snprintf(text, sizeof(text), "default %" PRIu64, weight);
+	for (int i = 0; i < 2; i++) {
+		int r = cg_write(dir, files[i], text);
+
+		if (r < 0 && r != -EOPNOTSUPP)
+			return cg_knob_fail(err, r, CG_IO_WEIGHT, dir, files[i], text);
+		done += r == 0;
+	}
+	return done ? 0 : cg_knob_fail(err, -EOPNOTSUPP, CG_IO_WEIGHT, dir, "io.weight", text);
+}
+
+static void io_value(char dst[24], uint64_t v)
+{
+	if (v == UINT64_MAX)
+		(void)snprintf(dst, 24, "max");
+	else
+		(void)snprintf(dst, 24, "%" PRIu64, v);
+}
+
+static int v2_io_max(struct cg *cg, const struct cg_io_max *m, struct vz_error *err)
+{
+	char bps[24], iops[24], text[192];
+	int r;
+
+	io_value(bps, m->bps);
+	io_value(iops, m->iops);
+	(void)snprintf(text, sizeof(text), "%u:%u rbps=%s wbps=%s riops=%s wiops=%s", m->major,
+		       m->minor, bps, bps, iops, iops);
+	r = cg_write(v2_dir(cg), "io.max", text);
+	return r < 0 ? cg_knob_fail(err, r, CG_IO_WEIGHT, v2_dir(cg), "io.max", text) : 0;
+}
+
 static int v2_set(struct cg *cg, enum cg_knob knob, uint64_t value, struct vz_error *err)
 {
 	const char *dir = v2_dir(cg);
 	char text[48];
 	int r;
 
+	if (knob == CG_IO_WEIGHT)
+		return set_io_weight(dir, value, err);
 	if (knob == CG_MEM_MAX_BYTES && value != UINT64_MAX) {
 		r = check_memory(dir, value, err);
 		if (r < 0)
@@ -310,6 +352,7 @@ static const struct cg_driver v2_driver = {
 	.stat = v2_stat,
 	.place = v2_place,
 	.cpuset = v2_cpuset,
+	.io_max = v2_io_max,
 	.devices = v2_devices,
 	.attach = v2_attach,
 	.freeze = v2_freeze,

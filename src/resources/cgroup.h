@@ -18,6 +18,8 @@ enum cg_knob {
 	CG_PIDS_MAX, /* UINT64_MAX = none */
 	CG_MEM_LOW_BYTES, /* not taken from the VPS while others have more than theirs; 0 = none */
 	CG_MEM_MIN_BYTES, /* never taken from it; UINT64_MAX = all it has */
+	CG_CPU_BURST_US, /* CPU time that may be saved up for above the limit; 0 = none */
+	CG_IO_WEIGHT, /* 1...1000, 100 = what everybody has */
 	CG_KNOB_MAX
 };
 
@@ -59,6 +61,12 @@ struct cg_place {
 	const char *dir, *file, *key;
 };
 
+/** struct cg_io_max - most of one disk, reading and writing each; UINT64_MAX = none */
+struct cg_io_max {
+	unsigned int major, minor;
+	uint64_t bps, iops; /* bytes and operations a second */
+};
+
 /** struct cg - the groups of one VPS as a driver sees them; made and freed by the driver */
 struct cg;
 
@@ -75,6 +83,7 @@ struct cg_driver {
 	int (*place)(struct cg *cg, enum cg_stat what, struct cg_place *ret);
 	/* a list as "0-3,5"; NULL = all that the parent has */
 	int (*cpuset)(struct cg *cg, const char *cpus, const char *mems, struct vz_error *err);
+	int (*io_max)(struct cg *cg, const struct cg_io_max *max, struct vz_error *err);
 	int (*devices)(struct cg *cg, const struct cg_dev_rule *rules, size_t n,
 		       struct vz_error *err);
 	int (*attach)(struct cg *cg, pid_t pid, bool payload, struct vz_error *err);

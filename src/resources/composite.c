@@ -57,6 +57,11 @@ static int both_cpuset(struct cg *cg, const char *cpus, const char *mems, struct
 	return V1_ELSE_V2(both(cg), cpuset, cpus, mems, err);
 }
 
+static int both_io_max(struct cg *cg, const struct cg_io_max *m, struct vz_error *err)
+{
+	return V1_ELSE_V2(both(cg), io_max, m, err);
+}
+
 static int both_devices(struct cg *cg, const struct cg_dev_rule *rules, size_t n,
 			struct vz_error *err)
 {
@@ -112,6 +117,7 @@ static const struct cg_driver both_driver = {
 	.stat = both_stat,
 	.place = both_place,
 	.cpuset = both_cpuset,
+	.io_max = both_io_max,
 	.devices = both_devices,
 	.attach = both_attach,
 	.freeze = both_freeze,

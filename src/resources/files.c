@@ -258,7 +258,11 @@ int cg_mkdir_fresh(const char *dir)
 int cg_knob_fail(struct vz_error *err, int r, enum cg_knob knob, const char *dir, const char *file,
 		 const char *value)
 {
-	int exit = knob == CG_CPU_WEIGHT || knob == CG_CPU_MAX_PCT ? RES_EXIT_CPU : VZ_EXIT_SETUBC;
+	int exit = VZ_EXIT_SETUBC;
 
+	if (knob == CG_CPU_WEIGHT || knob == CG_CPU_MAX_PCT || knob == CG_CPU_BURST_US)
+		exit = RES_EXIT_CPU;
+	else if (knob == CG_IO_WEIGHT)
+		exit = VZ_EXIT_IO;
 	return vz_fail(err, exit, -r, "cannot write '%s' to %s/%s", value, dir, file);
 }

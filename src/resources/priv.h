@@ -188,7 +188,7 @@ struct cg_fake {
 	struct vz_list calls;
 	uint64_t knob[CG_KNOB_MAX], stat[CG_STAT_MAX];
 	int fail[CG_KNOB_MAX];
-	int fail_cpuset, fail_devices;
+	int fail_cpuset, fail_devices, fail_io;
 };
 
 /** cg_fake_new - NULL without memory; freed by its close. */
@@ -237,13 +237,68 @@ void cg_dev_rules_clear(struct cg_dev_rules *r);
 int cg_dev_rules_make(const struct vps_config *cfg, int devfd, struct cg_dev_rules *ret,
 		      struct vz_error *err) __attribute__((warn_unused_result));
 
-/* ---- apply.c ---- */
+/* ---- apply.c, cpu.c, io.c: from the configuration to the knobs ---- */
+
+/** struct cg_apply - what the appliers of one res_apply() share; borrowed */
+struct cg_apply {
+	struct cg *cg;
+	const struct vps_config *cfg;
+	struct vz_list *missing; /* sentences for who set it; may be NULL */
+	struct vz_error *err;
+};
+
+/** cg_apply_tell - one more sentence, in place of an error. Return: 0 or -ENOMEM. */
+int cg_apply_tell(struct cg_apply *a, const char *sentence) __attribute__((warn_unused_result));
+/**
+ * cg_apply_knob - set it; where the host has no such knob, @sentence is told if @wanted: if the
+ * configuration wants it to limit something. Return: 0 or -errno with a->err.
+ */
+int cg_apply_knob(struct cg_apply *a, enum cg_knob knob, uint64_t value, bool wanted,
+		  const char *sentence) __attribute__((warn_unused_result));
+/** cg_apply_cpu - --cpuunits, --cpulimit, --cpus, --cpuburst. As res_apply. */
+int cg_apply_cpu(struct cg_apply *a) __attribute__((warn_unused_result));
+/** cg_apply_cpuset - --cpumask, --nodemask. As res_apply. */
+int cg_apply_cpuset(struct cg_apply *a) __attribute__((warn_unused_result));
+/** cg_apply_io - --ioprio, --iolimit, --iopslimit. As res_apply. */
+int cg_apply_io(struct cg_apply *a) __attribute__((warn_unused_result));
 
 /**
  * cg_node_cpus - CPU list of the nodes in @nodes; @nodedir: /sys/devices/system/node. malloc'ed.
+ * Return: 0; -ENODEV no such node, or none with a CPU; -errno.
  */
 int cg_node_cpus(const char *nodedir, const char *nodes, char **ret)
 	__attribute__((warn_unused_result));
+/**
+ * cg_node_auto - the nodes of `--nodemask auto`: those of the CPUs in @cpus; without a list, as few as
+ * hold @ram_bytes of memory, taken in the order of what they have free. *@ret: "0,2", malloc'ed; NULL =
+ * all, where memory is not limited or the kernel knows no nodes. Return: 0; -ENODEV; -errno.
+ */
+int cg_node_auto(const char *nodedir, const char *cpus, uint64_t ram_bytes, char **ret)
+	__attribute__((warn_unused_result));
+
+/** struct cg_disk - a block device that I/O can be limited on: never a partition */
+struct cg_disk {
+	unsigned int major, minor;
+};
+
+/**
+ * cg_disks_of - the disks that the file system of @path lies on, nearest existing parent if it is not
+ * there. @ret_n is 0 and @ret_fs the kind of file system when it lies on none (tmpfs, a network).
+ * Return: 0; -E2BIG more than @max; -errno.
+ */
+int cg_disks_of(const char *path, struct cg_disk *ret, size_t max, size_t *ret_n, char ret_fs[32])
+	__attribute__((warn_unused_result));
+/** cg_disk_scheduler - "bfq", "none"... of a disk in @ret; "" unknown. */
+void cg_disk_scheduler(const struct cg_disk *d, char ret[32]);
+
+/* ---- share.c ---- */
+
+/**
+ * cg_share_of - value for the group that holds all VPSes, so that what competes with it (weight @one
+ * each) has VE0CPUUNITS = @ve0 beside their cpuunits. @sum: of the VPSes' own weights, in the same unit.
+ * Return: in @min...@max.
+ */
+uint64_t cg_share_of(uint64_t sum, uint64_t ve0, uint64_t min, uint64_t max);
 
 /* open.c */
 

@@ -35,17 +35,40 @@ void res_closep(struct cg **cg);
 
 /**
  * res_apply - bring the groups to @cfg for the parameter groups in @mask (bit 1 << AG_CPU,
- * AG_CPUSET, AG_MEM, AG_PIDS, AG_DEV). Idempotent. Knobs this host does not have are named in
+ * AG_CPUSET, AG_IO, AG_MEM, AG_PIDS, AG_DEV). Idempotent. Knobs this host does not have are named in
  * @ret_missing ("
  * --swappages:
  * no swap accounting on this kernel"), one sentence each, ready to print after "WARNING: ".
  * Memory: when usage is above a new lower limit, fails with -EBUSY before anything is killed
  * inside.
- * Return: 0; -errno with @err (exit 2 CPU, 1 memory and processes, 86 devices).
+ * Return: 0; -errno with @err (exit 2 CPU, 1 memory and processes, 86 devices, 148 I/O).
  */
 int res_apply(struct cg *cg, const struct vps_config *cfg, unsigned int mask,
 	      struct vz_list *ret_missing, struct vz_error *err)
 	__attribute__((warn_unused_result));
+
+/** res_io_wanted - @cfg has an I/O parameter: without one a new group needs no AG_IO. */
+bool res_io_wanted(const struct vps_config *cfg);
+
+/**
+ * res_io_check - what this host cannot enforce of the I/O parameters of @cfg, one sentence each as in
+ * res_apply; for a VPS that does not run. Return: 0 or -ENOMEM.
+ */
+int res_io_check(const struct vps_config *cfg, struct vz_list *ret_missing)
+	__attribute__((warn_unused_result));
+
+/**
+ * res_node_share - VE0CPUUNITS: weigh the group that holds all VPSes as the sum of their cpuunits is to
+ * @ve0_cpuunits (0: 1000), beside which stand, each with that share, on cgroup v1 every process in the
+ * root group, on v2 every other group at its level. To be called when a VPS has come, gone or got another
+ * weight. Links no libcgroup. Failures are ignored: the kernel's default is a share of 1000.
+ */
+void res_node_share(uint64_t ve0_cpuunits);
+/**
+ * res_node_unit - the systemd unit whose group that is, and its weight in force. @ret_unit: of NAME_MAX + 1
+ * Return: true; false where there is none, or v1 has the cpu controller, which systemd leaves to us.
+ */
+bool res_node_unit(char *ret_unit, uint64_t *ret_weight);
 
 /**
  * res_stats - the numbers in @want (bits 1 << CG_STAT_*), each file read once

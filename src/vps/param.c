@@ -240,3 +240,14 @@ uint64_t vps_swap_bytes(const struct vps_config *c)
 {
 	return pages_bytes(c, VP_SWAPPAGES, &c->swappages);
 }
+
+uint64_t vps_cpu_pct(const struct vps_config *c)
+{
+	uint64_t pct = UINT64_MAX;
+
+	if (vps_is_set(c, VP_CPULIMIT) && c->cpulimit)
+		pct = c->cpulimit;
+	if (vps_is_set(c, VP_CPUS) && c->cpus && c->cpus < UINT32_MAX && c->cpus * 100 < pct)
+		pct = c->cpus * 100;
+	return pct;
+}

@@ -52,7 +52,7 @@ enum vps_type {
 	PT_MAX
 };
 
-enum vps_unit { PU_NONE, PU_ITEMS, PU_PAGES, PU_BYTES, PU_KIB, PU_SEC, PU_PCT, PU_BPS };
+enum vps_unit { PU_NONE, PU_ITEMS, PU_PAGES, PU_BYTES, PU_KIB, PU_SEC, PU_MSEC, PU_PCT, PU_BPS };
 
 /* What `set` does when a parameter of the group changed; bound to functions in ops/apply.c. */
 enum vps_group {
@@ -61,6 +61,7 @@ enum vps_group {
 	AG_BOOT,
 	AG_CPU,
 	AG_CPUSET,
+	AG_IO,
 	AG_MEM,
 	AG_PIDS,
 	AG_DEV,
@@ -200,6 +201,11 @@ void vps_imply(struct vps_config *c);
 uint64_t vps_ram_bytes(const struct vps_config *c);
 /** vps_swap_bytes - swap limit in bytes, UINT64_MAX = none. */
 uint64_t vps_swap_bytes(const struct vps_config *c);
+/**
+ * vps_cpu_pct - CPU time the VPS may use, in percent of one CPU: the lower of --cpulimit and --cpus;
+ * UINT64_MAX = no limit.
+ */
+uint64_t vps_cpu_pct(const struct vps_config *c);
 /** vps_onoff - state of NAME in a list of NAME:on / NAME:off; @fallback when absent. */
 bool vps_onoff(const struct vz_list *l, const char *name, bool fallback);
 /** vps_caps_mask - capabilities of init, bit n = capability n, from CAPABILITY and FEATURES. */
@@ -387,8 +393,9 @@ int vps_run_dir(uint32_t ctid) __attribute__((warn_unused_result));
 /* ---- live.c: limits in force that CTID.conf does not hold ---- */
 
 /** VPS_LIVE_LIMITS - groups whose values are noted as a whole: an apply writes all of a group. */
-#define VPS_LIVE_LIMITS (1U << AG_CPU | 1U << AG_CPUSET | 1U << AG_MEM | 1U << AG_PIDS)
-#define VPS_LIVE_ALL	(VPS_LIVE_LIMITS | 1U << AG_DNS)
+#define VPS_LIVE_LIMITS                                                                            \
+	(1U << AG_CPU | 1U << AG_CPUSET | 1U << AG_IO | 1U << AG_MEM | 1U << AG_PIDS)
+#define VPS_LIVE_ALL (VPS_LIVE_LIMITS | 1U << AG_DNS)
 
 /**
  * vps_live_note - note in @s that the rows @changed of @groups (bits 1 << AG_*) are in force as in

@@ -237,6 +237,7 @@ value_for() {
 		cp "$(conf 4142)" "$BATS_TEST_TMPDIR/before"
 		extra=()
 		[ "$name" != nodemask ] || extra=(--cpumask 0)
+		[ "$name" != cpuburst ] || extra=(--cpulimit 1234)
 		run vzctl set 4142 "--$name" "$value" "${extra[@]}" --save
 		key=$(sed -n "s/^\tX([A-Z0-9_]*, \"$name\", \"\([A-Z0-9_]*\)\".*/\1/p" "$top/src/vps/params.def")
 		[ "$status" -eq 0 ] && [ -n "$key" ] && grep "^$key=" "$(conf 4142)" | grep -qF -- "${value/yes/yes}" || {
@@ -267,7 +268,7 @@ value_for() {
 @test "bad values: one line, the right code, the file unchanged" {
 	for state in stopped running; do
 		[ $state = stopped ] || running
-		for o in ram swap physpages numproc kmemsize numfile diskspace diskinodes cpuunits cpulimit cpus cpumask ioprio iolimit iopslimit onboot disabled bootorder stop-timeout vm_overcommit; do
+		for o in ram swap physpages numproc kmemsize numfile diskspace diskinodes cpuunits cpulimit cpuburst cpus cpumask ioprio iolimit iopslimit onboot disabled bootorder stop-timeout vm_overcommit; do
 			for v in nonsense -1 '' 1x '1 2 3'; do
 				refused 21 "--$o" "$v" --save
 			done

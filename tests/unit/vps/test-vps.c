@@ -109,7 +109,7 @@ static const struct value {
 	{ VP_SEARCHDOMAIN, PM_SET, "example.org", "example.org" },
 	{ VP_CPUMASK, PM_SET, "0-3,5", "0-3,5" },
 	{ VP_CPUMASK, PM_SET, "auto", "auto" },
-	{ VP_NODEMASK, PM_SET, "auto", NULL },
+	{ VP_NODEMASK, PM_SET, "auto", "auto" },
 	{ VP_CAPABILITY, PM_SET, "net_admin:on,Sys_Time:off", "NET_ADMIN:on SYS_TIME:off" },
 	{ VP_CAPABILITY, PM_SET, "FLY:on", NULL },
 	{ VP_FEATURES, PM_SET, "nfs:on", "nfs:on" },
