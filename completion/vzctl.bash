@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# bash completion for vzctl, vzlist and vzps; made by tools/gen-params.c, do not edit
+# bash completion for vzctl, vzlist, vzps and vzcpucheck; made by tools/gen-params.c, do not edit
 # shellcheck shell=bash disable=SC2207,SC2086
 
 _croft_commands="create destroy delete mount umount start stop restart status set
@@ -187,3 +187,4 @@ $(_croft_vpses)"
 complete -F _croft_vzctl vzctl
 complete -F _croft_vzlist vzlist
 complete -F _croft_vzps vzps
+complete -W '-v --help' vzcpucheck

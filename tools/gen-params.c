@@ -373,7 +373,7 @@ static void bash_options(FILE *f)
 
 static const char bash_head[] =
 	"# SPDX-License-Identifier: GPL-2.0-or-later\n"
-	"# bash completion for vzctl, vzlist and vzps; made by tools/gen-params.c, do "
+	"# bash completion for vzctl, vzlist, vzps and vzcpucheck; made by tools/gen-params.c, do "
 	"not edit\n"
 	"# shellcheck shell=bash disable=SC2207,SC2086\n"
 	"\n"
@@ -543,7 +543,8 @@ static const char bash_vzlist[] =
 	"\n"
 	"complete -F _croft_vzctl vzctl\n"
 	"complete -F _croft_vzlist vzlist\n"
-	"complete -F _croft_vzps vzps\n";
+	"complete -F _croft_vzps vzps\n"
+	"complete -W '-v --help' vzcpucheck\n";
 
 static void bash_completion(FILE *f)
 {

@@ -1,4 +1,4 @@
-sbin_PROGRAMS += vzctl vzlist vzpid vzps vztmpl
+sbin_PROGRAMS += vzctl vzcpucheck vzlist vzpid vzps vztmpl
 croftlibexec_PROGRAMS += vzctl-admin vzmon vz-node vz-unpack
 noinst_PROGRAMS += tools/gen-params
 
@@ -22,6 +22,9 @@ vzlist_LDADD = libops.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIB
 vztmpl_SOURCES = src/cli/vztmpl.c
 vztmpl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 vztmpl_LDADD = libtemplate.a libvps.a libutil.a $(JANSSON_LIBS)
+
+vzcpucheck_SOURCES = src/cli/vzcpucheck.c
+vzcpucheck_LDADD = libops.a libresources.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vzpid_SOURCES = src/cli/vzpid.c
 vzpid_LDADD = libresources.a libvps.a libutil.a $(JANSSON_LIBS)

@@ -12,6 +12,7 @@ teardown() {
 	[ ! -e "$BATS_TEST_TMPDIR/disk" ] || umount "$BATS_TEST_TMPDIR/disk"
 }
 
+vzcpucheck() { "$build/vzcpucheck" "$@"; }
 # group CTID CONTROLLER: its directory, empty when the controller is not v1
 group() { jq -r '.cgroups[]' "$CROFT_ROOT/run/vz/$1/state.json" | sed -n "s/^$2=//p"; }
 v1() { [ -n "$(group "$1" "$2")" ]; }
@@ -114,6 +115,40 @@ told() {
 	echo "1000 units: $a us, 3000 units: $b us"
 	[ $((b * 10)) -gt $((a * 20)) ]
 	[ $((b * 10)) -lt $((a * 45)) ]
+}
+
+@test "vzcpucheck: sum of the cpuunits that run, power of the node, exit codes" {
+	vps 4907
+	vps 4908
+	vzctl set 4907 --cpuunits 3000 --save
+	vzctl --quiet start 4907
+	power=$(awk -F: 'tolower($1) ~ /^bogomips/ { s += $2 * 25 } END { print s }' /proc/cpuinfo)
+	run vzcpucheck
+	status_is 0
+	[ "$output" = "Current CPU utilization: 4000"$'\n'"Power of the node: $power" ]
+	run vzcpucheck -v
+	status_is 0
+	[ "${lines[0]}" = $'VEID\t\tCPUUNITS' ]
+	[ "${lines[1]}" = ------------------------- ]
+	[ "$(sed -n '3,4p' <<<"$output" | xargs)" = '0 1000 4907 3000' ]
+	has 'Current CPU utilization: 4000'
+	# what is in force counts, saved or not
+	vzctl set 4907 --cpuunits 500000 2>/dev/null
+	run vzcpucheck
+	has 'Current CPU utilization: 501000'
+	has 'Warning: hardware node is overcommitted'
+	vzctl --quiet stop 4907 --fast
+	run vzcpucheck
+	has 'Current CPU utilization: 1000'
+	for bad in -x --nosuch 4907; do
+		run --separate-stderr vzcpucheck $bad
+		status_is 2
+		[ -z "$output" ]
+	done
+	run vzcpucheck --help
+	status_is 0
+	run sh -c "'$build/vzcpucheck' >/dev/full 2>/dev/null"
+	status_is 1
 }
 
 # limit CTID read_bps|write_bps|read_iops|write_iops DEVICE: what is in force, empty without one
