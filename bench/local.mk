@@ -5,4 +5,7 @@ bench_floor_SOURCES = bench/floor.c
 bench: all bench/floor$(EXEEXT)
 	CROFT_BUILD=$(abs_builddir) $(srcdir)/bench/run $(BENCH_FLAGS)
 
-.PHONY: bench
+bench-fairness: all
+	CROFT_BUILD=$(abs_builddir) $(srcdir)/bench/fairness $(BENCH_FLAGS)
+
+.PHONY: bench bench-fairness

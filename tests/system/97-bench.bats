@@ -27,3 +27,23 @@ trees() { find "${TMPDIR:-/var/tmp}" -maxdepth 1 -name 'croft-bench.*'; }
 	[ "$(trees)" = "$trees" ]
 	run ! grep -F /croft-bench. /proc/self/mountinfo
 }
+
+@test "make bench-fairness: shares of unequal VPSes, and nothing left on the machine" {
+	out=$BATS_TEST_TMPDIR/results
+	before=$(groups)
+	trees=$(trees)
+	run "$top/bench/fairness" --build "$build" --out "$out" --seconds 1 --sample 0.5 --hogs 20 --only '1:3, one;20 hogs against 1, one'
+	status_is 0
+	has '1:3, one core: '
+	has '20 hogs against 1, one core: '
+	[[ "$(cat "$out/fairness.txt")" == "${output%$'\n'no picture*}" ]]
+	[ "$(jq -r '.parts[0].rows | map(.ideal_cpus) | join(" ")' "$out/fairness.json")" = '0.25 0.75' ]
+	[ "$(jq -r '.parts[1].rows | map(.ideal_cpus) | join(" ")' "$out/fairness.json")" = '0.5 0.5' ]
+	grep -q '^"1:3, one core","3000 units, 1 hog",' "$out/fairness.csv"
+	[ "$(groups)" = "$before" ]
+	[ "$(trees)" = "$trees" ]
+	run ! grep -F /croft-bench. /proc/self/mountinfo
+	run "$top/bench/fairness" --build "$build" --only nosuch
+	status_is 1
+	has "no part begins with 'nosuch'"
+}
