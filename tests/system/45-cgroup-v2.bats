@@ -42,6 +42,42 @@ all_below() { vzctl exec2 4545 'for p in $(cat /sys/fs/cgroup/cgroup.procs); do 
 	[ "$(cat "$(cg)/cpu.max")" = 'max 100000' ]
 }
 
+@test "--cpuburst, --iolimit and --iopslimit: at once, and 0 removes; the group of all VPSes weighs what they do" {
+	[ "$(cat "$(cg)/../cpu.weight")" = 100 ]
+	vzctl set 4545 --cpuunits 2500 --cpulimit 50 --cpuburst 20
+	[ "$(cat "$(cg)/cpu.max.burst")" = 20000 ]
+	[ "$(cat "$(cg)/../cpu.weight")" = 250 ]
+	vzctl set 4545 --cpuunits 1000 --cpulimit 0 --cpuburst 0
+	[ "$(cat "$(cg)/cpu.max.burst") $(cat "$(cg)/../cpu.weight")" = '0 100' ]
+	disk=$(lsblk -ndo MAJ:MIN,PKNAME "$(findmnt -nvo SOURCE -T "$(vzdir)/private")")
+	[ "$(wc -w <<<"$disk")" = 1 ] || disk=$(cat "/sys/block/${disk#* }/dev") # a partition
+	run --separate-stderr vzctl set 4545 --iolimit 2 --iopslimit 300 --save
+	[ -z "$stderr" ]
+	[ "$(cat "$(cg)/io.max")" = "$(xargs <<<"$disk") rbps=2097152 wbps=2097152 riops=300 wiops=300" ]
+	# here buffered writes are limited too, when they are written out
+	begin=$(date +%s%N)
+	vzctl exec2 4545 'dd if=/dev/zero of=/f bs=65536 count=64 conv=fsync 2>/dev/null'
+	[ $((($(date +%s%N) - begin) / 1000000)) -ge 1000 ]
+	vzctl set 4545 --iolimit 0 --iopslimit 0 --save
+	[ -z "$(cat "$(cg)/io.max")" ]
+}
+
+@test "--ioprio: the weights of bfq and io.cost; without either a line says so" {
+	disk=$(basename "$(readlink -f "$(findmnt -nvo SOURCE -T "$(vzdir)/private")")")
+	[ -e "/sys/block/$disk" ] || disk=$(lsblk -ndo PKNAME "/dev/$disk")
+	modprobe bfq
+	echo none >"/sys/block/$disk/queue/scheduler"
+	run --separate-stderr vzctl set 4545 --ioprio 7 --save
+	[[ "$stderr" == *"--ioprio: the I/O scheduler of device $(cat "/sys/block/$disk/dev") is none"* ]]
+	[ "$(cat "$(cg)/io.bfq.weight")" = 'default 160' ]
+	echo bfq >"/sys/block/$disk/queue/scheduler"
+	run --separate-stderr vzctl set 4545 --ioprio 0 --save
+	[ -z "$stderr" ]
+	[ "$(cat "$(cg)/io.bfq.weight")" = 'default 20' ]
+	vzctl set 4545 --ioprio 4 --save
+	echo none >"/sys/block/$disk/queue/scheduler"
+}
+
 @test "of its groups the VPS owns what delegation needs, no limit of its own" {
 	base=$((4545 << 16))
 	[ "$(find "$(cg)" -maxdepth 1 ! -user 0 -printf '%f\n')" = payload ]
