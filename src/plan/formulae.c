@@ -151,8 +151,10 @@ struct plan_use plan_use_limit(const struct plan_vps *v, const struct plan_node 
 {
 	uint64_t most = node->ram_bytes / 8 * 7, swap = node->swap_bytes;
 	struct plan_ram ram = plan_ram_of(v);
-	struct plan_use use = { .procs = plan_procs_limit(v, node) };
+	struct plan_use use = { 0 };
 
+	if (v->row[VP_NUMPROC].limit < PLAN_NONE)
+		use.procs = v->row[VP_NUMPROC].limit;
 	use.ram_bytes = ram.ram_pages < PLAN_NONE ? bytes(ram.ram_pages) : most;
 	if (ram.swap_pages < PLAN_NONE && bytes(ram.swap_pages) < swap)
 		swap = bytes(ram.swap_pages); /* swap that the node has not cannot be taken */
@@ -196,14 +198,27 @@ static uint64_t fits(uint64_t whole, uint64_t taken, uint64_t one)
 	return taken >= whole ? 0 : (whole - taken) / one;
 }
 
-uint64_t plan_room(const struct plan_node *node, struct plan_use sum, struct plan_use one)
+uint64_t plan_room(const struct plan_node *node, struct plan_use sum, struct plan_use one,
+		   const char **ret_by)
 {
-	struct plan_use whole = plan_use_node(node);
-	uint64_t n = fits(whole.ram_bytes, sum.ram_bytes, one.ram_bytes);
-	uint64_t m = fits(whole.memswap_bytes, sum.memswap_bytes, one.memswap_bytes);
+	const struct plan_use whole = plan_use_node(node);
+	const struct {
+		const char *name;
+		uint64_t n;
+	} each[] = {
+		{ "RAM", fits(whole.ram_bytes, sum.ram_bytes, one.ram_bytes) },
+		{ "RAM+swap", fits(whole.memswap_bytes, sum.memswap_bytes, one.memswap_bytes) },
+		{ "processes", fits(whole.procs, sum.procs, one.procs) },
+	};
+	uint64_t least = UINT64_MAX;
+	const char *by = "";
 
-	if (m < n)
-		n = m;
-	m = fits(whole.procs, sum.procs, one.procs);
-	return m < n ? m : n;
+	for (size_t i = 0; i < sizeof(each) / sizeof(*each); i++)
+		if (each[i].n < least) {
+			least = each[i].n;
+			by = each[i].name;
+		}
+	if (ret_by)
+		*ret_by = by;
+	return least;
 }

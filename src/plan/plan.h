@@ -108,7 +108,10 @@ struct plan_ram plan_ram_of(const struct plan_vps *v);
 struct plan_use {
 	uint64_t ram_bytes, memswap_bytes, procs;
 };
-/** plan_use_limit - @v at its limits, those without one as Croft holds them: 7/8 of the node's memory (ADR 22) */
+/**
+ * plan_use_limit - @v at its limits; memory without one as Croft holds it, 7/8 of the node's (ADR 22). Processes without
+ * one count nothing: each VPS ends at an eighth of the node's, which is a fence and no promise.
+ */
 struct plan_use plan_use_limit(const struct plan_vps *v, const struct plan_node *node);
 /** plan_use_peak - @v at the most it was seen to use */
 struct plan_use plan_use_peak(const struct plan_vps *v);
@@ -116,8 +119,12 @@ struct plan_use plan_use_peak(const struct plan_vps *v);
 struct plan_use plan_use_add(struct plan_use sum, struct plan_use one, uint64_t n);
 /** plan_use_node - what the node has to give */
 struct plan_use plan_use_node(const struct plan_node *node);
-/** plan_room - how many more of @one fit beside @sum; UINT64_MAX when @one takes nothing */
-uint64_t plan_room(const struct plan_node *node, struct plan_use sum, struct plan_use one);
+/**
+ * plan_room - how many more of @one fit beside @sum; UINT64_MAX when @one takes nothing
+ * @ret_by: what there is least of: "RAM", "RAM+swap", "processes", or ""; may be NULL
+ */
+uint64_t plan_room(const struct plan_node *node, struct plan_use sum, struct plan_use one,
+		   const char **ret_by);
 
 /* ---- rules.c: vzcfgvalidate ---- */
 

@@ -162,6 +162,12 @@ static uint64_t private_pages(const struct plan_node *node, const struct level *
 	return most;
 }
 
+/* Half of it in @n parts: the other half is for those who need more. */
+static uint64_t part_of(uint64_t whole, uint64_t n)
+{
+	return whole / 2 / n;
+}
+
 static void put_disk(struct vps_config *c, const struct plan_disk *disk, uint64_t n)
 {
 	const uint64_t system_kib = 10 * MIB, system_inodes = 100000;
@@ -171,8 +177,8 @@ static void put_disk(struct vps_config *c, const struct plan_disk *disk, uint64_
 		kib = disk->kib - system_kib;
 	if (disk->inodes > 2 * system_inodes)
 		inodes = disk->inodes - system_inodes;
-	kib /= 2 * n;
-	inodes /= 2 * n;
+	kib = part_of(kib, n);
+	inodes = part_of(inodes, n);
 	if (kib)
 		put(c, VP_DISKSPACE, kib, kib + kib / 10);
 	if (inodes) /* some file systems make them as they need them and tell none */

@@ -170,22 +170,27 @@ static void test_use(void)
 	struct plan_vps v, old;
 	struct plan_use use, sum = { 0 };
 	struct plan_ram ram;
+	const char *by = NULL;
 
 	vswap(&v);
 	use = plan_use_limit(&v, &node);
-	OK(use.ram_bytes == GIB && use.memswap_bytes == 3 * GIB && use.procs == 4000);
+	OK(use.ram_bytes == GIB && use.memswap_bytes == 3 * GIB && use.procs == 0);
 	sum = plan_use_add(sum, use, 3);
-	OK(sum.ram_bytes == 3 * GIB && sum.memswap_bytes == 9 * GIB && sum.procs == 12000);
-	OK_NAME(plan_room(&node, sum, use) == 2, "(16 - 9) / 3 GiB; RAM would hold 7, processes 5");
+	OK(sum.ram_bytes == 3 * GIB && sum.memswap_bytes == 9 * GIB && sum.procs == 0);
+	OK_NAME(plan_room(&node, sum, use, &by) == 2 && vz_streq(by, "RAM+swap"),
+		"(16 - 9) / 3 GiB; RAM would hold 7");
+	v.row[VP_NUMPROC].limit = 20000;
+	use = plan_use_limit(&v, &node);
+	OK(use.procs == 20000 && plan_room(&node, sum, use, &by) == 1 && vz_streq(by, "processes"));
 	sum = plan_use_add(sum, use, 3);
-	OK(plan_room(&node, sum, use) == 0);
+	OK(plan_room(&node, sum, use, NULL) == 0);
 	OK_NAME(plan_use_add(use, use, UINT64_MAX).ram_bytes == UINT64_MAX, "sums stop, not wrap");
 	v.row[VP_PHYSPAGES].maxheld = 25600;
 	v.row[VP_SWAPPAGES].maxheld = 2560;
 	v.row[VP_NUMPROC].maxheld = 20;
 	use = plan_use_peak(&v);
 	OK(use.ram_bytes == 100 * MIB && use.memswap_bytes == 110 * MIB && use.procs == 20);
-	OK(plan_room(&node, (struct plan_use){ 0 }, (struct plan_use){ 0 }) == UINT64_MAX);
+	OK(plan_room(&node, (struct plan_use){ 0 }, (struct plan_use){ 0 }, NULL) == UINT64_MAX);
 	v.row[VP_SWAPPAGES].limit = PLAN_NONE;
 	OK_NAME(plan_use_limit(&v, &node).memswap_bytes == 7 * GIB,
 		"swap without a limit is all of the node's");
