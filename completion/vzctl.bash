@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# bash completion for vzctl, vzlist, vzps and vzcpucheck; made by tools/gen-params.c, do not edit
+# bash completion for vzctl and the tools beside it; made by tools/gen-params.c, do not edit
 # shellcheck shell=bash disable=SC2207,SC2086
 
 _croft_commands="create destroy delete mount umount start stop restart status set
@@ -184,6 +184,43 @@ $(_croft_vpses)"
 	fi
 }
 
+_croft_vzplan()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+
+	COMPREPLY=()
+	case $prev in
+	--add) ;;
+	--sample) _croft_offer "$(_croft_samples | _croft_plain)" ;;
+	--like)
+		local IFS=$'\n'
+		_croft_offer "$(_croft_vpses -a)" ;;
+	*) _croft_offer '--add --like --sample --json --help' ;;
+	esac
+}
+
+# vzcalc, vzcfgvalidate, vzmemcheck, vzoversell, vzsplit: letters, then a VPS, a file or nothing
+_croft_tool()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+
+	COMPREPLY=()
+	case $1:$prev:$cur in
+	vzcfgvalidate:-v:*|vzsplit:-v:*) _croft_offer 'yes no' ;;
+	vzsplit:-?:*) ;;
+	vzcalc:*:-*) _croft_offer '-v -h' ;;
+	vzcfgvalidate:*:-*) _croft_offer '-r -i -v -h' ;;
+	vzmemcheck:*) _croft_offer '-v -A -h' ;;
+	vzsplit:*) _croft_offer '-n -f -s -v -h' ;;
+	vzcalc:*)
+		local IFS=$'\n'
+		_croft_offer "$(_croft_vpses -a)" ;;
+	*) COMPREPLY=($(compgen -f -- "$cur")) ;;
+	esac
+}
+
+complete -F _croft_vzplan vzplan
+complete -F _croft_tool vzcalc vzcfgvalidate vzmemcheck vzoversell vzsplit
 complete -F _croft_vzctl vzctl
 complete -F _croft_vzlist vzlist
 complete -F _croft_vzps vzps

@@ -1,4 +1,5 @@
-sbin_PROGRAMS += vzctl vzcpucheck vzlist vzpid vzps vztmpl
+sbin_PROGRAMS += vzctl vzlist vzpid vzps vztmpl
+sbin_PROGRAMS += vzcalc vzcfgvalidate vzcpucheck vzmemcheck vznnc vzoversell vzplan vzsplit
 croftlibexec_PROGRAMS += vzctl-admin vzmon vz-node vz-unpack
 noinst_PROGRAMS += tools/gen-params
 
@@ -31,6 +32,32 @@ vzpid_LDADD = libresources.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vzps_SOURCES = src/cli/vzps.c
 vzps_LDADD = libresources.a libvps.a libutil.a $(JANSSON_LIBS)
+
+# planning: what looks at VPSes, and what does not
+PLAN_LIBS = libplan.a libvps.a libutil.a $(JANSSON_LIBS)
+PLAN_OF_VPSES = libops.a libplan.a libresources.a libvps.a libutil.a $(JANSSON_LIBS)
+
+vzcalc_SOURCES = src/cli/vzcalc.c src/cli/tool.c src/cli/tool.h
+vzcalc_LDADD = $(PLAN_OF_VPSES)
+
+vzmemcheck_SOURCES = src/cli/vzmemcheck.c src/cli/tool.c src/cli/tool.h
+vzmemcheck_LDADD = $(PLAN_OF_VPSES)
+
+vzoversell_SOURCES = src/cli/vzoversell.c src/cli/tool.c src/cli/tool.h
+vzoversell_LDADD = $(PLAN_OF_VPSES)
+
+vzplan_SOURCES = src/cli/vzplan.c src/cli/tool.c src/cli/tool.h
+vzplan_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+vzplan_LDADD = $(PLAN_OF_VPSES)
+
+vzcfgvalidate_SOURCES = src/cli/vzcfgvalidate.c src/cli/tool.c src/cli/tool.h
+vzcfgvalidate_LDADD = $(PLAN_LIBS)
+
+vzsplit_SOURCES = src/cli/vzsplit.c src/cli/tool.c src/cli/tool.h
+vzsplit_LDADD = $(PLAN_LIBS)
+
+vznnc_SOURCES = src/cli/vznnc.c
+vznnc_LDADD = libutil.a
 
 vzmon_SOURCES = src/cli/vzmon.c
 vzmon_LDFLAGS = $(STATIC_LDFLAGS)
