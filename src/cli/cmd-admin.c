@@ -127,6 +127,8 @@ static int cmd_create(struct cli *c, int argc, char **argv, struct vz_error *err
 		else
 			r = vps_param_parse(&extra, changes[i].id, mode, changes[i].text, VS_CLI,
 					    err);
+		if (changes[i].id == VP_PHYSPAGES)
+			op.ram_said = mode;
 	}
 	if (r < 0)
 		return r;

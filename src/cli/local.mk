@@ -35,7 +35,7 @@ vzps_LDADD = libresources.a libvps.a libutil.a $(JANSSON_LIBS)
 
 # planning: what looks at VPSes, and what does not
 PLAN_LIBS = libplan.a libvps.a libutil.a $(JANSSON_LIBS)
-PLAN_OF_VPSES = libops.a libplan.a libresources.a libvps.a libutil.a $(JANSSON_LIBS)
+PLAN_OF_VPSES = libops.a libplan.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vzcalc_SOURCES = src/cli/vzcalc.c src/cli/tool.c src/cli/tool.h
 vzcalc_LDADD = $(PLAN_OF_VPSES)

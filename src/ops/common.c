@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ops/priv.h"
 
+#include "plan/plan.h"
 #include "template/template.h"
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/userns.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/file.h>
 
@@ -144,6 +146,26 @@ void op_warn_all(const struct vz_list *lines)
 {
 	for (size_t i = 0; i < lines->n; i++)
 		vz_warn("WARNING: %s", lines->v[i]);
+}
+
+int op_check_ram(const struct vps_config *c, enum vps_mode said, bool force, struct vz_error *err)
+{
+	const char *option = vps_option_name(VP_PHYSPAGES, said);
+	uint64_t ram = vps_ram_bytes(c);
+	struct plan_node node;
+
+	if (!vps_is_vswap(c))
+		return 0;
+	if (ram == 0)
+		return vz_fail(err, VZ_EXIT_VALUE, 0,
+			       "Bad value for --%s: no memory at all (allowed: a page or more)",
+			       option);
+	if (force || plan_node_read("/proc", &node) < 0 || ram <= node.ram_bytes)
+		return 0;
+	return vz_fail(err, VZ_EXIT_VALUE, 0,
+		       "Bad value for --%s: %" PRIu64 " MiB are more than the %" PRIu64
+		       " MiB of this node (set --save --force stores it)",
+		       option, ram >> 20, node.ram_bytes >> 20);
 }
 
 void op_warn_said(const struct op *o, const struct vz_list *lines)

@@ -106,6 +106,8 @@ static int take_options(struct creating *s, struct vz_error *err)
 		r = take_text(c, VP_VE_ROOT, s->a->root, err);
 	if (r == 0)
 		r = take_text(c, VP_VE_PRIVATE, s->a->private_dir, err);
+	if (r == 0 && x && vps_is_set(x, VP_PHYSPAGES))
+		r = op_check_ram(x, s->a->ram_said, false, err);
 	for (int id = 0; r == 0 && x && id < VP_MAX; id++)
 		if (vps_is_set(x, id) && vps_param_copy(c, x, id) < 0)
 			r = vz_fail(err, VZ_EXIT_SYSTEM, ENOMEM, "create");

@@ -21,6 +21,7 @@ struct op_create {
 	const char *ostemplate, *sample, *layout, *root, *private_dir;
 	const struct vps_config
 		*extra; /* rows given on the command line, source VS_CLI; NULL none */
+	enum vps_mode ram_said; /* by which option @extra has PHYSPAGES */
 };
 
 struct op_start {

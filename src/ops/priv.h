@@ -174,6 +174,12 @@ struct ctx_dev;
  */
 int op_devnode(const char *word, struct ctx_dev *ret, struct vz_error *err)
 	__attribute__((warn_unused_result));
+/**
+ * op_check_ram - a memory limit that was typed: is there any, and has the node that much? More is a slip of the keys, or
+ * meant for another node: then @force stores it. @said: mode of the option, for the message. Return: 0; exit 21.
+ */
+int op_check_ram(const struct vps_config *c, enum vps_mode said, bool force, struct vz_error *err)
+	__attribute__((warn_unused_result));
 /** op_warn_all - each line as a warning. */
 void op_warn_all(const struct vz_list *lines);
 /** op_warn_said - the same; an option that a line begins with is named as it was typed (o->said). */

@@ -3,13 +3,11 @@
 
 #include "dist/dist.h"
 #include "ops/steps.h"
-#include "plan/plan.h"
 #include "util/fd.h"
 #include "util/kernel.h"
 #include "util/log.h"
 
 #include <fcntl.h>
-#include <inttypes.h>
 #include <string.h>
 
 struct setting {
@@ -168,28 +166,13 @@ static int check_ids(const struct setting *s, struct vz_error *err)
 	return 0;
 }
 
-/* More than the node has is a slip of the keys, or meant for another node: then --force stores it. */
 static int check_node(const struct setting *s, struct vz_error *err)
 {
-	const char *option = vps_option_name(VP_PHYSPAGES, s->o->said[VP_PHYSPAGES]);
-	uint64_t ram = vps_ram_bytes(&s->o->cfg);
-	struct plan_node node;
 	bool asked = false;
 
 	for (size_t i = 0; i < s->a->nchanges; i++) /* a sample may be for greater nodes */
 		asked = asked || s->a->changes[i].id == VP_PHYSPAGES;
-	if (!asked || !vps_is_vswap(&s->o->cfg))
-		return 0;
-	if (ram == 0)
-		return vz_fail(err, VZ_EXIT_VALUE, 0,
-			       "Bad value for --%s: no memory at all (allowed: a page or more)",
-			       option);
-	if (s->a->force || plan_node_read("/proc", &node) < 0 || ram <= node.ram_bytes)
-		return 0;
-	return vz_fail(err, VZ_EXIT_VALUE, 0,
-		       "Bad value for --%s: %" PRIu64 " MiB are more than the %" PRIu64
-		       " MiB of this node (with --save --force they are stored)",
-		       option, ram >> 20, node.ram_bytes >> 20);
+	return asked ? op_check_ram(&s->o->cfg, s->o->said[VP_PHYSPAGES], s->a->force, err) : 0;
 }
 
 static int check_running_paths(const struct setting *s, struct vz_error *err)

@@ -97,6 +97,9 @@ refused() {
 	refused '--ram: no memory' --ram 0
 	refused "--ram: 8388608 MiB are more than the $(($(mem_total) / 1024)) MiB of this node" --ram 8191G --ram 8192G
 	refused '--physpages: 4194304 MiB' --physpages 0:4T
+	fails 21 '--ram: 8388608 MiB are more than' create 6753 --ostemplate busybox --ram 8T
+	fails 21 '--numfile: "2:1"' create 6753 --ostemplate busybox --numfile 2:1
+	[ ! -e "$(conf 6753)" ]
 	# good ones before a bad one are not taken either
 	refused '--numproc: "2:1"' --ram 64M --numproc 2:1
 	[ "$(fields physpages.l,numproc.l,kmemsize.l)" = "$held" ]
