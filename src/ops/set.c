@@ -8,6 +8,7 @@
 #include "util/log.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 
 struct setting {
