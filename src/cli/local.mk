@@ -1,6 +1,6 @@
 sbin_PROGRAMS += vzctl vzlist vzpid vzps vztmpl
 sbin_PROGRAMS += vzcalc vzcfgvalidate vzcpucheck vzmemcheck vznnc vzoversell vzplan vzsplit
-croftlibexec_PROGRAMS += vzctl-admin vzmon vz-node vz-unpack
+croftlibexec_PROGRAMS += vzctl-admin vzmon vz-node vz-ubc vz-unpack
 noinst_PROGRAMS += tools/gen-params
 
 # decision 17: what starts often links little; scripts/check-house holds the lists. STATIC_LDFLAGS: ADR 25
@@ -65,6 +65,10 @@ vzmon_LDADD = libcontext.a libutil.a
 
 vz_node_SOURCES = src/cli/vz-node.c
 vz_node_LDADD = libops.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIBS)
+
+vz_ubc_SOURCES = src/cli/vz-ubc.c
+vz_ubc_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+vz_ubc_LDADD = libubcload.a libubc.a libvps.a libutil.a $(BPF_LIBS) $(JANSSON_LIBS)
 
 vz_unpack_SOURCES = src/cli/vz-unpack.c
 vz_unpack_LDADD = libuntar.a libutil.a $(ARCHIVE_LIBS)

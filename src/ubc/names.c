@@ -51,6 +51,28 @@ int ubc_group_of(enum ubc_counter c)
 	return (unsigned int)c < UBC_NR && counters[c].group >= 0 ? counters[c].group : -ENOENT;
 }
 
+const char *ubc_prefix(enum ubc_group g, enum ubc_method method)
+{
+	static const char *const prefixes[UBC_GROUPS] = {
+		[UBC_G_FILE] = "file_", [UBC_G_LOCK] = "lock_", [UBC_G_SOCK] = "sock_",
+		[UBC_G_PTY] = "pty_",	[UBC_G_MM] = "mm_",
+	};
+
+	if (method == UBC_BY_CGROUP)
+		return g == UBC_G_SOCK ? "cg_" : NULL;
+	return method == UBC_BY_NOTHING ? NULL : prefixes[g];
+}
+
+const char *ubc_object_map(enum ubc_group g)
+{
+	static const char *const maps[UBC_GROUPS] = {
+		[UBC_G_FILE] = "files", [UBC_G_LOCK] = "locks", [UBC_G_SOCK] = "socks",
+		[UBC_G_PTY] = "ptys",	[UBC_G_MM] = "mms",
+	};
+
+	return maps[g];
+}
+
 const char *ubc_mode_name(enum ubc_mode m)
 {
 	static const char *const names[UBC_MODES] = {

@@ -11,8 +11,14 @@
 
 /** ubc_needs - bits 1 << enum ubc_group of what counts the limits of @row; none for a VPS without such limits */
 uint32_t ubc_needs(const struct ubc_row row[UBC_NR]);
+/** ubc_prefix - how the names of the programs of group @g begin, with @method; NULL: it has none. Borrowed. */
+const char *ubc_prefix(enum ubc_group g, enum ubc_method method);
+/** ubc_object_map - name of the map of the objects of group @g; borrowed */
+const char *ubc_object_map(enum ubc_group g);
 
 /* ---- sys.c: bpf(2) without a library, for programs that start often ---- */
+
+enum { UBC_KEY_MAX = 16 };
 
 /**
  * ubc_pins - directory of our pins: below /sys/fs/bpf where that is a bpffs and the tree is the node's own, else below
@@ -21,10 +27,26 @@ uint32_t ubc_needs(const struct ubc_row row[UBC_NR]);
 char *ubc_pins(char dst[PATH_MAX]);
 /** ubc_pin_get - descriptor of what is pinned as @name there. Return: fd the caller closes, or -errno. */
 int ubc_pin_get(const char *name) __attribute__((warn_unused_result));
+/** ubc_pin - pin @fd as @name there. 0 or -errno. */
+int ubc_pin(int fd, const char *name) __attribute__((warn_unused_result));
 /** ubc_map_set - an entry of a map, made or replaced. 0 or -errno. */
 int ubc_map_set(int map, const void *key, const void *value) __attribute__((warn_unused_result));
+/** ubc_map_get - value of @key into @value, of the map's size. 0; -ENOENT; -errno. */
+int ubc_map_get(int map, const void *key, void *value) __attribute__((warn_unused_result));
 /** ubc_map_del - an entry less; none is no error. 0 or -errno. */
 int ubc_map_del(int map, const void *key) __attribute__((warn_unused_result));
+/** ubc_map_next - the key behind @key, NULL: the first. 0; -ENOENT: no more; -errno. */
+int ubc_map_next(int map, const void *key, void *next) __attribute__((warn_unused_result));
+/** ubc_map_empty - delete all entries of a hash. 0 or -errno. */
+int ubc_map_empty(int map) __attribute__((warn_unused_result));
+/**
+ * ubc_prog_attach - run the program from now on, as long as the link lives
+ * @name: of a program of the cgroup method, which goes to the root of cgroup2, else NULL
+ * Return: fd of the link, or -errno.
+ */
+int ubc_prog_attach(int prog, const char *name) __attribute__((warn_unused_result));
+/** ubc_cgroup_root - the mount point of cgroup2. Return: fd; -ENOENT; -errno. */
+int ubc_cgroup_root(void) __attribute__((warn_unused_result));
 
 /* ---- table.c ---- */
 
@@ -42,8 +64,18 @@ static inline struct ubc_head *ubc_head(struct ubc_table *t)
 
 /** ubc_lock - hold off other loaders and changes of slots. Return: fd, closing it ends the lock; -errno. */
 int ubc_lock(void) __attribute__((warn_unused_result));
+/** ubc_table_len - bytes to map of the table */
+size_t ubc_table_len(void);
+/** ubc_table_map - map the table @fd, which the table owns from now on, whatever the head says. 0 or -errno. */
+int ubc_table_map(int fd, bool write, bool is_map, struct ubc_table **ret) __attribute__((warn_unused_result));
+/** ubc_table_fd - the map, or else the file. Return: fd, -ENOENT, -errno. */
+int ubc_table_fd(bool *ret_is_map) __attribute__((warn_unused_result));
+/** ubc_layout_is_ours - whether the head describes the layout that we are built for */
+bool ubc_layout_is_ours(const struct ubc_head *h);
 /** ubc_head_fill - an empty head of our layout and version, with what needs no BPF to be enforced. */
 void ubc_head_fill(struct ubc_head *h);
+/** ubc_no_bpf_modes - what start sees to by other means than BPF */
+void ubc_no_bpf_modes(struct ubc_head *h);
 /** ubc_make_file - an empty table as a file, instead of any other; lock held. @why: no BPF. 0 or -errno. */
 int ubc_make_file(const char *why) __attribute__((warn_unused_result));
 /** ubc_file_path - path of that file. Return: @dst. */
@@ -52,5 +84,24 @@ char *ubc_file_path(char dst[PATH_MAX]);
 bool ubc_holds(const struct ubc_slot *slot);
 /** ubc_take - slot of @ctid, or a free one that is made its own. NULL: none is free. */
 struct ubc_slot *ubc_take(struct ubc_table *t, uint32_t ctid);
+/** ubc_level_add - VPSes' groups are also at depth @level. 0; -ENOSPC. */
+int ubc_level_add(struct ubc_head *h, int level) __attribute__((warn_unused_result));
+
+/* ---- attach.c: lock held ---- */
+
+/**
+ * ubc_attach - the pinned programs of group @g run, and what is there already is counted
+ * @keep: what its map knows is true, since other programs counted on it until now
+ * Return: 0; -errno: none of them runs.
+ */
+int ubc_attach(struct ubc_table *t, enum ubc_group g, bool keep) __attribute__((warn_unused_result));
+/** ubc_detach - they do not run any more; what they counted is forgotten. */
+void ubc_detach(struct ubc_table *t, enum ubc_group g);
+/** ubc_forget_objects - the map of group @g is emptied, held of its counters becomes 0 for everyone. */
+void ubc_forget_objects(struct ubc_table *t, enum ubc_group g);
+/** ubc_fit - attach what VPSes that run need and is not attached, detach the rest. 0; -errno with @err. */
+int ubc_fit(struct ubc_table *t, struct vz_error *err) __attribute__((warn_unused_result));
+/** ubc_adopt - count what processes have open already, for the groups in @mask (bits). 0 or -errno. */
+int ubc_adopt(uint32_t mask) __attribute__((warn_unused_result));
 
 #endif

@@ -8,6 +8,7 @@
 #include "vps/vps.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -22,18 +23,22 @@ static bool is_ours(void)
 
 int ubc_ensure(struct vz_error *err)
 {
-	VZ_FD int lock = -EBADF;
+	const char *root = secure_getenv("CROFT_ROOT");
+	char program[PATH_MAX], own_root[PATH_MAX];
+	const char *const argv[] = { program, "load", NULL };
+	const char *env[3] = { VZ_PATH_ENV };
+	const struct vz_run how = { .env = env };
 	int r;
 
 	if (is_ours())
 		return 0;
-	lock = ubc_lock();
-	if (lock < 0)
-		return vz_fail(err, VZ_EXIT_SYSTEM, -lock, "lock %s/ubc.lck", vps_paths()->run);
-	if (is_ours())
-		return 0;
-	r = ubc_make_file("built without BPF");
-	return r < 0 ? vz_fail(err, VZ_EXIT_SYSTEM, -r, "make %s/ubc", vps_paths()->run) : 0;
+	(void)vps_path(program, "%s/vz-ubc", vps_paths()->libexec);
+	if (root) {
+		(void)vps_path(own_root, "CROFT_ROOT=%s", root);
+		env[1] = own_root;
+	}
+	r = vz_run(argv, &how);
+	return r == 0 ? 0 : vz_fail(err, VZ_EXIT_SYSTEM, r < 0 ? -r : 0, "%s load failed (%d)", program, r);
 }
 
 /* How deep below the root of cgroup2 @group is; its id. Return: level or -errno. */
@@ -117,8 +122,9 @@ int ubc_add(uint32_t ctid, const char *group, struct vz_error *err)
 	clear_slot(s);
 	s->cgroup = id;
 	s->flags |= UBC_LIVE;
-	ubc_head(t)->levels |= 1U << level;
-	r = bind_group(t, s);
+	r = ubc_level_add(ubc_head(t), level);
+	if (r == 0)
+		r = bind_group(t, s);
 	return r < 0 ? vz_fail(err, VZ_EXIT_RESOURCE, -r, "beancounter of VPS %u", ctid) : 0;
 }
 
@@ -142,6 +148,7 @@ void ubc_forget(uint32_t ctid)
 {
 	UBC_TABLE struct ubc_table *t = NULL;
 	VZ_FD int lock = ubc_lock();
+	struct vz_error ignored;
 	struct ubc_slot *s;
 
 	if (lock < 0 || ubc_table_open(true, &t) < 0)
@@ -152,6 +159,7 @@ void ubc_forget(uint32_t ctid)
 	unbind_group(t, s);
 	note_needs(t, s, 0);
 	s->flags &= ~(uint32_t)UBC_LIVE;
+	(void)!ubc_fit(t, &ignored);
 	if (!ubc_holds(s))
 		s->ctid = 0;
 }
@@ -173,5 +181,5 @@ int ubc_limits(uint32_t ctid, const uint64_t barrier[UBC_NR], const uint64_t lim
 		__atomic_store_n(&s->row[c].limit, limit[c], __ATOMIC_RELAXED);
 	}
 	note_needs(t, s, ubc_needs(s->row));
-	return 0;
+	return ubc_fit(t, err);
 }

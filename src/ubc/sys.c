@@ -2,10 +2,13 @@
 #include "ubc/priv.h"
 
 #include "util/fd.h"
+#include "util/str.h"
 #include "vps/vps.h"
 
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/magic.h>
+#include <mntent.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -30,35 +33,110 @@ char *ubc_pins(char dst[PATH_MAX])
 	return vps_path(dst, "%s/bpf", vps_paths()->run);
 }
 
+/* The path for bpf(2), which asks for capabilities before it looks: so we look first. */
+static char *pin_path(char dst[PATH_MAX + 80], const char *name)
+{
+	char dir[PATH_MAX];
+
+	(void)snprintf(dst, PATH_MAX + 80, "%s/%s", ubc_pins(dir), name);
+	return dst;
+}
+
 int ubc_pin_get(const char *name)
 {
 	union bpf_attr a = { 0 };
-	char dir[PATH_MAX], path[PATH_MAX + 64];
+	char path[PATH_MAX + 80];
 
-	(void)snprintf(path, sizeof(path), "%s/%s", ubc_pins(dir), name);
-	if (access(path, F_OK) < 0)
-		return -errno; /* bpf(2) asks for capabilities before it looks */
+	if (access(pin_path(path, name), F_OK) < 0)
+		return -errno;
 	a.pathname = (uint64_t)(uintptr_t)path;
 	return sys_bpf(BPF_OBJ_GET, &a);
 }
 
-int ubc_map_set(int map, const void *key, const void *value)
+int ubc_pin(int fd, const char *name)
+{
+	union bpf_attr a = { 0 };
+	char path[PATH_MAX + 80];
+
+	a.pathname = (uint64_t)(uintptr_t)pin_path(path, name);
+	a.bpf_fd = (uint32_t)fd;
+	return sys_bpf(BPF_OBJ_PIN, &a);
+}
+
+static int on_entry(int cmd, int map, const void *key, const void *value)
 {
 	union bpf_attr a = { 0 };
 
 	a.map_fd = (uint32_t)map;
 	a.key = (uint64_t)(uintptr_t)key;
-	a.value = (uint64_t)(uintptr_t)value;
-	return sys_bpf(BPF_MAP_UPDATE_ELEM, &a);
+	a.value = (uint64_t)(uintptr_t)value; /* next_key is the same field */
+	return sys_bpf(cmd, &a);
+}
+
+int ubc_map_set(int map, const void *key, const void *value)
+{
+	return on_entry(BPF_MAP_UPDATE_ELEM, map, key, value);
+}
+
+int ubc_map_get(int map, const void *key, void *value)
+{
+	return on_entry(BPF_MAP_LOOKUP_ELEM, map, key, value);
 }
 
 int ubc_map_del(int map, const void *key)
 {
-	union bpf_attr a = { 0 };
+	int r = on_entry(BPF_MAP_DELETE_ELEM, map, key, NULL);
+
+	return r == -ENOENT ? 0 : r;
+}
+
+int ubc_map_next(int map, const void *key, void *next)
+{
+	return on_entry(BPF_MAP_GET_NEXT_KEY, map, key, next);
+}
+
+int ubc_map_empty(int map)
+{
+	unsigned char key[UBC_KEY_MAX];
 	int r;
 
-	a.map_fd = (uint32_t)map;
-	a.key = (uint64_t)(uintptr_t)key;
-	r = sys_bpf(BPF_MAP_DELETE_ELEM, &a);
+	while ((r = ubc_map_next(map, NULL, key)) == 0) {
+		r = ubc_map_del(map, key);
+		if (r < 0)
+			return r;
+	}
 	return r == -ENOENT ? 0 : r;
+}
+
+int ubc_cgroup_root(void)
+{
+	FILE *f = setmntent("/proc/self/mounts", "re");
+	struct mntent *m;
+	int fd = f ? -ENOENT : -errno;
+
+	while (f && fd < 0 && (m = getmntent(f)))
+		if (vz_streq(m->mnt_type, "cgroup2"))
+			fd = vz_openat(AT_FDCWD, m->mnt_dir, O_RDONLY | O_DIRECTORY, 0);
+	if (f)
+		(void)endmntent(f);
+	return fd;
+}
+
+int ubc_prog_attach(int prog, const char *name)
+{
+	union bpf_attr a = { 0 };
+	VZ_FD int root = -EBADF;
+
+	if (!name || strncmp(name, "cg_", 3) != 0) {
+		a.raw_tracepoint.prog_fd = (uint32_t)prog; /* where to, it knows since it was loaded */
+		return sys_bpf(BPF_RAW_TRACEPOINT_OPEN, &a);
+	}
+	root = ubc_cgroup_root();
+	if (root < 0)
+		return root;
+	a.link_create.prog_fd = (uint32_t)prog;
+	a.link_create.target_fd = (uint32_t)root;
+	a.link_create.attach_type =
+		vz_streq(name, "cg_release") ? BPF_CGROUP_INET_SOCK_RELEASE : BPF_CGROUP_INET_SOCK_CREATE;
+	return sys_bpf(BPF_LINK_CREATE, &a);
 }

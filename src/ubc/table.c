@@ -14,7 +14,7 @@
 _Static_assert(sizeof(struct ubc_head) <= sizeof(struct ubc_slot), "slot 0 holds the head");
 _Static_assert(offsetof(struct ubc_head, ctid) == offsetof(struct ubc_slot, ctid), "slot 0 is nobody's");
 
-static size_t table_len(void)
+size_t ubc_table_len(void)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
@@ -43,6 +43,12 @@ int ubc_lock(void)
 	return r < 0 ? -errno : vz_take_fd(&fd);
 }
 
+void ubc_no_bpf_modes(struct ubc_head *h)
+{
+	h->modes[UBC_NUMPTY] = UBC_ENFORCED; /* mount option of devpts */
+	h->modes[UBC_NUMSIGINFO] = UBC_ENFORCED; /* resource limit of the user namespace */
+}
+
 void ubc_head_fill(struct ubc_head *h)
 {
 	memset(h, 0, sizeof(*h));
@@ -52,10 +58,7 @@ void ubc_head_fill(struct ubc_head *h)
 	h->nr = UBC_NR;
 	h->ring = UBC_RING;
 	h->version = UBC_VERSION;
-	/* by devpts, user namespaces and the IPC namespace: start sets these */
-	h->modes[UBC_NUMPTY] = UBC_ENFORCED;
-	h->modes[UBC_NUMSIGINFO] = UBC_ENFORCED;
-	h->modes[UBC_SHMPAGES] = UBC_ENFORCED;
+	ubc_no_bpf_modes(h);
 }
 
 int ubc_make_file(const char *why)
@@ -71,14 +74,13 @@ int ubc_make_file(const char *why)
 	ubc_head_fill(&h);
 	(void)snprintf(h.why, sizeof(h.why), "%s", why);
 	/* sparse: only the slots of VPSes take memory */
-	if (ftruncate(fd, (off_t)table_len()) < 0 || pwrite(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) ||
+	if (ftruncate(fd, (off_t)ubc_table_len()) < 0 || pwrite(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) ||
 	    rename(tmp, path) < 0)
 		return -errno;
 	return 0;
 }
 
-/* The file, or the map that took its place. */
-static int open_table(bool *ret_is_map)
+int ubc_table_fd(bool *ret_is_map)
 {
 	char path[PATH_MAX];
 	int fd = ubc_pin_get("table");
@@ -87,28 +89,43 @@ static int open_table(bool *ret_is_map)
 	return fd >= 0 ? fd : vz_openat(AT_FDCWD, ubc_file_path(path), O_RDWR | O_NOFOLLOW, 0);
 }
 
-static bool layout_is_ours(const struct ubc_head *h)
+bool ubc_layout_is_ours(const struct ubc_head *h)
 {
 	return h->magic == UBC_MAGIC && h->slot_size == sizeof(struct ubc_slot) && h->slots == UBC_SLOTS &&
 	       h->nr == UBC_NR && h->ring == UBC_RING;
 }
 
-int ubc_table_open(bool write, struct ubc_table **ret)
+int ubc_table_map(int fd, bool write, bool is_map, struct ubc_table **ret)
 {
 	UBC_TABLE struct ubc_table *t = calloc(1, sizeof(*t));
+	VZ_FD int own = fd;
 	void *p;
 
 	if (!t)
 		return -ENOMEM;
-	t->len = table_len();
-	t->fd = open_table(&t->is_map);
-	if (t->fd < 0)
-		return t->fd;
+	t->len = ubc_table_len();
+	t->is_map = is_map;
+	t->fd = vz_take_fd(&own);
 	p = mmap(NULL, t->len, write ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, t->fd, 0);
 	if (p == MAP_FAILED)
 		return errno == EINVAL ? -ESTALE : -errno; /* a map of another size */
 	t->slot = p;
-	if (!layout_is_ours(ubc_head(t)))
+	*ret = vz_take_ptr(&t);
+	return 0;
+}
+
+int ubc_table_open(bool write, struct ubc_table **ret)
+{
+	UBC_TABLE struct ubc_table *t = NULL;
+	bool is_map = false;
+	int fd = ubc_table_fd(&is_map), r;
+
+	if (fd < 0)
+		return fd;
+	r = ubc_table_map(fd, write, is_map, &t);
+	if (r < 0)
+		return r;
+	if (!ubc_layout_is_ours(ubc_head(t)))
 		return -ESTALE;
 	*ret = vz_take_ptr(&t);
 	return 0;
@@ -128,7 +145,7 @@ enum ubc_mode ubc_node_mode(enum ubc_counter c)
 	enum ubc_mode mode = UBC_STORED;
 	const struct ubc_head *h;
 	bool is_map;
-	VZ_FD int fd = open_table(&is_map);
+	VZ_FD int fd = ubc_table_fd(&is_map);
 
 	if (fd < 0 || (unsigned int)c >= UBC_NR)
 		return UBC_STORED;
@@ -136,7 +153,7 @@ enum ubc_mode ubc_node_mode(enum ubc_counter c)
 	h = mmap(NULL, sizeof(*h), PROT_READ, MAP_SHARED, fd, 0);
 	if (h == MAP_FAILED)
 		return UBC_STORED;
-	if (layout_is_ours(h) && h->modes[c] < UBC_MODES)
+	if (ubc_layout_is_ours(h) && h->modes[c] < UBC_MODES)
 		mode = h->modes[c];
 	(void)munmap((void *)(uintptr_t)h, sizeof(*h));
 	return mode;
@@ -185,6 +202,19 @@ struct ubc_slot *ubc_take(struct ubc_table *t, uint32_t ctid)
 		s->flags = UBC_WAS;
 	}
 	return s;
+}
+
+int ubc_level_add(struct ubc_head *h, int level)
+{
+	for (int i = 0; i < UBC_LEVELS; i++) {
+		if (h->level[i] == level)
+			return 0;
+		if (!h->level[i]) {
+			h->level[i] = (uint8_t)level;
+			return 0;
+		}
+	}
+	return -ENOSPC;
 }
 
 void ubc_raise(struct ubc_slot *slot, enum ubc_counter c, uint64_t held)

@@ -54,6 +54,7 @@ enum {
 	UBC_SLOTS = 4096, /* VPSes that run at once */
 	UBC_RING = 32, /* refusals kept of each VPS */
 	UBC_COMM = 16, /* TASK_COMM_LEN */
+	UBC_LEVELS = 4, /* different depths of VPSes' groups */
 };
 
 /** struct ubc_refusal - why something failed; @seq counts from 1, the oldest are overwritten */
@@ -103,7 +104,7 @@ struct ubc_head {
 	uint32_t version; /* UBC_VERSION of who loaded the programs, or tried to */
 	uint32_t method; /* enum ubc_method */
 	uint32_t attached; /* bit n: programs of group n */
-	uint32_t levels; /* bit n: groups of VPSes are at level n of cgroup2, the root being level 0 */
+	uint8_t level[UBC_LEVELS]; /* how deep in cgroup2 groups of VPSes are, the root being 0; the first 0 ends them */
 	uint32_t users[UBC_GROUPS]; /* running VPSes that need the group */
 	uint32_t modes[UBC_NR]; /* enum ubc_mode, as proved */
 	char why[200]; /* why the method is no better one */

@@ -5,7 +5,7 @@
 
 packages_common=(linux-image-cloud-amd64 systemd systemd-sysv udev dbus kmod iproute2 iputils-ping procps
 	nftables tar zstd busybox-static openssh-client openssh-server bats jq python3
-	libjansson4 libnl-3-200 libseccomp2)
+	libjansson4 libnl-3-200 libseccomp2 libbpf1)
 packages_build=(gcc make pkg-config libc6-dev libjansson-dev libnl-3-dev libseccomp-dev libarchive-dev libcgroup-dev
 	libcrypt-dev)
 

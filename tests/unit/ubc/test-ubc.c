@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The table of beancounters as a file, in a tree of its own: slots, limits, needs. */
+/* The table of beancounters in a tree of its own: slots, limits, needs. With what BPF this machine has, or none. */
 #include "ubc/priv.h"
 #include "ubc/ubc.h"
 #include "util/fd.h"
+#include "util/proc.h"
+#include "vps/vps.h"
 
 #include "tests/lib/tap.h"
 
@@ -90,7 +92,6 @@ static void slots(const char *group)
 static void bad(const char *group)
 {
 	UBC_TABLE struct ubc_table *t = NULL;
-	char path[PATH_MAX];
 	int n = 0;
 
 	OK(ubc_add(101, "/nonexistent", &err) == -ENOENT && err.exit == VZ_EXIT_RESOURCE);
@@ -105,7 +106,18 @@ static void bad(const char *group)
 	ubc_table_close(&t);
 	OK(ubc_table_open(true, &t) == -ESTALE);
 	OK(ubc_ensure(&err) == 0 && ubc_table_open(true, &t) == 0);
-	OK(unlink(ubc_file_path(path)) == 0);
+}
+
+/* Whatever this machine lets us do by BPF is taken back. */
+static void unload(const char *root)
+{
+	char program[PATH_MAX], env_root[PATH_MAX + 16];
+	const char *const argv[] = { program, "unload", "--force", NULL }, *const env[] = { env_root, NULL };
+	const struct vz_run how = { .env = env };
+
+	(void)vps_path(program, "%s/vz-ubc", vps_paths()->libexec);
+	(void)snprintf(env_root, sizeof(env_root), "CROFT_ROOT=%s", root);
+	OK(vz_run(argv, &how) == 0);
 }
 
 int main(void)
@@ -118,6 +130,7 @@ int main(void)
 	needs();
 	slots(root);
 	bad(root);
+	unload(root);
 	(void)snprintf(path, sizeof(path), "%s", root);
 	OK(vz_rm_rf(AT_FDCWD, path) == 0);
 	return tap_done();

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Groups of programs: attached only while some VPS that runs has a limit on what they count, so that others pay
+ * nothing for them. The programs are loaded and pinned once; a link, pinned too, is what makes one run.
+ */
+#include "ubc/priv.h"
+
+#include "util/fd.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+enum { NAME_BYTES = 64 };
+
+/* Calls @run for each pin of group @g in directory @sub ("progs", "links") until one fails. */
+static int each_pin(const struct ubc_head *h, enum ubc_group g, const char *sub, int (*run)(const char *name))
+{
+	const char *prefix = ubc_prefix(g, h->method);
+	char dir[PATH_MAX], path[PATH_MAX + 16];
+	VZ_DIR DIR *d = NULL;
+	struct dirent *e;
+	int r = 0;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", ubc_pins(dir), sub);
+	d = prefix ? vz_opendirat(AT_FDCWD, path) : NULL;
+	while (d && r >= 0 && (e = readdir(d)))
+		if (!strncmp(e->d_name, prefix, strlen(prefix)))
+			r = run(e->d_name);
+	return r;
+}
+
+static int attach_one(const char *name)
+{
+	char pin[NAME_BYTES];
+	VZ_FD int prog = -EBADF, link = -EBADF;
+
+	(void)snprintf(pin, sizeof(pin), "progs/%.40s", name);
+	prog = ubc_pin_get(pin);
+	if (prog < 0)
+		return prog;
+	link = ubc_prog_attach(prog, name);
+	if (link < 0)
+		return link;
+	(void)snprintf(pin, sizeof(pin), "links/%.40s", name);
+	return ubc_pin(link, pin);
+}
+
+static int detach_one(const char *name)
+{
+	char dir[PATH_MAX], path[PATH_MAX + NAME_BYTES];
+
+	(void)snprintf(path, sizeof(path), "%s/links/%.40s", ubc_pins(dir), name);
+	return unlink(path) < 0 ? -errno : 0;
+}
+
+void ubc_forget_objects(struct ubc_table *t, enum ubc_group g)
+{
+	VZ_FD int map = ubc_pin_get(ubc_object_map(g));
+
+	if (map >= 0)
+		(void)!ubc_map_empty(map);
+	for (uint32_t i = 1; i < UBC_SLOTS; i++)
+		for (int c = 0; t->slot[i].ctid && c < UBC_NR; c++)
+			if (ubc_group_of(c) == (int)g)
+				__atomic_store_n(&t->slot[i].row[c].held, 0, __ATOMIC_RELAXED);
+}
+
+void ubc_detach(struct ubc_table *t, enum ubc_group g)
+{
+	(void)each_pin(ubc_head(t), g, "links", detach_one);
+	ubc_head(t)->attached &= ~(1U << g);
+	ubc_forget_objects(t, g);
+}
+
+/* A pinned iterator runs when it is read; ours print nothing. */
+static int run_iterator(const char *name)
+{
+	char dir[PATH_MAX], path[PATH_MAX + NAME_BYTES], c;
+	VZ_FD int fd = -EBADF;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "%s/iter/%.40s", ubc_pins(dir), name);
+	fd = vz_openat(AT_FDCWD, path, O_RDONLY, 0);
+	if (fd < 0)
+		return fd;
+	do
+		n = read(fd, &c, 1);
+	while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
+	return n < 0 ? -errno : 0;
+}
+
+/* struct ubc_ctl of bpf/walk.h */
+static int walk(uint32_t adopt, uint32_t sampled)
+{
+	const uint32_t zero = 0, on[2] = { adopt, sampled }, off[2] = { 0 };
+	const uint32_t all = adopt | sampled;
+	VZ_FD int map = ubc_pin_get("ctl");
+	int r = map < 0 ? map : ubc_map_set(map, &zero, on);
+
+	if (r == 0 && all & ~(1U << UBC_G_MM))
+		r = run_iterator("it_files");
+	if (r == 0 && all & 1U << UBC_G_MM)
+		r = run_iterator("it_tasks");
+	if (map >= 0)
+		(void)!ubc_map_set(map, &zero, off);
+	return r;
+}
+
+int ubc_adopt(uint32_t mask)
+{
+	return walk(mask, 0);
+}
+
+int ubc_attach(struct ubc_table *t, enum ubc_group g, bool keep)
+{
+	int r;
+
+	if (!keep)
+		ubc_forget_objects(t, g);
+	r = each_pin(ubc_head(t), g, "progs", attach_one);
+	if (r == 0 && ubc_head(t)->method > UBC_BY_CGROUP)
+		r = ubc_adopt(1U << g); /* programs for sockets alone cannot look at what is there */
+	if (r < 0) {
+		ubc_detach(t, g);
+		return r;
+	}
+	ubc_head(t)->attached |= 1U << g;
+	return 0;
+}
+
+int ubc_fit(struct ubc_table *t, struct vz_error *err)
+{
+	struct ubc_head *h = ubc_head(t);
+
+	for (int g = 0; t->is_map && g < UBC_GROUPS; g++) {
+		const bool on = h->attached & 1U << g, wanted = h->users[g] && ubc_prefix(g, h->method);
+		int r = 0;
+
+		if (wanted && !on)
+			r = ubc_attach(t, g, false);
+		else if (on && !wanted)
+			ubc_detach(t, g);
+		if (r < 0)
+			return vz_fail(err, VZ_EXIT_RESOURCE, -r, "attach the BPF programs %s*",
+				       ubc_prefix(g, h->method));
+	}
+	return 0;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef UBC_BPF_KERNEL_H
+#define UBC_BPF_KERNEL_H
+
+/*
+ * The few fields of the kernel's structures that we read, by hand: names and types are what counts, offsets come from
+ * the BTF of the kernel that runs (CO-RE). Tried on 6.1 and 6.12. What only some kernels have ends in ___old or ___new.
+ */
+
+typedef unsigned char __u8;
+typedef unsigned short __u16;
+typedef unsigned int __u32;
+typedef unsigned long long __u64;
+typedef signed char __s8;
+typedef short __s16;
+typedef int __s32;
+typedef long long __s64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u32 __wsum;
+typedef __u16 __sum16;
+typedef __u8 uint8_t;
+typedef __u16 uint16_t;
+typedef __u32 uint32_t;
+typedef __u64 uint64_t;
+typedef __s64 int64_t;
+typedef _Bool bool;
+
+#define NULL	    ((void *)0)
+#define true	    1
+#define false	    0
+#define INT64_MAX   0x7fffffffffffffffLL
+#define UINT32_C(x) x##U
+
+/* include/uapi/linux/bpf.h */
+enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
+enum { BPF_F_NO_PREALLOC = 1, BPF_F_MMAPABLE = 1024 };
+enum bpf_map_type { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2 };
+struct bpf_sock {
+	__u32 bound_dev_if, family, type, protocol;
+};
+
+/* errno and other numbers of the system call interface */
+enum { EPERM = 1, EAGAIN = 11, ENOMEM = 12, EEXIST = 17, ENFILE = 23, ENOSPC = 28, ENOLCK = 37, ENOBUFS = 105 };
+enum { AF_INET = 2, AF_INET6 = 10, SOCK_STREAM = 1, SOCK_TYPE = 0xf, IPPROTO_TCP = 6 };
+enum { F_UNLCK = 2, CLONE_VM = 0x100, MAP_LOCKED = 0x2000, MAP_NORESERVE = 0x4000 };
+enum { PTMX = 5 << 20 | 2, S_IFMT = 0170000, S_IFSOCK = 0140000 };
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+typedef struct {
+	int counter;
+} atomic_t;
+typedef struct {
+	__s64 counter;
+} atomic64_t;
+typedef struct {
+	atomic_t refs;
+} refcount_t;
+struct list_head {
+	struct list_head *next;
+};
+
+struct pid_namespace;
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+struct pid {
+	unsigned int level;
+	struct upid numbers[];
+};
+
+struct kernfs_node {
+	__u64 id;
+};
+struct cgroup {
+	int level;
+	struct kernfs_node *kn;
+	struct cgroup *ancestors[];
+};
+struct cgroup___old { /* before 6.1 */
+	__u64 ancestor_ids[0];
+};
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
+struct mm_struct {
+	unsigned long data_vm, stack_vm, locked_vm;
+};
+struct task_struct {
+	struct mm_struct *mm;
+	int pid, tgid;
+	struct task_struct *group_leader;
+	struct pid *thread_pid;
+	struct css_set *cgroups;
+};
+
+struct file_lock_context {
+	struct list_head flc_flock, flc_posix;
+};
+struct inode {
+	__u16 i_mode;
+	__u32 i_rdev;
+	struct file_lock_context *i_flctx;
+};
+struct file {
+	struct inode *f_inode;
+	void *private_data;
+};
+struct file___old { /* before 6.13 */
+	atomic64_t f_count;
+};
+struct file_lock {
+	void *fl_type_unused;
+};
+struct file_lock___old { /* before 6.9 */
+	struct list_head fl_list;
+};
+struct file_lock_core {
+	struct list_head flc_list;
+};
+
+struct tty_struct {
+	int index;
+	void *driver_data;
+};
+struct tty_file_private {
+	struct tty_struct *tty;
+};
+
+struct sock_common {
+	__u16 skc_family;
+};
+struct sock {
+	struct sock_common __sk_common;
+	struct {
+		atomic_t rmem_alloc;
+	} sk_backlog;
+	refcount_t sk_wmem_alloc;
+	int sk_wmem_queued;
+	__u16 sk_type, sk_protocol;
+};
+struct socket {
+	struct sock *sk;
+};
+
+struct bpf_iter_meta;
+struct bpf_iter__bpf_map_elem {
+	struct bpf_iter_meta *meta;
+	void *map;
+	void *key;
+	void *value;
+};
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	__u32 fd;
+	struct file *file;
+};
+
+#pragma clang attribute pop
+
+struct sk_buff;
+struct request_sock;
+struct cred;
+struct user_namespace;
+
+#endif

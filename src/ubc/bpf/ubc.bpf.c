@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Beancounters that no control group has, counted and refused by BPF. A program's name says what becomes of it
+ * (load.c reads it): its group (file_ lock_ sock_ pty_ mm_), then _l for BPF LSM, _m for fmod_ret or fentry on the
+ * same place, neither for both; cg_ are those of the cgroup method, it_ iterators.
+ *
+ * Files and what else has an address are found again by it when they are freed: by whoever frees them, perhaps in
+ * another VPS or in no process at all.
+ */
+#include "kernel.h"
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+
+#include "ubc/table.h"
+
+#include "count.h"
+#include "walk.h"
+
+char ubc_license[] SEC("license") = "GPL";
+
+/* A hook that may refuse: @body gives 0 or -errno. Another's refusal stands. */
+#define HOOK(name, lsm, func, body, ...)                                                           \
+	SEC("lsm/" lsm) int BPF_PROG(name##_l, __VA_ARGS__, int ret)                               \
+	{                                                                                          \
+		return ret ? ret : (body);                                                         \
+	}                                                                                          \
+	SEC("fmod_ret/" func) int BPF_PROG(name##_m, __VA_ARGS__, int ret)                         \
+	{                                                                                          \
+		return ret ? ret : (body);                                                         \
+	}
+
+/* One that only looks on. */
+#define WATCH(name, lsm, func, body, ...)                                                          \
+	SEC("lsm/" lsm) int BPF_PROG(name##_l, __VA_ARGS__)                                        \
+	{                                                                                          \
+		body;                                                                              \
+		return 0;                                                                          \
+	}                                                                                          \
+	SEC("fentry/" func) int BPF_PROG(name##_m, __VA_ARGS__)                                    \
+	{                                                                                          \
+		body;                                                                              \
+		return 0;                                                                          \
+	}
+
+/* ---- numfile ---- */
+
+static __always_inline int file_made(struct file *f)
+{
+	uint32_t slot = current_slot();
+	uint64_t key = (uint64_t)f;
+
+	return slot ? add_object(&files, &key, slot, UBC_NUMFILE, -ENFILE, true) : 0;
+}
+
+static __always_inline void file_gone(struct file *f)
+{
+	uint64_t key = (uint64_t)f;
+
+	drop_object(&files, &key);
+}
+
+HOOK(file_alloc, "file_alloc_security", "security_file_alloc", file_made(f), struct file *f)
+WATCH(file_free, "file_free_security", "security_file_free", file_gone(f), struct file *f)
+
+/* ---- numtcpsock, numothersock ---- */
+
+static __always_inline int sock_made(struct socket *sock, int family, int type, int proto, int kern)
+{
+	uint64_t key = (uint64_t)sock->sk;
+	uint32_t slot = kern ? NONE : current_slot();
+
+	return slot ? add_object(&socks, &key, slot, kind_of(family, type & SOCK_TYPE, proto), -ENOBUFS, true) : 0;
+}
+
+/* The owner is the listener's: this runs in softirq, where `current` is anybody. */
+static __always_inline int sock_asked(const struct sock *sk)
+{
+	uint64_t key = (uint64_t)sk;
+	struct owner *o = bpf_map_lookup_elem(&socks, &key);
+
+	return o && over_limit(o->slot, o->counter, 1, false) ? -ENOBUFS : 0;
+}
+
+static __always_inline int sock_born(const struct sock *from, struct sock *newsk, bool refuse)
+{
+	uint64_t key = (uint64_t)from, child = (uint64_t)newsk;
+	struct owner *o = bpf_map_lookup_elem(&socks, &key);
+
+	return o ? add_object(&socks, &child, o->slot, o->counter, -ENOBUFS, refuse) : 0;
+}
+
+static __always_inline void sock_gone(struct sock *sk)
+{
+	uint64_t key = (uint64_t)sk;
+
+	drop_object(&socks, &key);
+}
+
+HOOK(sock_create, "socket_post_create", "security_socket_post_create", sock_made(sock, family, type, proto, kern),
+     struct socket *sock, int family, int type, int proto, int kern)
+HOOK(sock_syn, "inet_conn_request", "security_inet_conn_request", sock_asked(sk), const struct sock *sk,
+     struct sk_buff *skb, struct request_sock *req)
+WATCH(sock_clone, "sk_clone_security", "security_sk_clone", (void)sock_born(sk, newsk, false), const struct sock *sk,
+      struct sock *newsk)
+HOOK(sock_unix, "unix_stream_connect", "security_unix_stream_connect", sock_born(other, newsk, true),
+     struct sock *sock, struct sock *other, struct sock *newsk)
+WATCH(sock_free, "sk_free_security", "security_sk_free", sock_gone(sk), struct sock *sk)
+
+/*
+ * ---- numflock: the allocation of a lock is inlined into fs/locks.c and cannot be seen. locks_copy_lock() runs once
+ * for each lock that is put into a list, locks_unlink_lock_ctx() once for each that is taken out.
+ */
+
+static __always_inline int lock_asked(unsigned int cmd)
+{
+	uint32_t slot = cmd == F_UNLCK ? NONE : current_slot();
+
+	return slot && over_limit(slot, UBC_NUMFLOCK, 1, true) ? -ENOLCK : 0;
+}
+
+HOOK(lock_ask, "file_lock", "security_file_lock", lock_asked(cmd), struct file *f, unsigned int cmd)
+
+SEC("fexit/locks_copy_lock") int BPF_PROG(lock_made, struct file_lock *new, struct file_lock *fl)
+{
+	uint32_t slot = current_slot();
+	uint64_t key = (uint64_t)new;
+
+	if (slot)
+		(void)add_object(&locks, &key, slot, UBC_NUMFLOCK, 0, false);
+	return 0;
+}
+
+SEC("fentry/locks_unlink_lock_ctx") int BPF_PROG(lock_gone, struct file_lock *fl)
+{
+	uint64_t key = (uint64_t)fl;
+
+	drop_object(&locks, &key);
+	return 0;
+}
+
+/* ---- numpty ---- */
+
+static __always_inline int pty_asked(struct file *f)
+{
+	uint32_t slot;
+
+	if (f->f_inode->i_rdev != PTMX)
+		return 0;
+	slot = current_slot();
+	return slot && over_limit(slot, UBC_NUMPTY, 1, true) ? -ENOSPC : 0;
+}
+
+HOOK(pty_ask, "file_open", "security_file_open", pty_asked(f), struct file *f)
+
+SEC("fexit/devpts_new_index") int BPF_PROG(pty_made, void *fsi, int ret)
+{
+	struct pty_key key = { (uint64_t)fsi, (uint64_t)ret };
+	uint32_t slot = ret < 0 ? NONE : current_slot();
+
+	if (slot)
+		(void)add_object(&ptys, &key, slot, UBC_NUMPTY, 0, false);
+	return 0;
+}
+
+SEC("fentry/devpts_kill_index") int BPF_PROG(pty_gone, void *fsi, int index)
+{
+	struct pty_key key = { (uint64_t)fsi, (uint64_t)index };
+
+	drop_object(&ptys, &key);
+	return 0;
+}
+
+/* ---- privvmpages, lockedpages: what an address space had when it was last looked at ---- */
+
+SEC("fexit/vm_mmap_pgoff") int BPF_PROG(mm_mapped)
+{
+	sync_mm(bpf_get_current_task_btf()->mm, current_slot());
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork") int BPF_PROG(mm_forked, struct task_struct *parent, struct task_struct *child)
+{
+	sync_mm(child->mm, current_slot());
+	return 0;
+}
+
+SEC("fentry/exit_mmap") int BPF_PROG(mm_gone, struct mm_struct *mm)
+{
+	uint64_t key = (uint64_t)mm;
+	struct mm_owner *o = bpf_map_lookup_elem(&mms, &key), was;
+
+	if (!o)
+		return 0;
+	was = *o;
+	if (bpf_map_delete_elem(&mms, &key) == 0) {
+		uncharge(was.slot, UBC_PRIVVMPAGES, was.priv);
+		uncharge(was.slot, UBC_LOCKEDPAGES, was.locked);
+	}
+	return 0;
+}
+
+#define AFTER(call)                                                                                \
+	SEC("fexit/__x64_sys_" #call) int BPF_PROG(mm_after_##call)                                \
+	{                                                                                          \
+		sync_mm(bpf_get_current_task_btf()->mm, current_slot());                           \
+		return 0;                                                                          \
+	}
+AFTER(mlock)
+AFTER(mlock2)
+AFTER(munlock)
+AFTER(mlockall)
+AFTER(munlockall)
+AFTER(munmap)
+AFTER(brk)
+AFTER(mremap)
+AFTER(mprotect)
+
+/* With either method: the LSM hook of this place cannot refuse, the function can. Ordinary memory ends at the barrier. */
+SEC("fmod_ret/security_vm_enough_memory_mm") int BPF_PROG(mm_enough, struct mm_struct *mm, long pages, int ret)
+{
+	uint32_t slot;
+	struct ubc_slot *s;
+
+	if (ret || pages <= 0)
+		return ret;
+	slot = current_slot();
+	s = slot_at(slot);
+	if (!s)
+		return 0;
+	sync_mm(mm, slot);
+	return over(s, UBC_PRIVVMPAGES, (uint64_t)pages, s->row[UBC_PRIVVMPAGES].barrier, true) ? -ENOMEM : 0;
+}
+
+/* Mappings that the function above is not asked about */
+static __always_inline int mm_mapping(unsigned long flags)
+{
+	struct ubc_slot *s;
+
+	if (!(flags & (MAP_NORESERVE | MAP_LOCKED)))
+		return 0;
+	s = slot_at(current_slot());
+	if (!s)
+		return 0;
+	if (flags & MAP_NORESERVE && over(s, UBC_PRIVVMPAGES, 1, s->row[UBC_PRIVVMPAGES].barrier, true))
+		return -ENOMEM;
+	return flags & MAP_LOCKED && over(s, UBC_LOCKEDPAGES, 1, s->row[UBC_LOCKEDPAGES].limit, true) ? -EAGAIN : 0;
+}
+
+SEC("lsm/mmap_file")
+int BPF_PROG(mm_map_l, struct file *f, unsigned long asked, unsigned long prot, unsigned long flags, int ret)
+{
+	return ret ? ret : mm_mapping(flags);
+}
+
+SEC("fmod_ret/security_mmap_file")
+int BPF_PROG(mm_map_m, struct file *f, unsigned long prot, unsigned long flags, int ret)
+{
+	return ret ? ret : mm_mapping(flags);
+}
+
+/* The copy of an address space is checked piece by piece against a count that does not grow meanwhile: so here, whole. */
+static __always_inline int mm_forking(unsigned long flags)
+{
+	struct ubc_slot *s = flags & CLONE_VM ? NULL : slot_at(current_slot());
+	struct mm_struct *mm = bpf_get_current_task_btf()->mm;
+
+	if (!s || !mm)
+		return 0;
+	return over(s, UBC_PRIVVMPAGES, mm->data_vm + mm->stack_vm, s->row[UBC_PRIVVMPAGES].barrier, true) ? -ENOMEM :
+													      0;
+}
+
+HOOK(mm_fork, "task_alloc", "security_task_alloc", mm_forking(flags), struct task_struct *t, unsigned long flags)
+
+/* ---- the cgroup method: sockets of the Internet that socket(2) makes; keyed by cookie, which is never used again ---- */
+
+SEC("cgroup/sock_create") int cg_create(struct bpf_sock *sk)
+{
+	uint64_t key = bpf_get_socket_cookie(sk);
+	uint32_t slot = current_slot();
+
+	if (!slot || !add_object(&socks, &key, slot, kind_of(sk->family, sk->type, sk->protocol), 1, true))
+		return 1;
+	(void)bpf_set_retval(-ENOBUFS);
+	return 0;
+}
+
+SEC("cgroup/sock_release") int cg_release(struct bpf_sock *sk)
+{
+	uint64_t key = bpf_get_socket_cookie(sk);
+
+	drop_object(&socks, &key);
+	return 1;
+}

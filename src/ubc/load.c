@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The only door to libbpf. */
+#include "ubc/load.h"
+
+#include "ubc/ubc.skel.h"
+#include "ubc/version.h"
+#include "util/fd.h"
+#include "util/log.h"
+#include "util/str.h"
+#include "vps/vps.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+enum { LINKS = 64, NAME_BYTES = 64 };
+
+static const char *const pinned_maps[] = { "table", "groups", "files", "socks", "locks",
+					   "ptys",  "mms",    "ctl",   "sample", "seen" };
+
+/* What libbpf complains about goes to the log; what matters is said by us. */
+static int told(enum libbpf_print_level level, const char *format, va_list args)
+{
+	char line[400];
+	size_t n;
+
+	if (level == LIBBPF_DEBUG)
+		return 0;
+	(void)vsnprintf(line, sizeof(line), format, args);
+	n = strcspn(line, "\n");
+	vz_debug("%.*s", (int)n, line);
+	return 0;
+}
+
+/* ---- which programs ---- */
+
+static bool ends_with(const char *name, const char *end)
+{
+	size_t n = strlen(name), e = strlen(end);
+
+	return n > e && !strcmp(name + n - e, end);
+}
+
+static bool is_iterator(const char *name)
+{
+	return !strncmp(name, "it_", 3);
+}
+
+/* Group of a program by its name; -ENOENT: an iterator, or of another method. */
+static int group_of(const char *name, enum ubc_method method)
+{
+	for (int g = 0; g < UBC_GROUPS; g++) {
+		const char *prefix = ubc_prefix(g, method);
+
+		if (prefix && !strncmp(name, prefix, strlen(prefix)))
+			return g;
+	}
+	return -ENOENT;
+}
+
+static bool belongs(const char *name, enum ubc_method method)
+{
+	if (is_iterator(name))
+		return true;
+	if (group_of(name, method) < 0)
+		return false;
+	return !ends_with(name, method == UBC_BY_LSM ? "_m" : "_l");
+}
+
+/* The function after the last slash of "fentry/NAME" is one that this kernel has (a canary tells if it is called). */
+static bool there(const struct bpf_program *p, const struct btf *kernel)
+{
+	const char *section = bpf_program__section_name(p), *slash = strchr(section, '/');
+
+	if (strncmp(section, "fentry/", 7) != 0 && strncmp(section, "fexit/", 6) != 0 &&
+	    strncmp(section, "fmod_ret/", 9) != 0)
+		return true;
+	return kernel && btf__find_by_name_kind(kernel, slash + 1, BTF_KIND_FUNC) > 0;
+}
+
+static void choose(struct bpf_object *obj, enum ubc_method method)
+{
+	struct btf *kernel = method > UBC_BY_CGROUP ? btf__load_vmlinux_btf() : NULL;
+	struct bpf_program *p;
+
+	bpf_object__for_each_program(p, obj)
+		(void)bpf_program__set_autoload(p, belongs(bpf_program__name(p), method) && there(p, kernel));
+	btf__free(kernel);
+}
+
+/* ---- trying a method ---- */
+
+enum { MAPS = sizeof(pinned_maps) / sizeof(*pinned_maps) };
+
+struct loading {
+	enum ubc_method method;
+	struct ubc_bpf *skel;
+	struct ubc_table *old, *t; /* @old: what is there already; NULL none */
+	int maps[MAPS]; /* of all methods that are tried */
+	bool same_maps; /* @t is @old: another build with the same layout */
+	uint32_t whole; /* groups all of whose counters were proved */
+};
+
+/*
+ * Room for as many objects as the node can have, by its memory: the kernel's own limit of open files is one for 10 KiB.
+ * A place costs 16 bytes, an object about 64 more.
+ */
+static void size_maps(struct bpf_object *obj)
+{
+	static const struct {
+		const char *name;
+		uint32_t part;
+	} parts[] = { { "files", 1 }, { "seen", 1 }, { "socks", 2 }, { "locks", 4 }, { "mms", 4 }, { "ptys", 16 } };
+	const uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	uint32_t files = 1 << 16;
+
+	while (files < 1 << 20 && files < bytes / 10240)
+		files *= 2;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
+		(void)bpf_map__set_max_entries(bpf_object__find_map_by_name(obj, parts[i].name), files / parts[i].part);
+}
+
+static bool fits(int fd, const struct bpf_map *m)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t len = sizeof(info);
+
+	return fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &len) == 0 && info.type == (uint32_t)bpf_map__type(m) &&
+	       info.key_size == bpf_map__key_size(m) && info.value_size == bpf_map__value_size(m) &&
+	       info.max_entries == bpf_map__max_entries(m) && info.map_flags == bpf_map__map_flags(m);
+}
+
+/* Pinned maps of ours are used again, with all that they hold, if every one fits. */
+static int provide_maps(struct loading *l, struct vz_error *err)
+{
+	struct ubc_bpf *skel = ubc_bpf__open();
+	int r = 0;
+
+	if (!skel)
+		return vz_fail(err, VZ_EXIT_RESOURCE, errno, "open the BPF object");
+	size_maps(skel->obj);
+	l->same_maps = l->old && l->old->is_map;
+	for (int i = 0; l->same_maps && i < MAPS; i++) {
+		l->maps[i] = ubc_pin_get(pinned_maps[i]);
+		l->same_maps = fits(l->maps[i], bpf_object__find_map_by_name(skel->obj, pinned_maps[i]));
+	}
+	for (int i = 0; !l->same_maps && r == 0 && i < MAPS; i++) {
+		const struct bpf_map *m = bpf_object__find_map_by_name(skel->obj, pinned_maps[i]);
+		LIBBPF_OPTS(bpf_map_create_opts, o, .map_flags = bpf_map__map_flags(m));
+
+		vz_closep(&l->maps[i]);
+		l->maps[i] = bpf_map_create(bpf_map__type(m), pinned_maps[i], bpf_map__key_size(m), bpf_map__value_size(m),
+					    bpf_map__max_entries(m), &o);
+		if (l->maps[i] < 0)
+			r = vz_fail(err, VZ_EXIT_RESOURCE, errno, "make the BPF map %s", pinned_maps[i]);
+	}
+	ubc_bpf__destroy(skel);
+	return r;
+}
+
+static int map_fd(const struct loading *l, const char *name)
+{
+	for (int i = 0; i < MAPS; i++)
+		if (vz_streq(pinned_maps[i], name))
+			return l->maps[i];
+	return -ENOENT;
+}
+
+static int use_maps(struct loading *l)
+{
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < MAPS; i++)
+		r = bpf_map__reuse_fd(bpf_object__find_map_by_name(l->skel->obj, pinned_maps[i]), l->maps[i]);
+	return r;
+}
+
+/* Slots of another layout, as far as both know the rows. */
+static void copy_slots(struct loading *l)
+{
+	const struct ubc_head *h = ubc_head(l->old);
+	const uint8_t *from = (const uint8_t *)l->old->slot;
+	const uint32_t rows = h->nr < UBC_NR ? h->nr : UBC_NR;
+
+	for (uint32_t i = 1; i < h->slots && i < UBC_SLOTS; i++) {
+		struct ubc_slot s = { 0 };
+
+		memcpy(&s, from + (size_t)i * h->slot_size, offsetof(struct ubc_slot, row));
+		memcpy(s.row, from + (size_t)i * h->slot_size + offsetof(struct ubc_slot, row), rows * sizeof(s.row[0]));
+		if (!s.ctid || !(s.flags & UBC_LIVE))
+			continue;
+		for (int c = 0; c < UBC_NR; c++) {
+			if (c >= (int)rows)
+				s.row[c].barrier = s.row[c].limit = INT64_MAX;
+			s.row[c].held = ubc_group_of(c) < 0 ? s.row[c].held : 0; /* the walk finds it */
+		}
+		s.refusals = 0;
+		l->t->slot[i] = s;
+		(void)!ubc_map_set(map_fd(l, "groups"), &s.cgroup, &i);
+	}
+	memcpy(ubc_head(l->t)->level, h->level, sizeof(h->level));
+	memcpy(ubc_head(l->t)->users, h->users, sizeof(h->users));
+}
+
+static int attach_all(struct loading *l, int links[LINKS], struct vz_error *err)
+{
+	struct bpf_program *p;
+	int n = 0;
+
+	bpf_object__for_each_program(p, l->skel->obj) {
+		const char *name = bpf_program__name(p);
+
+		if (!bpf_program__autoload(p) || is_iterator(name) || n == LINKS)
+			continue;
+		links[n] = ubc_prog_attach(bpf_program__fd(p), name);
+		if (links[n] < 0)
+			return vz_fail(err, VZ_EXIT_RESOURCE, -links[n], "attach %s", name);
+		n++;
+	}
+	return 0;
+}
+
+static void settle_modes(struct loading *l)
+{
+	const struct ubc_head *h = ubc_head(l->t);
+
+	l->whole = 0;
+	for (int g = 0; g < UBC_GROUPS; g++) {
+		bool good = ubc_prefix(g, l->method);
+
+		for (int c = 0; c < UBC_NR; c++)
+			good = good && (ubc_group_of(c) != g || h->modes[c] > UBC_STORED);
+		l->whole |= good ? 1U << g : 0;
+	}
+	ubc_no_bpf_modes(ubc_head(l->t));
+	for (int c = UBC_TCPSNDBUF; c <= UBC_DGRAMRCVBUF; c++) /* a look at all sockets */
+		ubc_head(l->t)->modes[c] = l->method > UBC_BY_CGROUP ? UBC_ACCOUNTED : UBC_STORED;
+}
+
+static int prove(struct loading *l, struct vz_error *err)
+{
+	const uint32_t needed = 1U << (l->method == UBC_BY_CGROUP ? UBC_G_SOCK : UBC_G_FILE);
+	struct ubc_head *h = ubc_head(l->t);
+	int links[LINKS], r;
+
+	memset(links, 0xff, sizeof(links));
+	memset(h->modes, 0, sizeof(h->modes));
+	r = attach_all(l, links, err);
+	if (r == 0)
+		r = ubc_canaries(l->t, map_fd(l, "groups"), err);
+	settle_modes(l);
+	for (int i = 0; i < LINKS; i++)
+		vz_closep(&links[i]);
+	if (r == 0 && !(l->whole & needed))
+		r = vz_fail(err, VZ_EXIT_RESOURCE, 0, "its programs are attached and not called");
+	return r;
+}
+
+/* Table, programs, proof; nothing is pinned yet. */
+static int try_method(struct loading *l, struct vz_error *err)
+{
+	int fd, r;
+
+	l->skel = ubc_bpf__open();
+	if (!l->skel)
+		return vz_fail(err, VZ_EXIT_RESOURCE, errno, "open the BPF object");
+	choose(l->skel->obj, l->method);
+	r = use_maps(l);
+	if (r == 0)
+		r = ubc_bpf__load(l->skel);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_RESOURCE, -r, "load the programs");
+	fd = fcntl(map_fd(l, "table"), F_DUPFD_CLOEXEC, 3);
+	r = fd < 0 ? -errno : ubc_table_map(fd, true, true, &l->t);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_RESOURCE, -r, "map the table");
+	if (!l->same_maps)
+		ubc_head_fill(ubc_head(l->t));
+	return prove(l, err);
+}
+
+/* ---- pins ---- */
+
+static int pin_dir(const char *sub)
+{
+	char dir[PATH_MAX], path[PATH_MAX + NAME_BYTES];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", ubc_pins(dir), sub);
+	return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+/* A bpffs below the run directory, where /sys/fs/bpf is none or not for us. */
+static int provide_bpffs(struct vz_error *err)
+{
+	char dir[PATH_MAX];
+	struct statfs fs;
+	int r = 0;
+
+	(void)ubc_pins(dir);
+	if (!strncmp(dir, "/sys/fs/bpf/", 12))
+		r = mkdir(dir, 0700) < 0 && errno != EEXIST ? -errno : 0;
+	else
+		r = vz_mkdir_p(dir, 0700);
+	if (r == 0 && (statfs(dir, &fs) < 0 || fs.f_type != BPF_FS_MAGIC) &&
+	    (mount("croft", dir, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0 ||
+	     mount(NULL, dir, NULL, MS_PRIVATE, NULL) < 0))
+		r = -errno;
+	return r < 0 ? vz_fail(err, VZ_EXIT_RESOURCE, -r, "a bpffs at %s", dir) : 0;
+}
+
+static void unpin_in(const char *sub)
+{
+	char dir[PATH_MAX], path[PATH_MAX + NAME_BYTES];
+	VZ_DIR DIR *d = NULL;
+	struct dirent *e;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", ubc_pins(dir), sub);
+	d = vz_opendirat(AT_FDCWD, path);
+	while (d && (e = readdir(d)))
+		if (e->d_type == DT_REG || e->d_type == DT_LNK || (e->d_name[0] != '.' && *sub))
+			(void)unlinkat(dirfd(d), e->d_name, 0);
+	if (d && *sub)
+		(void)rmdir(path);
+}
+
+static void unpin_all(void)
+{
+	unpin_in("links");
+	unpin_in("iter");
+	unpin_in("progs");
+	unpin_in("");
+}
+
+static int pin_program(struct loading *l, struct bpf_program *p)
+{
+	const char *name = bpf_program__name(p);
+	char pin[NAME_BYTES];
+	int g = group_of(name, l->method);
+
+	if (!bpf_program__autoload(p))
+		return 0;
+	if (is_iterator(name)) {
+		union bpf_iter_link_info info = { .map = { .map_fd = (uint32_t)map_fd(l, "socks") } };
+		LIBBPF_OPTS(bpf_link_create_opts, o);
+		VZ_FD int link = -EBADF;
+
+		if (vz_streq(name, "it_socks")) {
+			o.iter_info = &info;
+			o.iter_info_len = sizeof(info);
+		}
+		link = bpf_link_create(bpf_program__fd(p), 0, BPF_TRACE_ITER, &o);
+		(void)snprintf(pin, sizeof(pin), "iter/%.40s", name);
+		return link < 0 ? link : ubc_pin(link, pin);
+	}
+	if (g < 0 || !(l->whole & 1U << g))
+		return 0;
+	(void)snprintf(pin, sizeof(pin), "progs/%.40s", name);
+	return ubc_pin(bpf_program__fd(p), pin);
+}
+
+/*
+ * Put ours in the place of what is there. Until the end older programs go on counting by their own links, on the same
+ * maps where these fit: a record by address is made once and dropped once however many look.
+ */
+static int take_over(struct loading *l, const char *why, struct vz_error *err)
+{
+	struct ubc_head *h = ubc_head(l->t);
+	const uint32_t attached = l->same_maps ? h->attached : 0;
+	int links[LINKS], r = 0;
+	struct bpf_program *p;
+	char path[PATH_MAX];
+
+	memset(links, 0xff, sizeof(links));
+	if (l->old && !l->same_maps)
+		copy_slots(l);
+	r = attach_all(l, links, err); /* so that there is no moment without */
+	h->method = l->method;
+	h->version = UBC_VERSION;
+	(void)snprintf(h->why, sizeof(h->why), "%s", why);
+	unpin_all();
+	if (r == 0)
+		r = pin_dir("progs") < 0 || pin_dir("links") < 0 || pin_dir("iter") < 0 ? -errno : 0;
+	for (int i = 0; r == 0 && i < MAPS; i++)
+		r = ubc_pin(l->maps[i], pinned_maps[i]);
+	bpf_object__for_each_program(p, l->skel->obj)
+		r = r < 0 ? r : pin_program(l, p);
+	h->attached = 0;
+	for (int g = 0; r == 0 && g < UBC_GROUPS; g++)
+		if (attached & 1U << g && h->users[g])
+			r = ubc_attach(l->t, g, true);
+	for (int i = 0; i < LINKS; i++)
+		vz_closep(&links[i]);
+	for (int g = 0; g < UBC_GROUPS; g++)
+		if (!(h->attached & 1U << g))
+			ubc_forget_objects(l->t, g);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_RESOURCE, -r, "pin the BPF programs");
+	(void)unlink(ubc_file_path(path));
+	return ubc_fit(l->t, err);
+}
+
+static void end_loading(struct loading *l)
+{
+	ubc_table_close(&l->t);
+	ubc_bpf__destroy(l->skel);
+	l->skel = NULL;
+}
+
+/* ---- the whole ---- */
+
+static int open_old(struct ubc_table **ret)
+{
+	bool is_map = false;
+	int fd = ubc_table_fd(&is_map), r;
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	r = ubc_table_map(fd, true, is_map, ret);
+	if (r == 0 && ubc_head(*ret)->magic != UBC_MAGIC)
+		ubc_table_close(ret);
+	return r == -ESTALE ? 0 : r;
+}
+
+static void add_reason(char *why, size_t size, enum ubc_method m, const char *text)
+{
+	size_t n = strlen(why);
+
+	(void)snprintf(why + n, size - n, "%s%s: %.60s", n ? "; " : "", ubc_method_name(m), text);
+}
+
+/* Methods from the best down. Return: 0 one was taken; -ENOENT none. */
+static int try_methods(struct loading *l, char *why, size_t size)
+{
+	struct vz_error e;
+	int r = provide_bpffs(&e);
+
+	if (r == 0)
+		r = provide_maps(l, &e);
+	if (r < 0) {
+		add_reason(why, size, UBC_BY_NOTHING, e.msg);
+		return -ENOENT;
+	}
+	for (l->method = UBC_BY_LSM; l->method > UBC_BY_NOTHING; l->method--) {
+		r = try_method(l, &e);
+		if (r == 0)
+			r = take_over(l, why, &e);
+		end_loading(l);
+		if (r == 0)
+			return 0;
+		vz_info("BPF by %s: %s", ubc_method_name(l->method), e.msg);
+		add_reason(why, size, l->method, e.msg);
+	}
+	return -ENOENT;
+}
+
+static bool up_to_date(const struct ubc_table *old)
+{
+	const struct ubc_head *h = old ? (const struct ubc_head *)old->slot : NULL;
+
+	return h && ubc_layout_is_ours(h) && h->version == UBC_VERSION;
+}
+
+int ubc_load(bool again, struct vz_error *err)
+{
+	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	UBC_TABLE struct ubc_table *old = NULL;
+	VZ_FD int lock = ubc_lock();
+	char why[sizeof(((struct ubc_head *)0)->why)] = "";
+	struct loading l = { .old = NULL };
+	int r = lock < 0 ? lock : open_old(&old);
+
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "%s/ubc", vps_paths()->run);
+	if (!again && up_to_date(old))
+		return 0;
+	(void)setrlimit(RLIMIT_MEMLOCK, &unlimited); /* before 5.11 maps were charged to it */
+	(void)libbpf_set_print(told);
+	memset(l.maps, 0xff, sizeof(l.maps));
+	l.old = old;
+	r = try_methods(&l, why, sizeof(why));
+	for (int i = 0; i < MAPS; i++)
+		vz_closep(&l.maps[i]);
+	if (r == 0)
+		return 0;
+	if (old && !old->is_map && ubc_layout_is_ours(ubc_head(old))) {
+		ubc_head(old)->version = UBC_VERSION; /* VPSes have their limits in it */
+		(void)snprintf(ubc_head(old)->why, sizeof(ubc_head(old)->why), "%s", why);
+		return 0;
+	}
+	unpin_all();
+	r = ubc_make_file(why);
+	return r < 0 ? vz_fail(err, VZ_EXIT_SYSTEM, -r, "make %s/ubc", vps_paths()->run) : 0;
+}
+
+static uint32_t running(const struct ubc_table *t)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 1; i < UBC_SLOTS; i++)
+		n += t->slot[i].ctid && t->slot[i].flags & UBC_LIVE;
+	return n;
+}
+
+int ubc_unload(bool force, struct vz_error *err)
+{
+	UBC_TABLE struct ubc_table *old = NULL;
+	VZ_FD int lock = ubc_lock();
+	char path[PATH_MAX];
+	struct statfs fs;
+	int r = lock < 0 ? lock : open_old(&old);
+
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "%s/ubc", vps_paths()->run);
+	if (old && running(old) && !force)
+		return vz_fail(err, VZ_EXIT_RUNNING, EBUSY, "%u VPSes run, and their limits would not hold any more",
+			       running(old));
+	unpin_all();
+	(void)ubc_pins(path);
+	if (rmdir(path) < 0 && statfs(path, &fs) == 0 && fs.f_type == BPF_FS_MAGIC && umount2(path, MNT_DETACH) == 0)
+		(void)rmdir(path);
+	(void)unlink(ubc_file_path(path));
+	return 0;
+}
