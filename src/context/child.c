@@ -43,18 +43,27 @@ static int join_groups(const struct ctx_orders *o, const struct mon_fds *f, stru
 }
 
 /* Limits that a user namespace takes from its maker: they hold for all of the VPS together. */
-static void namespace_limits(void)
+static void namespace_limits(const struct ctx_orders *o)
 {
-	static const int what[] = { RLIMIT_NPROC, RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE,
-				    RLIMIT_MEMLOCK };
+	const struct {
+		int what;
+		uint64_t most;
+	} limits[] = {
+		{ RLIMIT_NPROC, UINT64_MAX },
+		{ RLIMIT_SIGPENDING, o->sigpending },
+		{ RLIMIT_MSGQUEUE, UINT64_MAX },
+		{ RLIMIT_MEMLOCK, o->memlock_bytes },
+	};
 
-	for (size_t i = 0; i < sizeof(what) / sizeof(*what); i++) {
+	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
 		struct rlimit l;
 
-		if (getrlimit(what[i], &l) < 0)
+		if (getrlimit(limits[i].what, &l) < 0)
 			continue;
+		if (l.rlim_max > limits[i].most)
+			l.rlim_max = limits[i].most;
 		l.rlim_cur = l.rlim_max;
-		(void)setrlimit(what[i], &l);
+		(void)setrlimit(limits[i].what, &l);
 	}
 }
 
@@ -301,7 +310,7 @@ void child_builder(const struct ctx_orders *o, struct mon_fds *f)
 	}
 	if (rootfs_build(o, f, &err) < 0)
 		die(f, &err);
-	namespace_limits();
+	namespace_limits(o);
 	r = vz_become_base(o->uid_base);
 	if (r == 0 && unshare(CLONE_NEWUSER) < 0)
 		r = -errno;

@@ -9,7 +9,7 @@
 #include <sys/types.h>
 
 enum {
-	CTX_ORDERS_VERSION = 2,
+	CTX_ORDERS_VERSION = 3,
 	CTX_DEVS = 32,
 	CTX_PROCS = 12,
 	CTX_VOLUMES = 3,
@@ -37,6 +37,8 @@ struct ctx_orders {
 	uint64_t uid_base, uid_count;
 	uint64_t caps; /* bounding set, bit n = capability n */
 	int32_t oom_adj; /* of init, and so of all its children */
+	/* of the whole VPS, UINT64_MAX = none: queued signals; locked memory of a process; ptys */
+	uint64_t sigpending, memlock_bytes, ptys;
 	uint64_t run_bytes, run_inodes; /* limits of the tmpfs on /run, /tmp and /dev/shm, each */
 	uint8_t nesting, notify, bare, has_seccomp, has_script, nprocs, nvolumes;
 	uint32_t ndevs;

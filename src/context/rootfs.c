@@ -9,6 +9,7 @@
 #include "util/fd.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -288,17 +289,22 @@ static int put_fs(int root, const char *name, const char *type, const struct opt
 		     : 0;
 }
 
-static int put_kernel_fs(int root, struct vz_error *err)
+static int put_kernel_fs(int root, const struct ctx_orders *o, struct vz_error *err)
 {
-	static const struct option pts[] = {
+	char most[24];
+	const uint64_t no_max = 1 << 20; /* NR_UNIX98_PTY_MAX: the kernel takes nothing above it */
+	const struct option pts[] = {
 		{ "mode", "0620" },
 		{ "ptmxmode", "0666" },
 		{ "gid", "5" },
+		{ o->ptys <= no_max ? "max" : NULL, most },
 		{ 0 },
 	};
 	const unsigned int plain = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-	int r = put_fs(root, "proc", "proc", NULL, plain, err);
+	int r;
 
+	(void)snprintf(most, sizeof(most), "%" PRIu64, o->ptys);
+	r = put_fs(root, "proc", "proc", NULL, plain, err);
 	if (r == 0)
 		r = put_fs(root, "sys", "sysfs", NULL, plain | MOUNT_ATTR_RDONLY, err);
 	if (r == 0)
@@ -391,7 +397,7 @@ int rootfs_enter(const struct ctx_orders *o, struct vz_error *err)
 	 */
 	if (root < 0 || move_mount(root, "", AT_FDCWD, ".", MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, errno, "bind the root");
-	r = put_kernel_fs(root, err);
+	r = put_kernel_fs(root, o, err);
 	if (r < 0)
 		return r;
 	r = o->nesting ? put_uncovered(root, err) : 0;

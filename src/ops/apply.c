@@ -67,6 +67,11 @@ static int apply_pids(struct applying *a, struct vz_error *err)
 	return apply_res(a, AG_PIDS, err);
 }
 
+static int apply_ubc(struct applying *a, struct vz_error *err)
+{
+	return op_limits_apply(a->o, err);
+}
+
 int op_devnode(const char *word, struct ctx_dev *ret, struct vz_error *err)
 {
 	size_t n = (size_t)(strrchr(word, ':') - word);
@@ -210,9 +215,10 @@ static const struct {
 	enum vps_group group;
 	int (*run)(struct applying *a, struct vz_error *err);
 } appliers[] = {
-	{ AG_MEM, apply_mem },	     { AG_PIDS, apply_pids }, { AG_CPU, apply_cpu },
-	{ AG_CPUSET, apply_cpuset }, { AG_IO, apply_io },     { AG_DEV, apply_dev },
-	{ AG_NET, apply_net },	     { AG_HOST, apply_host }, { AG_DNS, apply_dns },
+	{ AG_MEM, apply_mem }, { AG_PIDS, apply_pids },	    { AG_UBC, apply_ubc },
+	{ AG_CPU, apply_cpu }, { AG_CPUSET, apply_cpuset }, { AG_IO, apply_io },
+	{ AG_DEV, apply_dev }, { AG_NET, apply_net },	    { AG_HOST, apply_host },
+	{ AG_DNS, apply_dns },
 };
 
 static bool group_changed(enum vps_group group, const bool changed[VP_MAX])

@@ -2,6 +2,7 @@
 #include "ops/priv.h"
 
 #include "ops/steps.h"
+#include "ubc/ubc.h"
 #include "util/fd.h"
 #include "util/kernel.h"
 #include "util/log.h"
@@ -220,6 +221,7 @@ static int step_config(void *arg, struct vz_error *err)
 	struct destroying *s = arg;
 
 	vps_name_unlink(s->o->ctid, s->o->cfg.name);
+	ubc_forget(s->o->ctid); /* killed between the groups and this, stop left it */
 	return op_retire(s->o->ctid, err);
 }
 

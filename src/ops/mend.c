@@ -3,6 +3,7 @@
 #include "ops/priv.h"
 
 #include "net/net.h"
+#include "ubc/ubc.h"
 #include "util/log.h"
 
 #include <errno.h>
@@ -16,7 +17,10 @@ int op_cleanup_dead(struct op *o, struct vz_error *err)
 
 	if (r == -ENOENT || r == -ESTALE) {
 		vps_state_forget(o->ctid);
-		return res_leftovers(o->ctid) > 0 ? res_remove_stale(o->ctid, err) : 0;
+		r = res_leftovers(o->ctid) > 0 ? res_remove_stale(o->ctid, err) : -ENOENT;
+		if (r == 0)
+			ubc_forget(o->ctid);
+		return r == -ENOENT ? 0 : r;
 	}
 	if (r < 0) /* damaged: the groups are found by name */
 		r = res_remove_stale(o->ctid, err);
@@ -30,8 +34,10 @@ int op_cleanup_dead(struct op *o, struct vz_error *err)
 	for (size_t i = 0; r == 0 && i < st.addrs.n; i++)
 		if (net_addr_del(st.ifname, -1, st.addrs.v[i], &ignored) < 0)
 			vz_info("%s", ignored.msg);
-	if (r == 0)
+	if (r == 0) {
+		ubc_forget(o->ctid);
 		vps_state_forget(o->ctid);
+	}
 	return r;
 }
 

@@ -152,6 +152,19 @@ int op_left(uint32_t ctid, const struct vps_config *c, bool has_conf,
 	    const struct op_status_words *w, struct vz_list *ret)
 	__attribute__((warn_unused_result));
 
+/* limits.c: beancounters */
+
+/** op_limits_begin - a slot and its limits, before the first process runs. Return: 0; -errno with @err. */
+int op_limits_begin(const struct op *o, const struct vps_state *st, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** op_limits_apply - the limits of o->cfg for the running VPS. Return: 0; -ESRCH; -errno with @err. */
+int op_limits_apply(const struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
+struct ctx_orders;
+/** op_limits_orders - the part of it that start itself sees to, without BPF */
+void op_limits_orders(const struct vps_config *c, struct ctx_orders *o);
+/** op_limits_say - one line that names the limits in @changed which this node does not enforce */
+void op_limits_say(const struct vps_config *c, const bool changed[VP_MAX]);
+
 /* apply.c */
 
 /**

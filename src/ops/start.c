@@ -6,6 +6,7 @@
 #include "dist/dist.h"
 #include "net/net.h"
 #include "ops/steps.h"
+#include "ubc/ubc.h"
 #include "util/fd.h"
 #include "util/kernel.h"
 #include "util/log.h"
@@ -88,6 +89,14 @@ static void undo_resources(void *arg)
 	if (s->cg && (res_kill_all(s->cg, 10000, &err) < 0 || res_remove(s->cg, &err) < 0))
 		vz_warn("WARNING: %s", err.msg);
 	res_node_share(s->o->cfg.ve0cpuunits);
+	ubc_forget(s->o->ctid);
+}
+
+static int step_counters(void *arg, struct vz_error *err)
+{
+	struct starting *s = arg;
+
+	return op_limits_begin(s->o, &s->st, err);
 }
 
 /*
@@ -183,6 +192,7 @@ static int fill_orders(struct starting *s, struct vz_error *err)
 	if (o->run_bytes < 1 << 20)
 		o->run_bytes = 1 << 20;
 	o->run_inodes = 100000;
+	op_limits_orders(c, o);
 	o->oom_adj = res_oom_adj(s->cg, c);
 	o->bare = s->a->bare;
 	o->notify = s->a->wait && !strcmp(s->st.init_kind, "systemd");
@@ -391,6 +401,7 @@ static const struct op_step start_steps[] = {
 	{ "root", step_root, NULL },
 	{ "dist", step_dist, NULL },
 	{ "resources", step_resources, undo_resources },
+	{ "counters", step_counters, NULL }, /* with the resources */
 	{ "spawn", step_spawn, undo_monitor }, /* before the groups are removed */
 	{ "network", step_network, undo_network },
 	{ "ready", step_ready, NULL },

@@ -89,26 +89,19 @@ static int run_iterator(const char *name)
 	return n < 0 ? -errno : 0;
 }
 
-/* struct ubc_ctl of bpf/walk.h */
-static int walk(uint32_t adopt, uint32_t sampled)
-{
-	const uint32_t zero = 0, on[2] = { adopt, sampled }, off[2] = { 0 };
-	const uint32_t all = adopt | sampled;
-	VZ_FD int map = ubc_pin_get("ctl");
-	int r = map < 0 ? map : ubc_map_set(map, &zero, on);
-
-	if (r == 0 && all & ~(1U << UBC_G_MM))
-		r = run_iterator("it_files");
-	if (r == 0 && all & 1U << UBC_G_MM)
-		r = run_iterator("it_tasks");
-	if (map >= 0)
-		(void)!ubc_map_set(map, &zero, off);
-	return r;
-}
-
 int ubc_adopt(uint32_t mask)
 {
-	return walk(mask, 0);
+	const uint32_t zero = 0;
+	VZ_FD int map = ubc_pin_get("adopted");
+	int r = map < 0 ? map : ubc_map_set(map, &zero, &mask);
+
+	if (r == 0 && mask & ~(1U << UBC_G_MM))
+		r = run_iterator("it_files");
+	if (r == 0 && mask & 1U << UBC_G_MM)
+		r = run_iterator("it_tasks");
+	if (map >= 0)
+		(void)!ubc_map_set(map, &zero, &zero);
+	return r;
 }
 
 int ubc_attach(struct ubc_table *t, enum ubc_group g, bool keep)

@@ -22,7 +22,7 @@
 enum { LINKS = 64, NAME_BYTES = 64 };
 
 static const char *const pinned_maps[] = { "table", "groups", "files", "socks", "locks",
-					   "ptys",  "mms",    "ctl",   "sample", "seen" };
+					   "ptys",  "mms",    "adopted" };
 
 /* What libbpf complains about goes to the log; what matters is said by us. */
 static int told(enum libbpf_print_level level, const char *format, va_list args)
@@ -116,7 +116,7 @@ static void size_maps(struct bpf_object *obj)
 	static const struct {
 		const char *name;
 		uint32_t part;
-	} parts[] = { { "files", 1 }, { "seen", 1 }, { "socks", 2 }, { "locks", 4 }, { "mms", 4 }, { "ptys", 16 } };
+	} parts[] = { { "files", 1 }, { "socks", 2 }, { "locks", 4 }, { "mms", 4 }, { "ptys", 16 } };
 	const uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 	uint32_t files = 1 << 16;
 
@@ -239,8 +239,6 @@ static void settle_modes(struct loading *l)
 		l->whole |= good ? 1U << g : 0;
 	}
 	ubc_no_bpf_modes(ubc_head(l->t));
-	for (int c = UBC_TCPSNDBUF; c <= UBC_DGRAMRCVBUF; c++) /* a look at all sockets */
-		ubc_head(l->t)->modes[c] = l->method > UBC_BY_CGROUP ? UBC_ACCOUNTED : UBC_STORED;
 }
 
 static int prove(struct loading *l, struct vz_error *err)
@@ -346,15 +344,8 @@ static int pin_program(struct loading *l, struct bpf_program *p)
 	if (!bpf_program__autoload(p))
 		return 0;
 	if (is_iterator(name)) {
-		union bpf_iter_link_info info = { .map = { .map_fd = (uint32_t)map_fd(l, "socks") } };
-		LIBBPF_OPTS(bpf_link_create_opts, o);
-		VZ_FD int link = -EBADF;
+		VZ_FD int link = bpf_link_create(bpf_program__fd(p), 0, BPF_TRACE_ITER, NULL);
 
-		if (vz_streq(name, "it_socks")) {
-			o.iter_info = &info;
-			o.iter_info_len = sizeof(info);
-		}
-		link = bpf_link_create(bpf_program__fd(p), 0, BPF_TRACE_ITER, &o);
 		(void)snprintf(pin, sizeof(pin), "iter/%.40s", name);
 		return link < 0 ? link : ubc_pin(link, pin);
 	}

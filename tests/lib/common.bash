@@ -76,7 +76,7 @@ wait_for() {
 leftovers() {
 	local s m
 	s=$(slice)
-	grep -F " $CROFT_ROOT/" /proc/self/mountinfo | awk '{ print "mount " $5 }'
+	grep -F " $CROFT_ROOT/" /proc/self/mountinfo | awk -v b="$CROFT_ROOT/run/vz/bpf" '$5 != b { print "mount " $5 }'
 	for m in $(awk '$3 ~ /^cgroup2?$/ { print $2 }' /proc/mounts); do
 		[ ! -d "$m/$s" ] || find "$m/$s" -mindepth 1 -maxdepth 1 -type d ! -name mon -printf 'cgroup %p\n'
 	done
@@ -123,6 +123,8 @@ destroy_all() {
 remove_root() {
 	local s m
 	s=$(slice)
+	# programs, their pins and the file system that these are in: of this tree alone
+	"$build/vz-ubc" unload --force
 	for m in $(awk '$3 ~ /^cgroup2?$/ { print $2 }' /proc/mounts); do
 		rmdir "$m/$s/mon" "$m/$s" 2>/dev/null || :
 	done

@@ -187,12 +187,19 @@ refused() {
 }
 
 @test "a parameter that is only stored says so, once for each" {
-	run --separate-stderr vzctl set 4142 --numfile 100 --kmemsize 10M:12M --save
+	run --separate-stderr vzctl set 4142 --avnumproc 100 --local_gid 655360 --save
 	status_is 0
 	[ "${#stderr_lines[@]}" -eq 2 ]
-	[[ "$stderr" == *"--kmemsize is stored; this version does not enforce it"* ]]
-	[[ "$stderr" == *"--numfile is stored; this version does not enforce it"* ]]
-	saved 'NUMFILE="100"'
+	[[ "$stderr" == *"--avnumproc is stored; this version does not enforce it"* ]]
+	[[ "$stderr" == *"--local_gid is stored; this version does not enforce it"* ]]
+	saved 'AVNUMPROC="100"'
+}
+
+@test "limits that this node does not enforce are named, in one line" {
+	run --separate-stderr vzctl set 4142 --shmpages 100 --kmemsize 10M:12M --save
+	status_is 0
+	[ "$stderr" = "WARNING: --kmemsize, --shmpages: counted, but nothing on this node enforces such a limit" ]
+	saved 'SHMPAGES="100"'
 	saved 'KMEMSIZE="10485760:12582912"'
 	run --separate-stderr vzctl set 4142 --numproc 100 --save
 	[ -z "$stderr" ]

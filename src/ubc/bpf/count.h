@@ -11,7 +11,6 @@ enum {
 	LOCKS = 1 << 18,
 	PTYS = 1 << 14,
 	MMS = 1 << 17,
-	SEEN = 1 << 20,
 	CAS_TRIES = 16, /* by then somebody else has raised it */
 };
 

@@ -48,15 +48,6 @@ enum { PTMX = 5 << 20 | 2, S_IFMT = 0170000, S_IFSOCK = 0140000 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
-typedef struct {
-	int counter;
-} atomic_t;
-typedef struct {
-	__s64 counter;
-} atomic64_t;
-typedef struct {
-	atomic_t refs;
-} refcount_t;
 struct list_head {
 	struct list_head *next;
 };
@@ -109,12 +100,6 @@ struct file {
 	struct inode *f_inode;
 	void *private_data;
 };
-struct file___old { /* before 6.13 */
-	atomic64_t f_count;
-};
-struct file_lock {
-	void *fl_type_unused;
-};
 struct file_lock___old { /* before 6.9 */
 	struct list_head fl_list;
 };
@@ -135,11 +120,6 @@ struct sock_common {
 };
 struct sock {
 	struct sock_common __sk_common;
-	struct {
-		atomic_t rmem_alloc;
-	} sk_backlog;
-	refcount_t sk_wmem_alloc;
-	int sk_wmem_queued;
 	__u16 sk_type, sk_protocol;
 };
 struct socket {
@@ -147,12 +127,6 @@ struct socket {
 };
 
 struct bpf_iter_meta;
-struct bpf_iter__bpf_map_elem {
-	struct bpf_iter_meta *meta;
-	void *map;
-	void *key;
-	void *value;
-};
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
@@ -166,6 +140,7 @@ struct bpf_iter__task_file {
 
 #pragma clang attribute pop
 
+struct file_lock;
 struct sk_buff;
 struct request_sock;
 struct cred;

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Beancounters of a VPS that runs: from its configuration into the table of room ubc. */
+#include "ops/priv.h"
+
+#include "context/context.h"
+#include "ubc/ubc.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+#include <string.h>
+
+/* Counter of a row of the configuration; -1: it is none. */
+static int counter_of(enum vps_param_id id)
+{
+	const struct vps_param *p = vps_param(id);
+
+	return p->type == PT_UBC && p->option ? ubc_by_name(p->option) : -1;
+}
+
+static struct vps_pair value_of(const struct vps_config *c, enum vps_param_id id)
+{
+	const struct vps_pair none = { INT64_MAX, INT64_MAX };
+	struct vps_pair v;
+
+	memcpy(&v, (const char *)c + vps_param(id)->offset, sizeof(v));
+	return vps_is_set(c, id) ? v : none;
+}
+
+int op_limits_apply(const struct op *o, struct vz_error *err)
+{
+	uint64_t barrier[UBC_NR], limit[UBC_NR];
+
+	for (int c = 0; c < UBC_NR; c++)
+		barrier[c] = limit[c] = INT64_MAX;
+	for (int id = 0; id < VP_MAX; id++) {
+		const int c = counter_of((enum vps_param_id)id);
+		const struct vps_pair v = c < 0 ? (struct vps_pair){ 0 } : value_of(&o->cfg, (enum vps_param_id)id);
+
+		if (c < 0)
+			continue;
+		barrier[c] = v.bar;
+		limit[c] = v.lim;
+	}
+	/* the console is one: without it nothing starts */
+	if (limit[UBC_NUMPTY] == 0)
+		barrier[UBC_NUMPTY] = limit[UBC_NUMPTY] = 1;
+	return ubc_limits(o->ctid, barrier, limit, err);
+}
+
+int op_limits_begin(const struct op *o, const struct vps_state *st, struct vz_error *err)
+{
+	const char *group = vps_state_cgroup(st, "v2");
+	int r = ubc_ensure(err);
+
+	if (r == 0)
+		r = group ? ubc_add(o->ctid, group, err) :
+			    vz_fail(err, VZ_EXIT_RESOURCE, ENOENT, "VPS %u has no group of cgroup2", o->ctid);
+	return r < 0 ? r : op_limits_apply(o, err);
+}
+
+void op_limits_orders(const struct vps_config *c, struct ctx_orders *o)
+{
+	const uint64_t locked = value_of(c, VP_LOCKEDPAGES).lim, ptys = value_of(c, VP_NUMPTY).lim;
+
+	o->sigpending = value_of(c, VP_NUMSIGINFO).lim;
+	o->memlock_bytes = locked < INT64_MAX / 4096 ? locked * 4096 : UINT64_MAX;
+	o->ptys = ptys ? ptys : 1;
+}
+
+void op_limits_say(const struct vps_config *c, const bool changed[VP_MAX])
+{
+	VZ_LIST struct vz_list weak = { 0 };
+	VZ_FREE char *names = NULL;
+	struct vz_error ignored;
+
+	for (int id = 0; id < VP_MAX; id++) {
+		const int counter = counter_of((enum vps_param_id)id);
+		char option[64];
+
+		if (!changed[id] || vps_param(id)->group != AG_UBC || counter < 0 ||
+		    value_of(c, (enum vps_param_id)id).lim >= INT64_MAX)
+			continue;
+		/* what this node can do is known once the programs were tried */
+		if (weak.n == 0 && ubc_ensure(&ignored) < 0)
+			vz_info("%s", ignored.msg);
+		(void)snprintf(option, sizeof(option), "--%s", vps_param(id)->option);
+		if (ubc_node_mode(counter) != UBC_ENFORCED && vz_list_add(&weak, option) < 0)
+			return;
+	}
+	names = weak.n ? vz_list_join(&weak, ", ") : NULL;
+	if (names)
+		vz_warn("WARNING: %s: counted, but nothing on this node enforces such a limit", names);
+}
