@@ -60,3 +60,4 @@ check-programs: $(check_PROGRAMS) $(croftlibexec_PROGRAMS) tests/lib/deny-syscal
 .PHONY: check-programs
 
 include tests/escape/local.mk
+include tests/ubc/local.mk

@@ -13,7 +13,25 @@
 
 static int load(bool flag, struct vz_error *err)
 {
-	return ubc_load(flag, err);
+	return ubc_load(flag, UBC_METHODS, err);
+}
+
+static int load_lsm(bool flag, struct vz_error *err)
+{
+	(void)flag;
+	return ubc_load(true, UBC_BY_LSM, err);
+}
+
+static int load_fmod(bool flag, struct vz_error *err)
+{
+	(void)flag;
+	return ubc_load(true, UBC_BY_FMOD, err);
+}
+
+static int load_nothing(bool flag, struct vz_error *err)
+{
+	(void)flag;
+	return ubc_load(true, UBC_BY_CGROUP, err);
 }
 
 static int unload(bool flag, struct vz_error *err)
@@ -94,6 +112,9 @@ static const struct {
 	const char *help;
 } verbs[] = {
 	{ "load", "--again", load, "programs and table, unless they are there" },
+	{ "load-below-lsm", NULL, load_lsm, "the best method worse than that one, for who must do without it" },
+	{ "load-below-fmod_ret", NULL, load_fmod, "" },
+	{ "load-below-cgroup", NULL, load_nothing, "" },
 	{ "unload", "--force", unload, "take them away; --force: although VPSes run" },
 	{ "status", "--json", status, "what was proved on this node" },
 	{ "reconcile", NULL, reconcile, "compare the counts with what is there, and mend them" },
@@ -103,7 +124,7 @@ static void usage(FILE *to)
 {
 	(void)fputs("Usage: vz-ubc COMMAND\n\n", to);
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
-		(void)fprintf(to, "  %-9s %-10s %s\n", verbs[i].word, verbs[i].flag ? verbs[i].flag : "", verbs[i].help);
+		(void)fprintf(to, "  %-19s %-9s %s\n", verbs[i].word, verbs[i].flag ? verbs[i].flag : "", verbs[i].help);
 }
 
 static void set_up_log(void)

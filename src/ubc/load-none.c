@@ -6,12 +6,13 @@
 #include "util/fd.h"
 #include "vps/vps.h"
 
-int ubc_load(bool again, struct vz_error *err)
+int ubc_load(bool again, enum ubc_method below, struct vz_error *err)
 {
 	UBC_TABLE struct ubc_table *old = NULL;
 	VZ_FD int lock = ubc_lock();
 	int r;
 
+	(void)below;
 	if (lock < 0)
 		return vz_fail(err, VZ_EXIT_SYSTEM, -lock, "lock %s/ubc.lck", vps_paths()->run);
 	if (!again && ubc_table_open(false, &old) == 0 && ubc_head(old)->version == UBC_VERSION)

@@ -362,7 +362,9 @@ static int pin_program(struct loading *l, struct bpf_program *p)
 static int take_over(struct loading *l, const char *why, struct vz_error *err)
 {
 	struct ubc_head *h = ubc_head(l->t);
-	const uint32_t attached = l->same_maps ? h->attached : 0;
+	/* sockets have other keys with the cgroup method */
+	const bool same_keys = (h->method == UBC_BY_CGROUP) == (l->method == UBC_BY_CGROUP);
+	const uint32_t attached = l->same_maps && same_keys ? h->attached : 0;
 	int links[LINKS], r = 0;
 	struct bpf_program *p;
 	char path[PATH_MAX];
@@ -426,7 +428,7 @@ static void add_reason(char *why, size_t size, enum ubc_method m, const char *te
 }
 
 /* Methods from the best down. Return: 0 one was taken; -ENOENT none. */
-static int try_methods(struct loading *l, char *why, size_t size)
+static int try_methods(struct loading *l, enum ubc_method below, char *why, size_t size)
 {
 	struct vz_error e;
 	int r = provide_bpffs(&e);
@@ -437,7 +439,7 @@ static int try_methods(struct loading *l, char *why, size_t size)
 		add_reason(why, size, UBC_BY_NOTHING, e.msg);
 		return -ENOENT;
 	}
-	for (l->method = UBC_BY_LSM; l->method > UBC_BY_NOTHING; l->method--) {
+	for (l->method = below - 1; l->method > UBC_BY_NOTHING; l->method--) {
 		r = try_method(l, &e);
 		if (r == 0)
 			r = take_over(l, why, &e);
@@ -457,7 +459,7 @@ static bool up_to_date(const struct ubc_table *old)
 	return h && ubc_layout_is_ours(h) && h->version == UBC_VERSION;
 }
 
-int ubc_load(bool again, struct vz_error *err)
+int ubc_load(bool again, enum ubc_method below, struct vz_error *err)
 {
 	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	UBC_TABLE struct ubc_table *old = NULL;
@@ -474,7 +476,7 @@ int ubc_load(bool again, struct vz_error *err)
 	(void)libbpf_set_print(told);
 	memset(l.maps, 0xff, sizeof(l.maps));
 	l.old = old;
-	r = try_methods(&l, why, sizeof(why));
+	r = try_methods(&l, below, why, sizeof(why));
 	for (int i = 0; i < MAPS; i++)
 		vz_closep(&l.maps[i]);
 	if (r == 0)

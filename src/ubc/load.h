@@ -9,10 +9,10 @@
 /**
  * ubc_load - programs and table for this node: the best method that the canaries prove, else the table alone as a
  * file. What older programs of ours have counted is taken over.
- * @again: also when it was done by this version already
+ * @again: also when it was done by this version already; @below: of the methods worse than this one, UBC_METHODS: all
  * Context: host namespaces, as root. Return: 0; -errno with @err when not even the table can be made.
  */
-int ubc_load(bool again, struct vz_error *err) __attribute__((warn_unused_result));
+int ubc_load(bool again, enum ubc_method below, struct vz_error *err) __attribute__((warn_unused_result));
 /**
  * ubc_unload - take the programs and the table away. Return: 0; -EBUSY, exit 32, VPSes run: without them their
  * limits would not hold; -errno.

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Counters of pages, and everything at once. */
+#include "tests/ubc/drive.h"
+
+#include "util/fd.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+enum { MIB = 1 << 20, MIB_PAGES = 256, ROOM = 20000 };
+
+static bool map(size_t bytes, int flags)
+{
+	return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0) != MAP_FAILED;
+}
+
+static void map_all(struct told *t, int flags)
+{
+	while (t->n < 200 && map(MIB, flags))
+		t->n++;
+	t->err = t->n < 200 ? errno : 0;
+}
+
+static void try_memory(struct vps *v, int flags)
+{
+	int64_t before;
+	struct told t;
+	pid_t pid;
+
+	limit(v, UBC_PRIVVMPAGES, 1 << 24);
+	before = held(v, UBC_PRIVVMPAGES);
+	limit(v, UBC_PRIVVMPAGES, (uint64_t)before + ROOM);
+	pid = inside(v, map_all, flags, &t);
+	check(t.n > 0 && t.err == ENOMEM, "%d MiB, then %s", t.n, t.err ? strerrorname_np(t.err) : "nothing refused");
+	check(held(v, UBC_PRIVVMPAGES) <= before + ROOM + (flags ? MIB_PAGES : 0) &&
+		      held(v, UBC_PRIVVMPAGES) > before + ROOM - MIB_PAGES,
+	      "held %lld of %d pages", (long long)(held(v, UBC_PRIVVMPAGES) - before), ROOM);
+	check(map(64 * MIB, 0), "64 MiB more outside");
+	finish(pid);
+	settle(v, UBC_PRIVVMPAGES, before);
+}
+
+void case_privvmpages(struct vps *v)
+{
+	try_memory(v, 0);
+	try_memory(v, MAP_NORESERVE); /* one mapping may reach above it */
+}
+
+static void fork_all(struct told *t, int arg)
+{
+	pid_t pid;
+
+	(void)arg;
+	if (!map(8 * MIB, 0))
+		return;
+	while (t->n < 40 && (pid = fork()) >= 0) {
+		if (pid == 0)
+			for (;;)
+				(void)pause();
+		t->n++;
+	}
+	t->err = t->n < 40 ? errno : 0;
+}
+
+/* The copy of an address space counts whole. */
+void case_fork(struct vps *v)
+{
+	int64_t before;
+	struct told t;
+	pid_t pid;
+
+	limit(v, UBC_PRIVVMPAGES, 1 << 24);
+	before = held(v, UBC_PRIVVMPAGES);
+	limit(v, UBC_PRIVVMPAGES, (uint64_t)before + ROOM);
+	pid = inside(v, fork_all, 0, &t);
+	check(t.n > 1 && t.n < 10 && t.err == ENOMEM, "%d copies of 8 MiB, then %s", t.n,
+	      t.err ? strerrorname_np(t.err) : "nothing refused");
+	check(held(v, UBC_PRIVVMPAGES) <= before + ROOM, "held %lld", (long long)(held(v, UBC_PRIVVMPAGES) - before));
+	(void)pid;
+	kill_all(v);
+	settle(v, UBC_PRIVVMPAGES, before);
+}
+
+static void lock_pages(struct told *t, int arg)
+{
+	char *p = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	(void)arg;
+	if (mlock(p, MIB / 2) < 0) {
+		t->err = errno;
+		return;
+	}
+	(void)munlock(p, MIB / 4);
+	while (t->n < 10 && map(MIB / 16, MAP_LOCKED))
+		t->n++;
+	t->err = t->n < 10 ? errno : 0;
+}
+
+void case_lockedpages(struct vps *v)
+{
+	int64_t before;
+	struct told t;
+	pid_t pid;
+
+	limit(v, UBC_LOCKEDPAGES, 1 << 20);
+	before = held(v, UBC_LOCKEDPAGES);
+	limit(v, UBC_LOCKEDPAGES, (uint64_t)before + 96);
+	pid = inside(v, lock_pages, 0, &t);
+	/* 64 pages by mlock(2), and mappings of 16 up to 96 */
+	check(t.n == 2 && t.err == EAGAIN, "%d mappings, then %s", t.n, t.err ? strerrorname_np(t.err) : "nothing refused");
+	check(held(v, UBC_LOCKEDPAGES) == before + 96, "held %lld", (long long)(held(v, UBC_LOCKEDPAGES) - before));
+	finish(pid);
+	settle(v, UBC_LOCKEDPAGES, before);
+}
+
+/* ---- four processes that do everything at once, until they are killed in the middle of it ---- */
+
+static void round_of_all(int n)
+{
+	int fd[8], sv[2], lock = memfd_create("x", 0);
+	pid_t pid;
+
+	for (int i = 0; i < 8; i++)
+		fd[i] = open("/dev/null", O_RDONLY);
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sv) == 0) {
+		(void)close(sv[0]);
+		(void)close(sv[1]);
+	}
+	(void)close(socket(AF_INET, SOCK_STREAM, 0));
+	(void)flock(lock, LOCK_EX);
+	(void)close(lock);
+	if (n % 8 == 0)
+		(void)close(open("/dev/ptmx", O_RDWR | O_NOCTTY));
+	if (n % 8 == 4) {
+		pid = fork();
+		if (pid == 0)
+			_exit(map(MIB, 0) ? 0 : 1);
+		(void)waitpid(pid, NULL, 0);
+	}
+	for (int i = 0; i < 8; i++)
+		(void)close(fd[i]);
+}
+
+static void storm(struct told *t, int arg)
+{
+	t->n = arg;
+	for (int i = 0; i < 4; i++)
+		if (fork() == 0)
+			for (int n = 0;; n++)
+				round_of_all(n);
+}
+
+void case_storm(struct vps *v)
+{
+	static const enum ubc_counter counters[] = { UBC_NUMFILE,      UBC_NUMFLOCK, UBC_NUMTCPSOCK,
+						     UBC_NUMOTHERSOCK, UBC_NUMPTY,   UBC_PRIVVMPAGES };
+	enum { N = sizeof(counters) / sizeof(*counters) };
+	uint64_t limits[UBC_NR];
+	struct vz_error err = { 0 };
+	int64_t before[N];
+	pid_t pid;
+
+	for (int i = 0; i < UBC_NR; i++)
+		limits[i] = i == UBC_LOCKEDPAGES || ubc_group_of(i) < 0 ? INT64_MAX : 1 << 24;
+	check(ubc_limits(v->ctid, limits, limits, &err) == 0, "limits %s", err.msg);
+	for (int i = 0; i < N; i++)
+		before[i] = held(v, counters[i]);
+	pid = inside(v, storm, 0, NULL);
+	(void)poll(NULL, 0, 3000);
+	(void)pid;
+	kill_all(v);
+	for (int i = 0; i < N; i++)
+		settle(v, counters[i], before[i]);
+}
