@@ -3,7 +3,8 @@
 # shellcheck shell=bash disable=SC2207,SC2086
 
 _croft_commands="create destroy delete mount umount start stop restart status set
-exec exec2 exec3 enter console runscript"
+exec exec2 exec3 enter console runscript ubc-load ubc-unload ubc-status
+ubc-reconcile"
 _croft_set_options="
 --name --description --onboot --bootorder --disabled --stop-timeout --ostemplate --root
 --private --layout --mount_opts --local_uid --local_gid --kmemsize --lockedpages --privvmpages

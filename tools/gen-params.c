@@ -378,7 +378,8 @@ static const char bash_head[] =
 	"# shellcheck shell=bash disable=SC2207,SC2086\n"
 	"\n"
 	"_croft_commands=\"create destroy delete mount umount start stop restart status set\n"
-	"exec exec2 exec3 enter console runscript\"\n";
+	"exec exec2 exec3 enter console runscript ubc-load ubc-unload ubc-status\n"
+	"ubc-reconcile\"\n";
 
 static const char bash_helpers[] =
 	"_croft_offer()\n"

@@ -298,6 +298,21 @@ static int cmd_in(struct cli *c, int argc, char **argv, struct vz_error *err)
 	return op_on_root(c->ctid, argv + 1, err);
 }
 
+/* ubc-load, ubc-unload, ubc-status, ubc-reconcile: of the program that links libbpf; we become it. */
+static int cmd_ubc(struct cli *c, int argc, char **argv, struct vz_error *err)
+{
+	char path[PATH_MAX], *args[4] = { path, NULL, NULL, NULL };
+
+	for (char *const *a = c->full_argv; *a && !args[1]; a++)
+		if (!strncmp(*a, "ubc-", 4))
+			args[1] = *a + 4;
+	if (argc > 2)
+		return vz_fail(err, VZ_EXIT_USAGE, 0, "Invalid extra arguments");
+	args[2] = argc == 2 ? argv[1] : NULL;
+	(void)execv(vps_path(path, "%s/vz-ubc", vps_paths()->libexec), args);
+	return vz_fail(err, VZ_EXIT_SYSTEM, errno, "run %s", path);
+}
+
 static const struct cli_cmd commands[] = {
 	{ "create", cmd_create, create_opts, "",
 	  CLI_CTID | CLI_NEW | CLI_PARAMS | CLI_BAD_OPTION_21, "make a VPS from a template" },
@@ -311,6 +326,10 @@ static const struct cli_cmd commands[] = {
 	{ "set", cmd_set, set_opts, "[PARAMETERS]",
 	  CLI_CTID | CLI_ZERO | CLI_PARAMS | CLI_BAD_OPTION_21, "change parameters" },
 	{ "runscript", cmd_runscript, NULL, "<file>", CLI_CTID, "run a script of the host inside" },
+	{ "ubc-load", cmd_ubc, NULL, "[--again]", CLI_RAW, "load what counts by BPF" },
+	{ "ubc-unload", cmd_ubc, NULL, "[--force]", CLI_RAW, "take it away" },
+	{ "ubc-status", cmd_ubc, NULL, "[--json]", CLI_RAW, "what was proved on this node" },
+	{ "ubc-reconcile", cmd_ubc, NULL, "", CLI_RAW, "compare the counts with what is there" },
 	{ "internal-stop", cmd_stop_patient, NULL, "", CLI_CTID | CLI_HIDDEN, "" },
 	{ "internal-reap", cmd_reap, NULL, "", CLI_CTID | CLI_HIDDEN, "" },
 	{ "internal-reboot", cmd_reboot, NULL, "", CLI_CTID | CLI_HIDDEN, "" },

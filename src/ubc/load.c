@@ -459,6 +459,26 @@ static bool up_to_date(const struct ubc_table *old)
 	return h && ubc_layout_is_ours(h) && h->version == UBC_VERSION;
 }
 
+/* The table as a file, with the limits of those that run. */
+static int fall_back(struct ubc_table *old, const char *why, struct vz_error *err)
+{
+	struct loading l = { .old = old };
+	bool is_map = false;
+	int fd, r;
+
+	memset(l.maps, 0xff, sizeof(l.maps));
+	unpin_all();
+	r = ubc_make_file(why);
+	fd = r < 0 ? r : ubc_table_fd(&is_map);
+	r = fd < 0 ? fd : ubc_table_map(fd, true, false, &l.t);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "make %s/ubc", vps_paths()->run);
+	if (old)
+		copy_slots(&l);
+	ubc_table_close(&l.t);
+	return 0;
+}
+
 int ubc_load(bool again, enum ubc_method below, struct vz_error *err)
 {
 	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
@@ -481,14 +501,13 @@ int ubc_load(bool again, enum ubc_method below, struct vz_error *err)
 		vz_closep(&l.maps[i]);
 	if (r == 0)
 		return 0;
-	if (old && !old->is_map && ubc_layout_is_ours(ubc_head(old))) {
-		ubc_head(old)->version = UBC_VERSION; /* VPSes have their limits in it */
+	if (below == UBC_METHODS && old && ubc_layout_is_ours(ubc_head(old))) {
+		/* an older version of ours that works is better than nothing, and VPSes have their limits in it */
+		ubc_head(old)->version = UBC_VERSION;
 		(void)snprintf(ubc_head(old)->why, sizeof(ubc_head(old)->why), "%s", why);
 		return 0;
 	}
-	unpin_all();
-	r = ubc_make_file(why);
-	return r < 0 ? vz_fail(err, VZ_EXIT_SYSTEM, -r, "make %s/ubc", vps_paths()->run) : 0;
+	return fall_back(old, why, err);
 }
 
 static uint32_t running(const struct ubc_table *t)

@@ -20,6 +20,7 @@ struct vps {
 /* What a child inside tells: how many it took, and which errno ended it. */
 struct told {
 	int n, err;
+	int fd; /* where it tells it */
 };
 
 /* say - a line for who reads the failure; check - says it and counts a failure unless @good */
@@ -52,5 +53,7 @@ void case_privvmpages(struct vps *v);
 void case_fork(struct vps *v);
 void case_lockedpages(struct vps *v);
 void case_storm(struct vps *v);
+/* cost.c: for bench/ubc */
+void case_cost(struct vps *v);
 
 #endif

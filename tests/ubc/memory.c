@@ -17,9 +17,14 @@
 
 enum { MIB = 1 << 20, MIB_PAGES = 256, ROOM = 20000 };
 
+static void *map_at(size_t bytes, int flags)
+{
+	return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+}
+
 static bool map(size_t bytes, int flags)
 {
-	return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0) != MAP_FAILED;
+	return map_at(bytes, flags) != MAP_FAILED;
 }
 
 static void map_all(struct told *t, int flags)
@@ -32,6 +37,7 @@ static void map_all(struct told *t, int flags)
 static void try_memory(struct vps *v, int flags)
 {
 	int64_t before;
+	void *outside;
 	struct told t;
 	pid_t pid;
 
@@ -43,7 +49,8 @@ static void try_memory(struct vps *v, int flags)
 	check(held(v, UBC_PRIVVMPAGES) <= before + ROOM + (flags ? MIB_PAGES : 0) &&
 		      held(v, UBC_PRIVVMPAGES) > before + ROOM - MIB_PAGES,
 	      "held %lld of %d pages", (long long)(held(v, UBC_PRIVVMPAGES) - before), ROOM);
-	check(map(64 * MIB, 0), "64 MiB more outside");
+	outside = map_at((size_t)64 * MIB, 0);
+	check(outside != MAP_FAILED && munmap(outside, (size_t)64 * MIB) == 0, "64 MiB more outside");
 	finish(pid);
 	settle(v, UBC_PRIVVMPAGES, before);
 }

@@ -185,27 +185,29 @@ static __always_inline bool over_limit(uint32_t slot, uint32_t c, uint64_t n, bo
 }
 
 /*
- * An object of @slot with the address @key. An address that is known already was freed unseen: tracing programs do
- * not run inside themselves. Return: 0, or @err: refused.
+ * An object of @slot with the address @key. Known already are: one that other programs of ours have just counted, while
+ * one version takes over from another; and one that was freed unseen, whose address is used again, since tracing
+ * programs do not run inside themselves. Where the map is full nothing is counted, and so nothing refused.
+ * Return: 0, or @err: refused.
  */
 static __always_inline int add_object(void *map, void *key, uint32_t slot, uint32_t c, int err, bool refuse)
 {
-	struct owner o = { slot, c };
+	struct owner o = { slot, c }, old, *was;
 
+	if (bpf_map_update_elem(map, key, &o, BPF_NOEXIST) == 0) {
+		if (!charge(slot, c, 1, refuse))
+			return 0;
+		bpf_map_delete_elem(map, key);
+		return err;
+	}
+	was = bpf_map_lookup_elem(map, key);
+	if (!was || (was->slot == slot && was->counter == c))
+		return 0;
 	if (charge(slot, c, 1, refuse))
 		return err;
-	if (bpf_map_update_elem(map, key, &o, BPF_NOEXIST) == 0)
-		return 0;
-	struct owner *was = bpf_map_lookup_elem(map, key);
-
-	if (was) {
-		struct owner old = *was;
-
-		*was = o;
-		uncharge(old.slot, old.counter, 1);
-		return 0;
-	}
-	uncharge(slot, c, 1); /* the map is full: not counted, and so not refused */
+	old = *was;
+	*was = o;
+	uncharge(old.slot, old.counter, 1);
 	return 0;
 }
 
