@@ -6,6 +6,7 @@
 #include "util/error.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -64,5 +65,18 @@ void ubc_table_close(struct ubc_table **t);
 struct ubc_slot *ubc_slot(struct ubc_table *t, uint32_t ctid);
 /** ubc_raise - row @c of @slot: maxheld becomes at least @held (compare and exchange) */
 void ubc_raise(struct ubc_slot *slot, enum ubc_counter c, uint64_t held);
+
+/* note.c */
+
+/** ubc_counted - do programs count @c of @slot now, so that its row says what is held */
+bool ubc_counted(struct ubc_table *t, const struct ubc_slot *slot, enum ubc_counter c);
+/**
+ * ubc_note - a control group says that it has refused @failcnt times: what is more than the row knew becomes
+ * one record of the ring, whoever of several readers sees it first. Who asked is not known: command "-", pid 0;
+ * @asked is how many refusals the record stands for. Context: table opened for writing.
+ */
+void ubc_note(struct ubc_slot *slot, enum ubc_counter c, uint64_t failcnt, uint64_t held, uint64_t limit);
+/** ubc_refusals - copies of those with a number above @after that are still kept, oldest first. Return: how many. */
+size_t ubc_refusals(const struct ubc_slot *slot, uint64_t after, struct ubc_refusal ret[UBC_RING]);
 
 #endif

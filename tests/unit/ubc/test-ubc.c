@@ -89,6 +89,30 @@ static void slots(const char *group)
 	ubc_table_close(&t);
 }
 
+static void refusals(const char *group)
+{
+	struct ubc_refusal r[UBC_RING];
+	UBC_TABLE struct ubc_table *t = NULL;
+	struct ubc_slot *s;
+
+	OK(ubc_add(101, group, &err) == 0 && ubc_table_open(true, &t) == 0);
+	s = ubc_slot(t, 101);
+	OK(!ubc_counted(t, s, UBC_NUMFILE));
+	OK(ubc_refusals(s, 0, r) == 0);
+	ubc_note(s, UBC_NUMPROC, 3, 11, 12);
+	ubc_note(s, UBC_NUMPROC, 3, 11, 12); /* a second reader */
+	OK(ubc_refusals(s, 0, r) == 1 && r[0].seq == 1 && r[0].counter == UBC_NUMPROC);
+	OK(r[0].asked == 3 && r[0].held == 11 && r[0].limit == 12 && !strcmp(r[0].comm, "-"));
+	ubc_note(s, UBC_NUMPROC, 4, 12, 12);
+	OK(ubc_refusals(s, 1, r) == 1 && r[0].seq == 2 && r[0].asked == 1);
+	for (uint64_t i = 5; i < 5 + UBC_RING; i++)
+		ubc_note(s, UBC_NUMPROC, i, 0, 0);
+	OK_NAME(ubc_refusals(s, 0, r) == UBC_RING && r[0].seq == 3, "the oldest are forgotten");
+	s->ring[4].seq = 0;
+	OK_NAME(ubc_refusals(s, 0, r) == UBC_RING - 1, "one that is being written is left out");
+	ubc_forget(101);
+}
+
 static void bad(const char *group)
 {
 	UBC_TABLE struct ubc_table *t = NULL;
@@ -129,6 +153,7 @@ int main(void)
 	names();
 	needs();
 	slots(root);
+	refusals(root);
 	bad(root);
 	unload(root);
 	(void)snprintf(path, sizeof(path), "%s", root);
