@@ -55,6 +55,25 @@ int net_addr_del(const char *ifname, int netns_fd, const char *addr, struct vz_e
 int net_link_delete(const char *ifname, struct vz_error *err) __attribute__((warn_unused_result));
 
 /**
+ * struct net_sample - what is in a network namespace now
+ * @known: bits 1 << enum net_sampled of those that the kernel told
+ */
+enum net_sampled { NET_RULES, NET_TCP_SND, NET_TCP_RCV, NET_OTHER_SND, NET_DGRAM_RCV, NET_SAMPLED };
+struct net_sample {
+	unsigned int known;
+	uint64_t v[NET_SAMPLED]; /* rules; bytes in socket buffers */
+};
+
+/**
+ * net_sample - look into the network namespace @netns_fd; what cannot be known is left out
+ * Rules are those of nf_tables, and entries of iptables' own tables (policies count, as in OpenVZ).
+ * @want: bits 1 << enum net_sampled
+ * Context: a process of one thread, which comes back to its own namespace. Return: 0 or -errno.
+ */
+int net_sample(int netns_fd, unsigned int want, struct net_sample *ret)
+	__attribute__((warn_unused_result));
+
+/**
  * net_link_wait_gone - wait for RTM_DELLINK of @ifname, at most @timeout_ms. 0, -ETIMEDOUT, -errno.
  */
 int net_link_wait_gone(const char *ifname, int timeout_ms) __attribute__((warn_unused_result));

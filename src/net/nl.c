@@ -64,6 +64,7 @@ static int talk(struct nl_sock *sk, struct nl_msg *m, seen_fn seen, void *arg)
 	if (cb) {
 		(void)nl_cb_set(cb, NL_CB_VALID, NL_CB_CUSTOM, on_valid, &reply);
 		(void)nl_cb_set(cb, NL_CB_ACK, NL_CB_CUSTOM, on_ack, &reply);
+		(void)nl_cb_set(cb, NL_CB_FINISH, NL_CB_CUSTOM, on_ack, &reply); /* of a dump */
 		(void)nl_cb_err(cb, NL_CB_CUSTOM, on_error, &reply);
 		r = nl_send_auto(sk, m) < 0 ? -EIO : 0;
 		while (r == 0 && !reply.done)
@@ -94,11 +95,16 @@ static int drop(struct nl_msg *m)
 
 int net_nl_open(struct nl_sock **ret)
 {
+	return net_nl_open_as(NETLINK_ROUTE, ret);
+}
+
+int net_nl_open_as(int protocol, struct nl_sock **ret)
+{
 	struct nl_sock *sk = nl_socket_alloc();
 
 	if (!sk)
 		return -ENOMEM;
-	if (nl_connect(sk, NETLINK_ROUTE) < 0) {
+	if (nl_connect(sk, protocol) < 0) {
 		int r = errno > 0 ? -errno : -EIO;
 
 		nl_socket_free(sk);
@@ -250,6 +256,31 @@ int net_nl_lookup(struct nl_sock *sk, const struct net_addr *a, struct net_found
 	if (r == 0)
 		*ret = f;
 	return r;
+}
+
+struct each {
+	net_nl_each_fn *fn;
+	void *arg;
+};
+
+static void seen_any(struct nlmsghdr *h, void *arg)
+{
+	const struct each *e = arg;
+
+	e->fn(nlmsg_data(h), (size_t)nlmsg_datalen(h), e->arg);
+}
+
+int net_nl_dump(struct nl_sock *sk, int type, const void *head, size_t len, net_nl_each_fn *fn,
+		void *arg)
+{
+	struct nl_msg *m = nlmsg_alloc_simple(type, NLM_F_DUMP);
+	struct each e = { fn, arg };
+
+	if (!m)
+		return -ENOMEM;
+	if (nlmsg_append(m, (void *)(uintptr_t)head, len, NLMSG_ALIGNTO) < 0)
+		return drop(m);
+	return talk(sk, m, seen_any, &e);
 }
 
 int net_nl_watch(struct nl_sock *sk)

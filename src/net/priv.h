@@ -34,6 +34,8 @@ enum net_route_op { NET_ROUTE_ADD, NET_ROUTE_REPLACE, NET_ROUTE_DEL };
 
 /** net_nl_open - a socket of the current network namespace; it stays there. */
 int net_nl_open(struct nl_sock **ret) __attribute__((warn_unused_result));
+/** net_nl_open_as - the same of another netlink protocol, NETLINK_*. */
+int net_nl_open_as(int protocol, struct nl_sock **ret) __attribute__((warn_unused_result));
 void net_nl_closep(struct nl_sock **sk);
 #define NET_NL __attribute__((cleanup(net_nl_closep)))
 
@@ -60,6 +62,12 @@ int net_nl_route(struct nl_sock *sk, enum net_route_op op, int ifindex, const st
 /** net_nl_lookup - the table entry the kernel would use for @a. -ENETUNREACH and the like: none. */
 int net_nl_lookup(struct nl_sock *sk, const struct net_addr *a, struct net_found *ret)
 	__attribute__((warn_unused_result));
+
+/** net_nl_each_fn - one message of a dump, after its netlink header */
+typedef void net_nl_each_fn(const void *data, size_t len, void *arg);
+/** net_nl_dump - request @type with the structure @head of @len bytes; @fn for each message. */
+int net_nl_dump(struct nl_sock *sk, int type, const void *head, size_t len, net_nl_each_fn *fn,
+		void *arg) __attribute__((warn_unused_result));
 
 /** net_nl_watch - subscribe to link messages. Return: fd to poll (owned by @sk) or -errno. */
 int net_nl_watch(struct nl_sock *sk) __attribute__((warn_unused_result));

@@ -3,6 +3,7 @@
 #define RESOURCES_PRIV_H
 
 #include "resources/cgroup.h"
+#include "resources/resources.h"
 #include "util/str.h"
 #include "vps/vps.h"
 
@@ -150,6 +151,13 @@ int cg_oom_adj(uint64_t guarantee, uint64_t node);
  * Return: 0; -EACCES we may not (no CAP_SYS_RESOURCE); -errno.
  */
 int cg_oom_adj_all(struct cg *cg, int adj) __attribute__((warn_unused_result));
+
+/* ---- walk.c ---- */
+
+/** cg_count_locks - lines of /proc/locks @text that say one of @pids, which are sorted by this */
+uint64_t cg_count_locks(const char *text, uint64_t *pids, size_t n);
+/** cg_count_sockets - tcp and other_sockets of @u from the text of sockstat and sockstat6 */
+void cg_count_sockets(const char *v4, const char *v6, struct res_usage *u);
 
 /* ---- drivers ---- */
 

@@ -77,6 +77,35 @@ bool res_node_unit(char *ret_unit, uint64_t *ret_weight);
 unsigned int res_stats(struct cg *cg, unsigned int want, uint64_t ret[CG_STAT_MAX]);
 
 /**
+ * struct res_usage - what the processes of a VPS hold, by a look at each: for nodes where nothing
+ * counts it exactly
+ * @files: open descriptors, those that processes share by fork counted for each
+ * @private_bytes: data and stacks; @signals: queued ones; @locks: but those of open file
+ * descriptions (F_OFD_SETLK), which no process owns; @other_sockets: TCP ones that are neither
+ * connected nor listening among them
+ */
+struct res_usage {
+	uint64_t files, ptys, private_bytes, signals, locks, tcp, other_sockets;
+};
+
+enum res_want {
+	RES_WANT_FILES = 1,
+	RES_WANT_PTYS = 2,
+	RES_WANT_PRIVATE = 4,
+	RES_WANT_SIGNALS = 8,
+};
+
+/**
+ * res_walk - the members of @ret that @want (enum res_want) names, and locks
+ * @locks: text of the node's /proc/locks, NULL: not wanted; one reading serves many VPSes
+ * Return: 0; -errno when its processes cannot be listed.
+ */
+int res_walk(struct cg *cg, unsigned int want, const char *locks, struct res_usage *ret)
+	__attribute__((warn_unused_result));
+/** res_sockets - tcp and other_sockets of the network namespace that process @init is in. 0 or -errno. */
+int res_sockets(pid_t init, struct res_usage *ret) __attribute__((warn_unused_result));
+
+/**
  * res_oom_adj - oom_score_adj for the processes of a starting VPS: below 0 for --oomguarpages where
  * the kernel has no memory.min
  */

@@ -228,6 +228,27 @@ static void test_guarantee(void)
 	   "guarantee: as a score of the OOM killer");
 }
 
+static void test_walk_text(void)
+{
+	static const char locks[] =
+		"1: FLOCK  ADVISORY  WRITE 30 08:01:5 0 EOF\n"
+		"1: -> FLOCK  ADVISORY  WRITE 31 08:01:5 0 EOF\n"
+		"2: POSIX  ADVISORY  READ 31 08:01:6 0 10\n"
+		"3: OFDLCK ADVISORY  WRITE -1 08:01:7 0 EOF\n"
+		"4: LEASE  ACTIVE    READ 99 08:01:8 0 EOF\n";
+	uint64_t pids[] = { 31, 30, 7 };
+	struct res_usage u = { 0 };
+
+	ok(cg_count_locks(locks, pids, 3) == 2 && cg_count_locks(locks, pids, 0) == 0 &&
+		   cg_count_locks("", pids, 3) == 0,
+	   "locks: those that the processes hold, not those they wait for");
+	cg_count_sockets("sockets: used 22\nTCP: inuse 3 orphan 0 tw 9 alloc 8 mem 131\n",
+			 "TCP6: inuse 2\nUDP6: inuse 4\n", &u);
+	ok(u.tcp == 5 && u.other_sockets == 17, "sockets: TCP of both families, and the rest");
+	cg_count_sockets("sockets: used 1\nTCP: inuse 3\n", "", &u);
+	ok(u.tcp == 3 && u.other_sockets == 0, "sockets: two files are not read at one time");
+}
+
 static void test_rmdir(void)
 {
 	char path[PATH_MAX];
@@ -603,6 +624,7 @@ int main(void)
 	test_v2_stat();
 	test_stats();
 	test_guarantee();
+	test_walk_text();
 	test_rmdir();
 	test_v1_set();
 	test_v1_memory();
