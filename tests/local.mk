@@ -7,7 +7,7 @@ TEST_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 
 check_PROGRAMS += tests/unit/test-util tests/unit/test-vps tests/unit/test-cgroup tests/unit/test-net \
 	tests/unit/test-dist tests/unit/test-untar tests/unit/test-out tests/unit/test-ubc tests/unit/test-plan \
-	tests/unit/test-cpu-io
+	tests/unit/test-cpu-io tests/unit/test-vzubc
 
 tests_unit_test_util_SOURCES = tests/unit/util/test-util.c tests/lib/tap.h
 tests_unit_test_util_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -48,7 +48,12 @@ tests_unit_test_plan_LDADD = libplan.a libvps.a libutil.a $(JANSSON_LIBS)
 tests_unit_test_out_SOURCES = tests/unit/cli/test-out.c src/cli/out.c src/cli/vzlist-fields.c
 tests_unit_test_out_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_out_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
-tests_unit_test_out_LDADD = libvps.a libutil.a $(JANSSON_LIBS)
+tests_unit_test_out_LDADD = libubc.a libvps.a libutil.a $(JANSSON_LIBS)
+
+tests_unit_test_vzubc_SOURCES = tests/unit/cli/test-vzubc.c src/cli/vzubc-table.c tests/lib/tap.h
+tests_unit_test_vzubc_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_vzubc_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_test_vzubc_LDADD = libops.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIBS)
 
 # a tool of the system tests, no test
 EXTRA_PROGRAMS += tests/lib/deny-syscall

@@ -2,6 +2,8 @@
 /* Commands that change something. */
 #include "cli/cli.h"
 
+#include "ops/ubc.h"
+
 #include "util/fd.h"
 
 #include <ctype.h>
@@ -263,9 +265,12 @@ static int cmd_runscript(struct cli *c, int argc, char **argv, struct vz_error *
 
 static int cmd_reap(struct cli *c, int argc, char **argv, struct vz_error *err)
 {
+	int r = op_after_end(c->ctid, false, err);
+
 	(void)argc;
 	(void)argv;
-	return op_after_end(c->ctid, false, err);
+	op_ubc_node_idle(); /* who cleaned up before us may have thought that we still watch */
+	return r;
 }
 
 /* For vz-node: whoever works on the VPS is given a while to end. */
@@ -313,6 +318,17 @@ static int cmd_ubc(struct cli *c, int argc, char **argv, struct vz_error *err)
 	return vz_fail(err, VZ_EXIT_SYSTEM, errno, "run %s", path);
 }
 
+/* Run by vzmon, with the files that it keeps open as descriptors 3 and 4; CTID 0: those of the node. */
+static int cmd_refresh(struct cli *c, int argc, char **argv, struct vz_error *err)
+{
+	static const int fds[2] = { 3, 4 };
+	bool given = argc > 1 && !strcmp(argv[1], "fds");
+
+	if (c->ctid == 0)
+		return op_ubc_refresh_node(given ? fds[0] : -1, op_ubc_net, err);
+	return op_ubc_refresh(c->ctid, given ? fds : NULL, op_ubc_net, err);
+}
+
 static const struct cli_cmd commands[] = {
 	{ "create", cmd_create, create_opts, "",
 	  CLI_CTID | CLI_NEW | CLI_PARAMS | CLI_BAD_OPTION_21, "make a VPS from a template" },
@@ -333,6 +349,7 @@ static const struct cli_cmd commands[] = {
 	{ "internal-stop", cmd_stop_patient, NULL, "", CLI_CTID | CLI_HIDDEN, "" },
 	{ "internal-reap", cmd_reap, NULL, "", CLI_CTID | CLI_HIDDEN, "" },
 	{ "internal-reboot", cmd_reboot, NULL, "", CLI_CTID | CLI_HIDDEN, "" },
+	{ "internal-ubc", cmd_refresh, NULL, "", CLI_CTID | CLI_ZERO | CLI_WORDS | CLI_HIDDEN, "" },
 	{ "internal-in", cmd_in, NULL, "", CLI_CTID | CLI_RAW | CLI_HIDDEN, "" },
 	{ 0 },
 };

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE_BYTES = 4096 };
-
 /* Where parameter @id lies in the configuration, NULL when it is unset or there is none. */
 static const void *value_of(const void *row, int id)
 {
@@ -173,58 +171,17 @@ static json_t *get_laverage(const struct out_column *c, const void *row)
 
 /* ---- counters ---- */
 
-struct usage {
-	uint64_t held, maxheld, failcnt;
-};
-
-/* @what in units of @unit bytes, 0 when this kernel does not count it. */
-static uint64_t stat_of(const struct op_facts *f, enum cg_stat what, uint64_t unit)
-{
-	return f->known & (1U << what) ? f->stat[what] / unit : 0;
-}
-
-static struct usage usage_of(const struct op_facts *f, int id)
-{
-	struct usage u = { 0 };
-
-	switch (id) {
-	case VP_NUMPROC:
-		u.held = stat_of(f, CG_STAT_PIDS, 1);
-		u.maxheld = stat_of(f, CG_STAT_PIDS_PEAK, 1);
-		u.failcnt = stat_of(f, CG_STAT_PIDS_FAIL, 1);
-		break;
-	case VP_PHYSPAGES:
-		u.held = stat_of(f, CG_STAT_MEM, PAGE_BYTES);
-		u.maxheld = stat_of(f, CG_STAT_MEM_PEAK, PAGE_BYTES);
-		u.failcnt = stat_of(f, CG_STAT_MEM_FAIL, 1);
-		break;
-	case VP_SWAPPAGES:
-		u.held = stat_of(f, CG_STAT_SWAP, PAGE_BYTES);
-		u.failcnt = stat_of(f, CG_STAT_SWAP_FAIL, 1);
-		break;
-	default:
-		break;
-	}
-	if (u.maxheld < u.held)
-		u.maxheld = u.held;
-	return u;
-}
-
 static json_t *get_ubc(const struct out_column *c, const void *row)
 {
-	static const struct vps_pair none = { INT64_MAX, INT64_MAX };
 	const struct op_facts *f = row;
-	const struct vps_pair *set = value_of(row, c->arg);
-	const struct vps_pair *limit = set ? set : &none;
+	const struct ubc_row *r = &f->ubc.row[c->arg];
 	bool running = f->status == OP_RUNNING;
-	struct usage u = { 0 };
 
-	if (running)
-		u = usage_of(f, c->arg);
-	return json_pack("{so so so so so}", "held", running ? number(u.held) : json_null(),
-			 "maxheld", running ? number(u.maxheld) : json_null(), "barrier",
-			 number(limit->bar), "limit", number(limit->lim), "failcnt",
-			 running ? number(u.failcnt) : json_null());
+	return json_pack("{so so so so so ss}", "held", running ? number(r->held) : json_null(),
+			 "maxheld", running ? number(r->maxheld) : json_null(), "barrier",
+			 number(r->barrier), "limit", number(r->limit), "failcnt",
+			 running ? number(r->failcnt) : json_null(), "mode",
+			 ubc_mode_name(f->ubc.mode[c->arg]));
 }
 
 /* Usage is not counted yet (decision 5): absent in text, 0 in JSON. */
@@ -255,18 +212,19 @@ static json_t *get_disk(const struct out_column *c, const void *row)
 #define MEMBER(col, head, flag, need, getter, id, what)                                            \
 	{                                                                                          \
 		.name = col, .header = head, .width = 10, .kind = OUT_MEMBER, .flags = flag,       \
-		.needs = need, .member = what, .get = getter, .arg = VP_##id                       \
+		.needs = need, .member = what, .get = getter, .arg = id                            \
 	}
-#define UBC(col, head, need, id)                                                                   \
-	MEMBER(col, head, 0, LIVE | (need), get_ubc, id, "held"),                                  \
-		MEMBER(col ".m", head ".M", OUT_NO_JSON, LIVE | (need), get_ubc, id, "maxheld"),   \
-		MEMBER(col ".b", head ".B", OUT_NO_JSON, LIVE, get_ubc, id, "barrier"),            \
-		MEMBER(col ".l", head ".L", OUT_NO_JSON, LIVE, get_ubc, id, "limit"),              \
-		MEMBER(col ".f", head ".F", OUT_NO_JSON, LIVE | (need), get_ubc, id, "failcnt")
+#define HELD(id) (LIVE | OP_NEED_UBC << UBC_##id)
+#define UBC(col, head, id)                                                                         \
+	MEMBER(col, head, 0, HELD(id), get_ubc, UBC_##id, "held"),                                 \
+		MEMBER(col ".m", head ".M", OUT_NO_JSON, HELD(id), get_ubc, UBC_##id, "maxheld"),  \
+		MEMBER(col ".b", head ".B", OUT_NO_JSON, LIVE, get_ubc, UBC_##id, "barrier"),      \
+		MEMBER(col ".l", head ".L", OUT_NO_JSON, LIVE, get_ubc, UBC_##id, "limit"),        \
+		MEMBER(col ".f", head ".F", OUT_NO_JSON, HELD(id), get_ubc, UBC_##id, "failcnt")
 #define DISK(col, head, id)                                                                        \
-	MEMBER(col, head, 0, CONF, get_disk, id, "usage"),                                         \
-		MEMBER(col ".s", head ".S", OUT_NO_JSON, CONF, get_disk, id, "softlimit"),         \
-		MEMBER(col ".h", head ".H", OUT_NO_JSON, CONF, get_disk, id, "hardlimit")
+	MEMBER(col, head, 0, CONF, get_disk, VP_##id, "usage"),                                    \
+		MEMBER(col ".s", head ".S", OUT_NO_JSON, CONF, get_disk, VP_##id, "softlimit"),    \
+		MEMBER(col ".h", head ".H", OUT_NO_JSON, CONF, get_disk, VP_##id, "hardlimit")
 
 static const struct out_column columns[] = {
 	COL("ctid", "CTID", 10, OUT_INT, 0, 0, get_ctid, 0),
@@ -293,27 +251,27 @@ static const struct out_column columns[] = {
 	  .needs = OP_NEED_RUNNING | OP_NEED_STATUS,
 	  .words = status_words,
 	  .get = get_status },
-	UBC("kmemsize", "KMEMSIZE", 0, KMEMSIZE),
-	UBC("lockedpages", "LOCKEDP", 0, LOCKEDPAGES),
-	UBC("privvmpages", "PRIVVMP", 0, PRIVVMPAGES),
-	UBC("shmpages", "SHMP", 0, SHMPAGES),
-	UBC("numproc", "NPROC", OP_NEED_PIDS, NUMPROC),
-	UBC("physpages", "PHYSP", OP_NEED_MEM, PHYSPAGES),
-	UBC("vmguarpages", "VMGUARP", 0, VMGUARPAGES),
-	UBC("oomguarpages", "OOMGUARP", 0, OOMGUARPAGES),
-	UBC("numtcpsock", "NTCPSOCK", 0, NUMTCPSOCK),
-	UBC("numflock", "NFLOCK", 0, NUMFLOCK),
-	UBC("numpty", "NPTY", 0, NUMPTY),
-	UBC("numsiginfo", "NSIGINFO", 0, NUMSIGINFO),
-	UBC("tcpsndbuf", "TCPSNDB", 0, TCPSNDBUF),
-	UBC("tcprcvbuf", "TCPRCVB", 0, TCPRCVBUF),
-	UBC("othersockbuf", "OTHSOCKB", 0, OTHERSOCKBUF),
-	UBC("dgramrcvbuf", "DGRAMRB", 0, DGRAMRCVBUF),
-	UBC("numothersock", "NOTHSOCK", 0, NUMOTHERSOCK),
-	UBC("dcachesize", "DCACHESZ", 0, DCACHESIZE),
-	UBC("numfile", "NFILE", 0, NUMFILE),
-	UBC("numiptent", "NIPTENT", 0, NUMIPTENT),
-	UBC("swappages", "SWAPP", OP_NEED_SWAP, SWAPPAGES),
+	UBC("kmemsize", "KMEMSIZE", KMEMSIZE),
+	UBC("lockedpages", "LOCKEDP", LOCKEDPAGES),
+	UBC("privvmpages", "PRIVVMP", PRIVVMPAGES),
+	UBC("shmpages", "SHMP", SHMPAGES),
+	UBC("numproc", "NPROC", NUMPROC),
+	UBC("physpages", "PHYSP", PHYSPAGES),
+	UBC("vmguarpages", "VMGUARP", VMGUARPAGES),
+	UBC("oomguarpages", "OOMGUARP", OOMGUARPAGES),
+	UBC("numtcpsock", "NTCPSOCK", NUMTCPSOCK),
+	UBC("numflock", "NFLOCK", NUMFLOCK),
+	UBC("numpty", "NPTY", NUMPTY),
+	UBC("numsiginfo", "NSIGINFO", NUMSIGINFO),
+	UBC("tcpsndbuf", "TCPSNDB", TCPSNDBUF),
+	UBC("tcprcvbuf", "TCPRCVB", TCPRCVBUF),
+	UBC("othersockbuf", "OTHSOCKB", OTHERSOCKBUF),
+	UBC("dgramrcvbuf", "DGRAMRB", DGRAMRCVBUF),
+	UBC("numothersock", "NOTHSOCK", NUMOTHERSOCK),
+	UBC("dcachesize", "DCACHESZ", DCACHESIZE),
+	UBC("numfile", "NFILE", NUMFILE),
+	UBC("numiptent", "NIPTENT", NUMIPTENT),
+	UBC("swappages", "SWAPP", SWAPPAGES),
 	DISK("diskspace", "DSPACE", DISKSPACE),
 	DISK("diskinodes", "DINODES", DISKINODES),
 	COL("laverage", "LAVERAGE", 14, OUT_LOADAVG, 0, 0, get_laverage, 0),

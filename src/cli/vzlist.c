@@ -263,23 +263,25 @@ static json_t *gather(const struct asked *a, const uint32_t *ids, size_t n)
 {
 	VPS_CONFIG struct vps_config global = { 0 };
 	VZ_JSON json_t *rows = json_array();
+	OP_UBC_READER struct op_ubc_reader rd;
 	struct vz_error err;
 	unsigned int needs = needs_of(a), quick = needs & OP_NEED_RUNNING;
 	/* of a thousand VPSes three run: look at that before anything else is read */
 	bool look_first = a->n_ctids == 0 && !a->all && !a->stopped;
 
+	op_ubc_open(&rd, true, NULL);
 	if (vps_load_global(&global, &err) < 0)
 		vz_warn("WARNING: %s", err.msg);
 	for (size_t i = 0; rows && i < n; i++) {
 		OP_FACTS struct op_facts f = { 0 };
 
 		if (look_first) {
-			op_list_facts(ids[i], quick, &global, &f);
+			op_list_facts(ids[i], quick, &global, NULL, &f);
 			if (f.status != OP_RUNNING)
 				continue;
 			op_facts_clear(&f);
 		}
-		op_list_facts(ids[i], needs, &global, &f);
+		op_list_facts(ids[i], needs, &global, &rd, &f);
 		if (!chosen(a, &f))
 			continue;
 		if (json_array_append_new(rows, out_row(a->cols, a->n_cols, a->sort, &f)) < 0)

@@ -2,6 +2,7 @@
 #include "context/mon.h"
 
 #include "context/console.h"
+#include "context/fresh.h"
 #include "context/priv.h"
 #include "util/fd.h"
 #include "util/proc.h"
@@ -19,6 +20,7 @@ struct mon {
 	struct ctx_orders o;
 	struct mon_fds f;
 	struct console con;
+	struct fresh fresh, node; /* files of this VPS, and those of the node */
 	int ep, pidfd;
 	pid_t init;
 	bool started; /* vzctl said so; before that we only clean up after its death */
@@ -177,7 +179,8 @@ static int loop(struct mon *m)
 				return 0;
 			if (ev[i].data.fd == m->f.control)
 				on_control(m);
-			else
+			else if (!fresh_event(&m->fresh, ev[i].data.fd) &&
+				 !fresh_event(&m->node, ev[i].data.fd))
 				console_event(&m->con, ev[i].data.fd, ev[i].events);
 		}
 	}
@@ -185,7 +188,12 @@ static int loop(struct mon *m)
 
 int mon_main(int control)
 {
-	struct mon m = { .pidfd = -1, .f = { .control = control, .group = -1, .console = -1 } };
+	struct mon m = {
+		.pidfd = -1,
+		.fresh = { .fan = -1 },
+		.node = { .fan = -1 },
+		.f = { .control = control, .group = -1, .console = -1 },
+	};
 	struct sigaction ign = { .sa_handler = SIG_IGN };
 	int r;
 
@@ -214,6 +222,9 @@ int mon_main(int control)
 	r = start_init(&m);
 	if (r < 0)
 		return 1;
+	/* after the last fork that could keep the watch alive without us */
+	fresh_open(&m.fresh, m.ep, m.o.rundir, m.o.vzctl, m.o.ctid);
+	fresh_open_node(&m.node, m.ep, m.o.rundir, m.o.vzctl);
 	vz_closep(&m.f.protocol); /* only init holds it now: its exec or death is seen by vzctl */
 	if (watch(m.ep, m.pidfd) < 0 || watch(m.ep, m.f.control) < 0 || loop(&m) < 0)
 		(void)kill(m.init, SIGKILL);

@@ -215,6 +215,27 @@ static int put_host_facts(int root, const struct ctx_orders *o)
 }
 
 /*
+ * /run/vz: what the node tells this VPS (ops/ubcfile.c). The files stay the node's; read-only, and the
+ * user namespace locks that.
+ */
+static int put_node_files(int root, const struct ctx_orders *o)
+{
+	struct mount_attr attrs = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
+						MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC };
+	VZ_FD int dir = open_dir(root, "run/vz");
+	VZ_FD int mnt = -EBADF;
+	char from[300];
+
+	if (dir < 0)
+		return dir;
+	(void)snprintf(from, sizeof(from), "%s/inside", o->rundir);
+	mnt = open_tree(AT_FDCWD, from, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (mnt < 0 || mount_setattr(mnt, "", AT_EMPTY_PATH, &attrs, sizeof(attrs)) < 0)
+		return -errno;
+	return attach(mnt, dir);
+}
+
+/*
  * Directories of the real file system for what cannot live on an overlay: container engines inside.
  */
 static int put_volumes(int root, const struct ctx_orders *o, const struct mon_fds *f)
@@ -255,6 +276,8 @@ int rootfs_build(const struct ctx_orders *o, const struct mon_fds *f, struct vz_
 		      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 	if (r == 0)
 		r = put_host_facts(root, o);
+	if (r == 0)
+		r = put_node_files(root, o);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "make /run of the VPS");
 	r = put_tmpfs(root, "tmp", o, "1777", o->run_bytes, o->run_inodes,

@@ -126,7 +126,7 @@ static bool load_conf(uint32_t ctid, const struct vps_config *global, struct vps
 }
 
 void op_list_facts(uint32_t ctid, unsigned int needs, const struct vps_config *global,
-		   struct op_facts *ret)
+		   struct op_ubc_reader *rd, struct op_facts *ret)
 {
 	const unsigned int counters = OP_NEED_PIDS | OP_NEED_MEM | OP_NEED_SWAP;
 	VPS_STATE struct vps_state state = { 0 };
@@ -147,6 +147,10 @@ void op_list_facts(uint32_t ctid, unsigned int needs, const struct vps_config *g
 		ret->addrs = state.addrs;
 		state.addrs = (struct vz_list){ 0 };
 	}
+	if (rd)
+		op_ubc_rows(rd, ctid, ret->has_conf ? &ret->cfg : NULL,
+			    ret->status == OP_RUNNING ? &state : NULL,
+			    needs / OP_NEED_UBC & OP_UBC_ALL, &ret->ubc);
 	if ((needs & OP_NEED_STATUS) && ret->status != OP_RUNNING && ret->has_conf)
 		ret->status = status_of_idle(&ret->cfg);
 }

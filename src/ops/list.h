@@ -2,6 +2,7 @@
 #ifndef OPS_LIST_H
 #define OPS_LIST_H
 
+#include "ops/ubc.h"
 #include "resources/cgroup.h"
 #include "vps/vps.h"
 
@@ -14,6 +15,7 @@ enum op_need {
 	OP_NEED_MEM = 16,
 	OP_NEED_SWAP = 32,
 	OP_NEED_LIVE = 64, /* of a running one: limits in force over those of the configuration */
+	OP_NEED_UBC = 256, /* this << enum ubc_counter: what a running one holds of it */
 };
 
 /* In the order in which a sorted list shows them. "mounted" wins over "suspended". */
@@ -25,6 +27,7 @@ enum op_status { OP_RUNNING, OP_STOPPED, OP_MOUNTED, OP_SUSPENDED };
  * @status: OP_RUNNING or OP_STOPPED when OP_NEED_STATUS was not asked
  * @uptime_ms: 0 unless running
  * @addrs: addresses that are up, when running and OP_NEED_LIVE was asked
+ * @ubc: counters asked for by OP_NEED_UBC; with OP_NEED_CONF and OP_NEED_LIVE their limits, too
  * @known: which numbers of @stat the kernel gave, bit 1 << CG_STAT_*
  */
 struct op_facts {
@@ -34,6 +37,7 @@ struct op_facts {
 	enum op_status status;
 	uint64_t uptime_ms;
 	struct vz_list addrs;
+	struct op_ubc ubc;
 	unsigned int known;
 	uint64_t stat[CG_STAT_MAX];
 };
@@ -47,11 +51,11 @@ ssize_t op_list_ctids(uint32_t **ret, struct vz_error *err) __attribute__((warn_
 
 /**
  * op_list_facts - gather what @needs (enum op_need) names; what cannot be known stays zero
- * @global: vz.conf, read once for a thousand VPSes
+ * @global: vz.conf, read once for a thousand VPSes; @rd: likewise, NULL without OP_NEED_UBC
  * @ret: cleared with op_facts_clear
  */
 void op_list_facts(uint32_t ctid, unsigned int needs, const struct vps_config *global,
-		   struct op_facts *ret);
+		   struct op_ubc_reader *rd, struct op_facts *ret);
 
 /** op_list_known - does the VPS have a configuration, or does it run */
 bool op_list_known(uint32_t ctid);

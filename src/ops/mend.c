@@ -3,6 +3,7 @@
 #include "ops/priv.h"
 
 #include "net/net.h"
+#include "ops/ubc.h"
 #include "ubc/ubc.h"
 #include "util/log.h"
 
@@ -37,6 +38,7 @@ int op_cleanup_dead(struct op *o, struct vz_error *err)
 	if (r == 0) {
 		ubc_forget(o->ctid);
 		vps_state_forget(o->ctid);
+		op_ubc_node_idle();
 	}
 	return r;
 }

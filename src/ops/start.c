@@ -6,6 +6,7 @@
 #include "dist/dist.h"
 #include "net/net.h"
 #include "ops/steps.h"
+#include "ops/ubc.h"
 #include "ubc/ubc.h"
 #include "util/fd.h"
 #include "util/kernel.h"
@@ -307,6 +308,8 @@ static int step_spawn(void *arg, struct vz_error *err)
 		return vz_fail(err, VZ_EXIT_SCRIPT, -s->fds.start_script, "read the start script");
 	r = fill_orders(s, err);
 	if (r == 0)
+		r = op_ubc_prepare(s->o->ctid, s->o->base, err);
+	if (r == 0)
 		r = prepare_volumes(s, err);
 	s->orders.nvolumes = (uint8_t)s->fds.nvolumes;
 	if (r == 0)
@@ -516,6 +519,8 @@ int op_do_start(struct op *o, const struct op_start *a, struct vz_error *err)
 		vz_say("Starting VPS ...");
 	s.st.generation = next_generation(o->ctid);
 	r = op_steps_run("start", OP_STEPS(start_steps), &s, err);
+	if (r == 0)
+		op_ubc_refresh_unwatched(o->ctid, op_ubc_net);
 	if (r == 0 && !a->bare) {
 		if (vps_record_running(o->ctid) < 0) /* a full disk must not stop a VPS */
 			vz_info("no note in %s/running", vps_paths()->vzdir);

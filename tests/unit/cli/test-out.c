@@ -45,10 +45,13 @@ static void make(struct op_facts f[3])
 	f[1] = (struct op_facts){ .ctid = 102, .has_conf = true, .status = OP_MOUNTED };
 	f[2] = (struct op_facts){ .ctid = 103, .has_conf = true, .status = OP_SUSPENDED };
 	f[0].cfg.ctid = 101;
-	f[0].known = 1U << CG_STAT_PIDS | 1U << CG_STAT_MEM | 1U << CG_STAT_MEM_PEAK;
-	f[0].stat[CG_STAT_PIDS] = 23;
-	f[0].stat[CG_STAT_MEM] = 100 * 4096 + 1;
-	f[0].stat[CG_STAT_MEM_PEAK] = 200 * 4096;
+	for (int i = 0; i < 3; i++)
+		for (int c = 0; c < UBC_NR; c++)
+			f[i].ubc.row[c] = (struct ubc_row){ .barrier = INT64_MAX, .limit = INT64_MAX };
+	f[0].ubc.row[UBC_NUMPROC] = (struct ubc_row){ 23, 23, 240, 250, 0 };
+	f[0].ubc.row[UBC_PHYSPAGES] = (struct ubc_row){ 100, 200, 0, 65536, 0 };
+	f[0].ubc.mode[UBC_NUMPROC] = UBC_ENFORCED;
+	f[2].ubc.row[UBC_NUMPROC] = (struct ubc_row){ .barrier = 10, .limit = 900 };
 	set(&f[0], VP_HOSTNAME, "web.example.net");
 	set(&f[0], VP_NAME, "web");
 	set(&f[0], VP_DESCRIPTION, "{\"owner\": \"Ann\\Bob\"}");
