@@ -4,7 +4,7 @@
 
 _croft_commands="create destroy delete mount umount start stop restart status set
 exec exec2 exec3 enter console runscript ubc-load ubc-unload ubc-status
-ubc-reconcile"
+ubc-reconcile failures"
 _croft_set_options="
 --name --description --onboot --bootorder --disabled --stop-timeout --ostemplate --root
 --private --layout --mount_opts --local_uid --local_gid --kmemsize --lockedpages --privvmpages
@@ -105,6 +105,7 @@ _croft_options_of()
 	stop) echo '--fast --skip-umount' ;;
 	restart) echo '--force --wait --skip-fsck --skip-remount --fast' ;;
 	enter) echo '--exec' ;;
+	failures) echo '--follow --json' ;;
 	esac
 }
 
@@ -124,7 +125,7 @@ _croft_vzctl()
 		case $cmd in
 		create) return ;;
 		start|mount|destroy|delete) which=-S ;;
-		stop|restart|exec*|enter|console) which= ;;
+		stop|restart|exec*|enter|console|failures) which= ;;
 		esac
 		local IFS=$'\n'
 		_croft_offer "$(_croft_vpses $which)"
@@ -185,6 +186,25 @@ $(_croft_vpses)"
 	fi
 }
 
+_croft_vzubc()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+
+	COMPREPLY=()
+	case $prev in
+	-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+	-rd|-id) COMPREPLY=($(compgen -d -- "$cur")); return ;;
+	-qh|-qm|-wn) return ;;
+	esac
+	if [[ $cur == -* ]]; then
+		_croft_offer '-v -q -qh -qm -c -r -rc -rd -i -ic -id -w -wd -wt -wn -f --help'
+		return
+	fi
+	local IFS=$'\n'
+	_croft_offer "0
+$(_croft_vpses)"
+}
+
 _croft_vzplan()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
@@ -222,6 +242,7 @@ _croft_tool()
 
 complete -F _croft_vzplan vzplan
 complete -F _croft_tool vzcalc vzcfgvalidate vzmemcheck vzoversell vzsplit
+complete -F _croft_vzubc vzubc
 complete -F _croft_vzctl vzctl
 complete -F _croft_vzlist vzlist
 complete -F _croft_vzps vzps

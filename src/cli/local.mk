@@ -1,15 +1,16 @@
-sbin_PROGRAMS += vzctl vzlist vzpid vzps vztmpl
+sbin_PROGRAMS += vzctl vzlist vzpid vzps vztmpl vzubc
 sbin_PROGRAMS += vzcalc vzcfgvalidate vzcpucheck vzmemcheck vznnc vzoversell vzplan vzsplit
 croftlibexec_PROGRAMS += vzctl-admin vzmon vz-node vz-ubc vz-unpack
 noinst_PROGRAMS += tools/gen-params
 
 # decision 17: what starts often links little; scripts/check-house holds the lists. STATIC_LDFLAGS: ADR 25
-vzctl_SOURCES = src/cli/vzctl.c src/cli/cli.h src/cli/main.c src/cli/opt.c src/cli/cmd-light.c
+vzctl_SOURCES = src/cli/vzctl.c src/cli/cli.h src/cli/main.c src/cli/opt.c src/cli/cmd-light.c \
+	src/cli/cmd-failures.c
 vzctl_LDFLAGS = $(STATIC_LDFLAGS)
 vzctl_LDADD = libops.a libcontext.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vzctl_admin_SOURCES = src/cli/vzctl-admin.c src/cli/cli.h src/cli/main.c src/cli/opt.c \
-	src/cli/cmd-light.c src/cli/cmd-admin.c
+	src/cli/cmd-light.c src/cli/cmd-admin.c src/cli/cmd-failures.c
 vzctl_admin_LDFLAGS = $(STATIC_LDFLAGS)
 vzctl_admin_LDADD = libops.a libcontext.a libresources.a libubc.a libnet.a libstorage.a libtemplate.a \
 	libdist.a libplan.a libvps.a libutil.a $(NL_LIBS) $(CGROUP_LIBS) $(SECCOMP_LIBS) $(JANSSON_LIBS) \
@@ -25,7 +26,7 @@ vztmpl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 vztmpl_LDADD = libtemplate.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vzcpucheck_SOURCES = src/cli/vzcpucheck.c
-vzcpucheck_LDADD = libops.a libresources.a libvps.a libutil.a $(JANSSON_LIBS)
+vzcpucheck_LDADD = libops.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vzpid_SOURCES = src/cli/vzpid.c
 vzpid_LDADD = libresources.a libvps.a libutil.a $(JANSSON_LIBS)
@@ -58,6 +59,10 @@ vzsplit_LDADD = $(PLAN_LIBS)
 
 vznnc_SOURCES = src/cli/vznnc.c
 vznnc_LDADD = libutil.a
+
+vzubc_SOURCES = src/cli/vzubc.c src/cli/vzubc.h src/cli/vzubc-table.c
+vzubc_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+vzubc_LDADD = libops.a libresources.a libubc.a libnet.a libvps.a libutil.a $(NL_LIBS) $(JANSSON_LIBS)
 
 vzmon_SOURCES = src/cli/vzmon.c
 vzmon_LDFLAGS = $(STATIC_LDFLAGS)

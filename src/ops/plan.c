@@ -44,7 +44,7 @@ int op_plan_vps(uint32_t ctid, const struct vps_config *global, struct plan_vps 
 				   OP_NEED_MEM | OP_NEED_SWAP;
 	OP_FACTS struct op_facts f = { 0 };
 
-	op_list_facts(ctid, needs, global, &f);
+	op_list_facts(ctid, needs, global, NULL, &f);
 	if (!f.has_conf && f.status != OP_RUNNING)
 		return -ENOENT;
 	plan_limits(&f.cfg, ret);

@@ -13,6 +13,7 @@
 #include <net/if.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -58,6 +59,17 @@ static int one_inode(void)
 
 	snprintf(path, sizeof(path), "%s/inode.%ld", place, n_made);
 	return mknod(path, S_IFREG | 0600, 0);
+}
+
+/* a lock each, on files of one name */
+static int one_lock(void)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/lock.%ld", place, n_made);
+	fd = open(path, O_RDWR | O_CREAT, 0600);
+	return fd < 0 ? -1 : flock(fd, LOCK_EX);
 }
 
 static int one_block(void)
@@ -285,6 +297,7 @@ static const struct {
 	{ "socket", one_socket }, { "epoll", one_epoll },     { "pipe", one_pipe },
 	{ "key", one_key },	  { "queue", one_queue },     { "semaphore", one_semaphore },
 	{ "signal", one_signal }, { "userns", one_userns },   { "memory", one_megabyte },
+	{ "lock", one_lock },
 };
 
 int main(int argc, char **argv)
