@@ -41,7 +41,7 @@ tests_unit_test_untar_SOURCES = tests/unit/template/test-untar.c
 tests_unit_test_untar_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_untar_LDADD = libtemplate.a libvps.a libutil.a $(JANSSON_LIBS)
 
-tests_unit_test_plan_SOURCES = tests/unit/plan/test-plan.c tests/lib/tap.h
+tests_unit_test_plan_SOURCES = tests/unit/plan/test-plan.c src/cli/tool.c tests/lib/tap.h
 tests_unit_test_plan_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_plan_LDADD = libplan.a libvps.a libutil.a $(JANSSON_LIBS)
 

@@ -70,17 +70,16 @@ const char *tool_number(char *room, size_t size, int width, double value)
 const char *tool_size(char room[16], uint64_t value, uint64_t unit)
 {
 	static const char letters[] = " KMGTPEZY";
-	double v = (double)value * (double)(unit ? unit : 1);
+	double v = (double)value * (double)unit;
 	size_t i = 0;
 
 	if (value == 0 || value >= PLAN_NONE) {
 		(void)snprintf(room, 16, "- ");
 		return room;
 	}
-	/* what would be printed with four digits is one of the next letter */
-	for (; v >= 999.5 && i < sizeof(letters) - 2; i++)
-		v /= unit ? 1024 : 1000;
-	(void)snprintf(room, 16, "%.3g%c", v, letters[i]);
+	for (; v >= 1023.5 && i < sizeof(letters) - 2; i++)
+		v /= 1024;
+	(void)snprintf(room, 16, v < 99.95 ? "%.3g%c" : "%.0f%c", v, letters[i]);
 	return room;
 }
 

@@ -39,8 +39,8 @@ int tool_done(const struct tool *t, int rc);
 const char *tool_number(char *room, size_t size, int width, double value);
 
 /**
- * tool_size - short: three digits and K M G T P E, "- " for 0 and no limit. @unit: bytes in one of @value, or 0 for
- * items. Return: @room.
+ * tool_size - in five characters: up to four digits, then a blank or K M G T P E of 1024; "- " for 0 and no limit.
+ * @unit: bytes in one of @value, or 1. Return: @room.
  */
 const char *tool_size(char room[16], uint64_t value, uint64_t unit);
 

@@ -73,7 +73,7 @@ static void cells(const struct plan_row *r)
 
 	(void)printf(" %5s %5s %5s %5s", tool_size(a, r->held, PLAN_PAGE),
 		     tool_size(b, r->maxheld, PLAN_PAGE), tool_size(c, r->limit, PLAN_PAGE),
-		     tool_size(d, r->failcnt, 0));
+		     tool_size(d, r->failcnt, 1));
 }
 
 static void available(const char *what, uint64_t have, uint64_t sold)

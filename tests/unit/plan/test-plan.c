@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Planning: formulae against numbers computed by hand, rules one by one, properties of split and repair. */
 #include "plan/plan.h"
+#include "cli/tool.h"
 #include "tests/lib/tap.h"
 #include "util/fd.h"
 
@@ -504,6 +505,31 @@ static void test_split_valid(void)
 		     levels[2], levels[3]);
 }
 
+/* ---- numbers as text ---- */
+
+static void test_text(void)
+{
+	static const struct {
+		uint64_t value, unit;
+		const char *text;
+	} sizes[] = {
+		{ 0, 1, "- " },		  { PLAN_NONE, 4096, "- " }, { 7, 1, "7 " },
+		{ 1023, 1, "1023 " },	  { 1024, 1, "1K" },	     { 1536, 1, "1.5K" },
+		{ 256, 4096, "1M" },	  { 65536, 4096, "256M" },   { 256000, 4096, "1000M" },
+		{ 262143, 4096, "1G" },	  { 34816, 4096, "136M" },   { PLAN_NONE - 1, 4096, "32Z" },
+		{ 25559, 4096, "99.8M" }, { 25594, 4096, "100M" },
+	};
+	char room[32], size[16];
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
+		OK_NAME(vz_streq(tool_size(size, sizes[i].value, sizes[i].unit), sizes[i].text),
+			sizes[i].text);
+	OK(vz_streq(tool_number(room, sizeof(room), 7, 12.345), "  12.35") ||
+	   vz_streq(room, "  12.34"));
+	OK(vz_streq(tool_number(room, sizeof(room), 7, NAN), "    n/a"));
+	OK(vz_streq(tool_number(room, sizeof(room), 7, HUGE_VAL), "  unlim"));
+}
+
 int main(void)
 {
 	test_node();
@@ -516,5 +542,6 @@ int main(void)
 	test_repair_is_stable();
 	test_split();
 	test_split_valid();
+	test_text();
 	return tap_done();
 }
