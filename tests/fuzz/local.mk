@@ -2,7 +2,7 @@
 # FUZZ_SECONDS. Built in a normal build they are not.
 FUZZ_SECONDS = 60
 fuzz_programs = tests/fuzz/fuzz-config tests/fuzz/fuzz-param tests/fuzz/fuzz-number tests/fuzz/fuzz-state \
-	tests/fuzz/fuzz-start tests/fuzz/fuzz-untar
+	tests/fuzz/fuzz-start tests/fuzz/fuzz-untar tests/fuzz/fuzz-plan
 EXTRA_PROGRAMS += $(fuzz_programs)
 FUZZ_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
@@ -35,6 +35,11 @@ tests_fuzz_fuzz_untar_SOURCES = tests/fuzz/fuzz-untar.c
 tests_fuzz_fuzz_untar_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_fuzz_fuzz_untar_LDFLAGS = $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_untar_LDADD = libuntar.a libutil.a $(ARCHIVE_LIBS)
+
+tests_fuzz_fuzz_plan_SOURCES = tests/fuzz/fuzz-plan.c
+tests_fuzz_fuzz_plan_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_fuzz_fuzz_plan_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_plan_LDADD = libplan.a libvps.a libutil.a $(JANSSON_LIBS)
 
 fuzz-programs: $(fuzz_programs)
 
