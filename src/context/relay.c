@@ -136,6 +136,20 @@ static ssize_t filter_keys(char *buf, ssize_t n, int *state, int pty)
 	return o < 0 ? 0 : o;
 }
 
+/*
+ * We say no more. The monitor closes when it sees that, after all it had for us: what was on the screen is shown even
+ * to one who detaches at once. A second without a word is the limit, for a monitor that is stopped.
+ */
+static void last_words(int sk)
+{
+	struct pollfd p = { .fd = sk, .events = POLLIN };
+
+	if (shutdown(sk, SHUT_WR) < 0)
+		return;
+	while (poll(&p, 1, 1000) > 0 && pump(sk, 1) > 0)
+		;
+}
+
 static int console_loop(int sk, int pty)
 {
 	VZ_FD int winch = winch_fd();
@@ -164,11 +178,14 @@ static int console_loop(int sk, int pty)
 		if (!p[1].revents)
 			continue;
 		n = read(in, buf, sizeof(buf));
-		if (n <= 0)
+		if (n > 0)
+			n = filter_keys(buf, n, &state, pty);
+		else
+			n = -1;
+		if (n < 0) {
+			last_words(sk);
 			return 0;
-		n = filter_keys(buf, n, &state, pty);
-		if (n < 0)
-			return 0;
+		}
 		if (vz_write_all(sk, buf, (size_t)n) < 0)
 			return 0;
 	}

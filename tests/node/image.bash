@@ -4,7 +4,7 @@
 # $here, $top, $cache and has say and die. What is made is keyed by a hash of all that it is made from.
 
 packages_common=(linux-image-cloud-amd64 systemd systemd-sysv udev dbus kmod iproute2 iputils-ping procps
-	nftables tar zstd busybox-static openssh-client openssh-server bats jq python3
+	nftables tar zstd busybox-static openssh-client openssh-server bats jq python3 strace apparmor
 	libjansson4 libnl-3-200 libseccomp2 libbpf1)
 packages_build=(gcc make pkg-config libc6-dev libjansson-dev libnl-3-dev libseccomp-dev libarchive-dev libcgroup-dev
 	libcrypt-dev)
@@ -16,7 +16,7 @@ masked=(apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all
 	systemd-journal-flush.service systemd-update-utmp.service systemd-update-utmp-runlevel.service
 	systemd-random-seed.service systemd-pstore.service systemd-sysusers.service systemd-hwdb-update.service
 	systemd-journal-catalog-update.service ldconfig.service systemd-machine-id-commit.service
-	systemd-firstboot.service kmod-static-nodes.service systemd-remount-fs.service systemd-networkd.service
+	systemd-firstboot.service systemd-remount-fs.service systemd-networkd.service
 	modprobe@drm.service modprobe@configfs.service modprobe@efi_pstore.service
 	systemd-boot-system-token.service systemd-pcrphase.service systemd-pcrphase-sysinit.service
 	systemd-network-generator.service proc-sys-fs-binfmt_misc.automount dev-hugepages.mount

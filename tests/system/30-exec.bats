@@ -327,6 +327,16 @@ end' console 3142
 	vzctl console 3142 0 </dev/null >"$BATS_TEST_TMPDIR/one" 2>&1 || :
 	grep -q "Attached to CT 3142" "$BATS_TEST_TMPDIR/one"
 	grep -q "Detached from CT 3142" "$BATS_TEST_TMPDIR/one"
+	# what was on the screen is shown even so, by a slow monitor too
+	vzctl exec2 3142 'echo on the screen >/dev/console'
+	strace -o "$BATS_TEST_TMPDIR/trace" -e trace=sendto -e inject=sendto:delay_enter=100000 \
+		-p "$(jq .mon_pid "$CROFT_ROOT/run/vz/3142/state.json")" >"$BATS_TEST_TMPDIR/strace" 2>&1 3>&- &
+	tracer=$!
+	wait_for 10 grep -q attached "$BATS_TEST_TMPDIR/strace"
+	vzctl console 3142 </dev/null >"$BATS_TEST_TMPDIR/one"
+	kill $tracer
+	wait $tracer || :
+	grep -q 'on the screen' "$BATS_TEST_TMPDIR/one"
 	run drive '
 expect Attached to CT 3142
 send \x1b.

@@ -42,7 +42,7 @@ bomb() {
 	mkfifo "$CROFT_ROOT/hold"
 	(vzctl exec3 "$1" /root/escape/bomb "${@:2}" <"$CROFT_ROOT/hold" >"$CROFT_ROOT/made" 2>/dev/null || echo killed >>"$CROFT_ROOT/made") 3>&- &
 	exec 8>"$CROFT_ROOT/hold"
-	wait_for 60 test -s "$CROFT_ROOT/made"
+	wait_for 600 test -s "$CROFT_ROOT/made"
 	made=$(cat "$CROFT_ROOT/made")
 	echo "$made"
 }
