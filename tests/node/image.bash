@@ -16,7 +16,7 @@ masked=(apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all
 	systemd-journal-flush.service systemd-update-utmp.service systemd-update-utmp-runlevel.service
 	systemd-random-seed.service systemd-pstore.service systemd-sysusers.service systemd-hwdb-update.service
 	systemd-journal-catalog-update.service ldconfig.service systemd-machine-id-commit.service
-	systemd-firstboot.service systemd-remount-fs.service systemd-networkd.service
+	systemd-firstboot.service kmod-static-nodes.service systemd-remount-fs.service systemd-networkd.service
 	modprobe@drm.service modprobe@configfs.service modprobe@efi_pstore.service
 	systemd-boot-system-token.service systemd-pcrphase.service systemd-pcrphase-sysinit.service
 	systemd-network-generator.service proc-sys-fs-binfmt_misc.automount dev-hugepages.mount
@@ -64,7 +64,7 @@ trim() {
 	# started by D-Bus when a session wants it
 	rm -f "$1"/lib/systemd/system/multi-user.target.wants/{systemd-logind.service,getty.target,systemd-ask-password-wall.path} \
 		"$s"/multi-user.target.wants/{ssh.service,nftables.service,remote-fs.target,e2scrub_reap.service} \
-		"$s"/sysinit.target.wants/systemd-timesyncd.service
+		"$s"/sysinit.target.wants/{systemd-timesyncd,apparmor}.service # 47-apparmor.bats loads the profiles: seconds
 	ln -sf /lib/systemd/system/multi-user.target "$s/default.target"
 	install -m 0755 "$work/channel" "$1/usr/local/sbin/croft-node-agent"
 	cat >"$s/croft-node-agent.service" <<-'U'
@@ -145,6 +145,9 @@ initrd() {
 		#!/bin/busybox sh
 		busybox mount -t devtmpfs dev /dev
 		for m in /*.ko; do busybox insmod "$m"; done
+		# what kmod-static-nodes.service makes of modules not loaded yet, as far as tests want it; devtmpfs keeps it
+		busybox mkdir /dev/net
+		busybox mknod -m 0666 /dev/net/tun c 10 200
 		n=0
 		until busybox mount -t ext4 -o noatime,noinit_itable /dev/vda /root; do
 			n=$((n + 1))

@@ -2,16 +2,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # bats file_tags=nodes
 # ADR 23 on a node with systemd: what may happen around a VPS without its init noticing, and what a boot and a shutdown
-# do. Driven from outside, since the node is rebooted. CROFT_NODE_IMAGE chooses the image; CROFT_DEB names a package
-# whose upgrade is tried too (tests/system/75-deb.bats makes one).
+# do. Driven from outside, since the node is rebooted. CROFT_NODE_IMAGE and CROFT_NODE_CGROUP choose the node; CROFT_DEB
+# names a package whose upgrade is tried (tests/lib/make-deb makes one), otherwise one is made.
 bats_require_minimum_version 1.5.0
 
 setup_file() {
 	export build=${CROFT_BUILD:?set CROFT_BUILD to the build directory}
 	export node=$BATS_TEST_DIRNAME/node
-	export n=units$$
-	"$node" up "$n" --image "${CROFT_NODE_IMAGE:-debian-12}" 3>&-
+	export n=units$$ image=${CROFT_NODE_IMAGE:-debian-12}
+	"$node" up "$n" --image "$image" --cgroup "${CROFT_NODE_CGROUP:-v2}" 3>&-
 	"$node" install "$n" "$build" 3>&-
+	package
+	# where cgroup2 and the pids controller are
+	export cg2=/sys/fs/cgroup pids=/sys/fs/cgroup
+	[ "${CROFT_NODE_CGROUP:-v2}" = v2 ] || { cg2=/sys/fs/cgroup/unified pids=/sys/fs/cgroup/pids; }
 	on systemctl daemon-reload
 	on systemctl enable --now vz-payload vz
 	on sh -c 'cp /var/cache/croft-tests/busybox-*.tar.zst /var/lib/vz/template/cache/busybox.tar.zst || vztmpl build busybox'
@@ -20,7 +24,23 @@ setup_file() {
 	on sed -i 's/^VE_PARALLEL=.*/VE_PARALLEL=1/' /etc/vz/vz.conf
 	for i in 101 102 103; do on vzctl create $i --ostemplate busybox --bootorder "$i"; done
 }
-teardown_file() { "$node" down "$n"; }
+teardown_file() {
+	"$node" down "$n"
+	rm -rf "$work"
+}
+
+# The package, with the programs of the image's release, and a version that is newer than any.
+package() {
+	export work
+	work=$(mktemp -d /var/tmp/croft-units.XXXXXX)
+	mkdir "$work/deb"
+	dpkg-deb -R "${CROFT_DEB:-$("$BATS_TEST_DIRNAME/../lib/make-deb" "$work/deb")}" "$work/tree"
+	(cd "$work/tree" && find usr -type f) | while read -r f; do
+		[ ! -e "$build/$image/dest/$f" ] || cp "$build/$image/dest/$f" "$work/tree/$f"
+	done
+	sed -i 's/^Version: .*/Version: 99.0/' "$work/tree/DEBIAN/control"
+	dpkg-deb -b --root-owner-group "$work/tree" "$work/croft.deb" >/dev/null
+}
 
 on() { "$node" run --timeout 300 "$n" -- "$@" </dev/null; }
 init_of() { on vzctl exec "$1" true >/dev/null && on jq -r '"\(.init_pid) \(.init_start)"' "/run/vz/$1/state.json"; }
@@ -36,15 +56,14 @@ wait_for() {
 	on vzctl start 102
 	[ "$(on cat /run/vz/payload)" = /vz-payload.service ]
 	init=$(init_of 101)
-	[ "$(on cat "/proc/${init% *}/cgroup")" = 0::/vz-payload.service/101/payload ] ||
-		[[ "$(on cat "/proc/${init% *}/cgroup")" == 0::/vz-payload.service/101/payload/* ]]
-	[ "$(on cat /sys/fs/cgroup/vz-payload.service/mon/cgroup.procs | wc -l)" = 2 ]
+	[[ "$(on grep ^0:: "/proc/${init% *}/cgroup")/" == 0::/vz-payload.service/101/payload/* ]]
+	[ "$(on cat $cg2/vz-payload.service/mon/cgroup.procs | wc -l)" = 2 ]
 	# and that is how processes are told apart
 	[ "$(on vzpid "${init% *}" 1 | awk 'NR > 1 { print $2 }' | xargs)" = '101 0' ]
 	[ "$(on vzps -E 102 -o comm= | awk '{ print $1, $2 }' | head -n 1)" = '102 init' ]
 	# limits work there
 	on vzctl set 101 --ram 64M --numproc 50
-	[ "$(on cat /sys/fs/cgroup/vz-payload.service/101/pids.max)" = 50 ]
+	[ "$(on cat $pids/vz-payload.service/101/pids.max)" = 50 ]
 }
 
 @test "init stays over daemon-reload and daemon-reexec" {
@@ -54,7 +73,7 @@ wait_for() {
 	on systemctl daemon-reexec
 	[ "$(init_of 101)" = "$init" ]
 	on vzctl set 101 --numproc 60
-	[ "$(on cat /sys/fs/cgroup/vz-payload.service/101/pids.max)" = 60 ]
+	[ "$(on cat $pids/vz-payload.service/101/pids.max)" = 60 ]
 }
 
 @test "init stays over restart and stop of vz, and vz-payload cannot be stopped by hand" {
@@ -79,17 +98,16 @@ wait_for() {
 	wait_for 60 on sh -c '! pgrep -f "[s]leep 1234"' # the proof that it kills
 	init=$(init_of 103)
 	[ -n "$init" ]
-	[[ "$(on cat "/proc/$(on jq .mon_pid /run/vz/103/state.json)/cgroup")" == 0::/vz-payload.service/mon ]]
+	[[ "$(on grep ^0:: "/proc/$(on jq .mon_pid /run/vz/103/state.json)/cgroup")" == 0::/vz-payload.service/mon ]]
 	on vzctl stop 103
 }
 
 @test "init stays over the upgrade of the package" {
-	[ -n "${CROFT_DEB:-}" ] || { echo 'CROFT_DEB names no package: nothing to upgrade to' >&2; return 1; }
 	init=$(init_of 101)
-	"$node" copy "$n" "$CROFT_DEB" /root
-	on dpkg --force-depends --force-confold -i "/root/$(basename "$CROFT_DEB")"
+	"$node" copy "$n" "$work/croft.deb" /root
+	on dpkg --force-depends --force-confold -i /root/croft.deb
 	[ "$(init_of 101)" = "$init" ]
-	on dpkg --force-depends --force-confold -i "/root/$(basename "$CROFT_DEB")"
+	on dpkg --force-depends --force-confold -i /root/croft.deb
 	[ "$(init_of 101)" = "$init" ]
 	[ "$(on systemctl is-active vz-payload vz | xargs)" = 'active active' ]
 }

@@ -10,19 +10,9 @@ top=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 setup_file() {
 	export work
 	work=$(mktemp -d /var/tmp/croft-deb.XXXXXX)
-	mkdir -p "$work/croft" "$work/upper" "$work/work" "$work/root" "$work/vz"
-	# what make dist takes, and no build of anybody's
-	(cd "$top" && ls -d .ci .clang-format .clang-tidy bench completion debian docs etc kernel-patches man scripts src \
-		templates tests tools ./*.md LICENSE Makefile.am configure.ac setup 2>/dev/null | tar -cf - --exclude='*.o' -T -) |
-		tar -xf - -C "$work/croft"
-	# as a user who has no root: fakeroot; what it needs is on this machine, or dpkg-buildpackage says what is not
-	(cd "$work/croft" && LC_ALL=C DEB_BUILD_OPTIONS="nocheck noautodbgsym parallel=$(nproc)" \
-		dpkg-buildpackage -b -us -uc -d) >"$work/log" 2>&1 || {
-		tail -n 30 "$work/log" >&2
-		return 1
-	}
+	mkdir -p "$work/upper" "$work/work" "$work/root" "$work/vz"
 	export deb
-	deb=$(ls "$work"/croft_*.deb)
+	deb=$("$top/tests/lib/make-deb" "$work")
 	# the next version, without building everything again
 	dpkg-deb -R "$deb" "$work/next"
 	sed -i 's/^Version: .*/Version: 99.0/' "$work/next/DEBIAN/control"
