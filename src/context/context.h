@@ -9,13 +9,17 @@
 /**
  * struct ctx_start - a start under way, on vzctl's side
  * @sk: protocol socket to the child; @mon: control socket to vzmon; @init_pidfd: init; -1 = none
- * @netns: init's network namespace
+ * @netns: init's network namespace; @view: to who shows the view from inside
  */
 struct ctx_start {
-	int sk, mon, init_pidfd, netns;
+	int sk, mon, init_pidfd, netns, view;
 	pid_t mon_pid, init_pid;
 	uint32_t next_step;
 };
+#define CTX_START_NONE                                                                             \
+	{                                                                                          \
+		.sk = -1, .mon = -1, .init_pidfd = -1, .netns = -1, .view = -1                     \
+	}
 
 /* Descriptors that go along with the orders; -1 = absent. Borrowed by ctx_spawn. */
 struct ctx_fds {
@@ -37,6 +41,43 @@ struct ctx_fds {
  * Context: host namespaces, VPS lock held. Return: 0; -errno. Take it back by ctx_abort().
  */
 int ctx_monitor(int group, const int *tasks, size_t n, struct ctx_start *ret, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+/* ---- the view from inside: view.c ---- */
+
+/** enum ctx_view_want - what of the view is wanted */
+enum ctx_view_want {
+	CTX_VIEW_MEMINFO = 1 << 0, /* /proc/meminfo and /proc/swaps too */
+	CTX_VIEW_NO_SWAP = 1 << 1, /* say that there is no swap */
+};
+
+/** struct ctx_view - where the server of a view lives and what it reads; borrowed */
+struct ctx_view {
+	uint32_t ctid;
+	unsigned int want; /* of enum ctx_view_want */
+	int group; /* directory of its cgroup2 group */
+	int tasks[CTX_VIEW_TASKS]; /* `tasks` of its v1 groups */
+	size_t ntasks;
+	const struct vz_list
+		*hierarchies; /* mount points of the control groups that tell of a VPS */
+};
+
+/** ctx_view_server - path of lxcfs, NULL when this node has none that serves. */
+const char *ctx_view_server(void);
+/**
+ * ctx_view_begin - after ctx_monitor and before ctx_spawn: let vzmon begin a server while we go on
+ * Return: 0; -errno with @err; nothing of it shows in the VPS before ctx_view_show.
+ */
+int ctx_view_begin(struct ctx_start *s, const struct ctx_view *v, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** ctx_view_show - after ctx_rooted: now there is a /proc for it. Does not wait. */
+void ctx_view_show(struct ctx_start *s);
+/**
+ * ctx_view_shown - wait until it is there, at most some seconds
+ * @ret: paths in the VPS that show its view
+ * Return: 0; -errno with @err: the VPS sees the kernel's files, and all goes on.
+ */
+int ctx_view_shown(struct ctx_start *s, struct vz_list *ret, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
 /**
@@ -86,6 +127,7 @@ enum ctx_allow {
 	CTX_ALLOW_NESTING = 1 << 0, /* calls that container engines inside need */
 	CTX_ALLOW_IO_URING = 1 << 1,
 	CTX_ALLOW_SOCKETCALL = 1 << 2, /* sockets for 32-bit x86 programs */
+	CTX_ALLOW_VIEW = 1 << 3, /* alone: the other filter, that of the server of the view */
 };
 
 /**

@@ -4,6 +4,7 @@
 #include "context/console.h"
 #include "context/fresh.h"
 #include "context/priv.h"
+#include "context/view.h"
 #include "util/fd.h"
 #include "util/proc.h"
 
@@ -21,6 +22,7 @@ struct mon {
 	struct mon_fds f;
 	struct console con;
 	struct fresh fresh, node; /* files of this VPS, and those of the node */
+	struct mon_view view;
 	int ep, pidfd;
 	pid_t init;
 	bool started; /* vzctl said so; before that we only clean up after its death */
@@ -28,12 +30,22 @@ struct mon {
 
 /* ---- orders ---- */
 
+/* The orders; those for a view come before them, so that it is made meanwhile. */
 static int take_orders(struct mon *m)
 {
 	int fds[24];
 	size_t n = 24, i = 0;
 	ssize_t len = vz_recv_fds(m->f.control, &m->o, sizeof(m->o), fds, &n);
 
+	if (len == (ssize_t)sizeof(struct ctx_view_orders)) {
+		struct ctx_view_orders view;
+
+		memcpy(&view, &m->o, sizeof(view));
+		if (view_order(&m->view, &view, (size_t)len, fds, n) < 0)
+			return -EPROTO;
+		n = 24;
+		len = vz_recv_fds(m->f.control, &m->o, sizeof(m->o), fds, &n);
+	}
 	if (len < 0 || ctx_orders_check(&m->o, (size_t)len, n) < 0)
 		return -EPROTO;
 	m->f.protocol = fds[i++];
@@ -130,6 +142,7 @@ static int after_init(struct mon *m)
 		;
 	log_end(m, &si);
 	console_close(&m->con, m->o.rundir);
+	view_end(&m->view);
 	if (!m->started)
 		return 0;
 	if (si.si_code != CLD_EXITED && si.si_status == SIGHUP)
@@ -170,7 +183,7 @@ static int loop(struct mon *m)
 {
 	for (;;) {
 		struct epoll_event ev[8];
-		int n = epoll_wait(m->ep, ev, 8, -1);
+		int n = epoll_wait(m->ep, ev, 8, view_wait_ms(&m->view));
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
@@ -180,9 +193,11 @@ static int loop(struct mon *m)
 			if (ev[i].data.fd == m->f.control)
 				on_control(m);
 			else if (!fresh_event(&m->fresh, ev[i].data.fd) &&
-				 !fresh_event(&m->node, ev[i].data.fd))
+				 !fresh_event(&m->node, ev[i].data.fd) &&
+				 !view_event(&m->view, ev[i].data.fd))
 				console_event(&m->con, ev[i].data.fd, ev[i].events);
 		}
+		view_again(&m->view);
 	}
 }
 
@@ -203,14 +218,15 @@ int mon_main(int control)
 	(void)sigaction(SIGTERM, &ign,
 			NULL); /* a node shutdown stops VPSes by vzctl, not by killing us */
 	(void)sigaction(SIGINT, &ign, NULL);
+	m.ep = epoll_create1(EPOLL_CLOEXEC);
+	if (m.ep < 0)
+		return 1;
+	view_init(&m.view, m.ep);
 	r = take_orders(&m);
 	if (r < 0)
 		return 1;
 	/* our death is the VPS's death (see child.c): the OOM killer shall look elsewhere */
 	(void)!vz_write_value(AT_FDCWD, "/proc/self/oom_score_adj", "-1000");
-	m.ep = epoll_create1(EPOLL_CLOEXEC);
-	if (m.ep < 0)
-		return 1;
 	r = console_open(&m.con, m.ep, m.o.rundir, &m.f.console);
 	if (r < 0) {
 		struct vz_error err;
@@ -225,6 +241,7 @@ int mon_main(int control)
 	/* after the last fork that could keep the watch alive without us */
 	fresh_open(&m.fresh, m.ep, m.o.rundir, m.o.vzctl, m.o.ctid);
 	fresh_open_node(&m.node, m.ep, m.o.rundir, m.o.vzctl);
+	view_started(&m.view, m.pidfd);
 	vz_closep(&m.f.protocol); /* only init holds it now: its exec or death is seen by vzctl */
 	if (watch(m.ep, m.pidfd) < 0 || watch(m.ep, m.f.control) < 0 || loop(&m) < 0)
 		(void)kill(m.init, SIGKILL);

@@ -26,3 +26,16 @@ int ctx_orders_check(const struct ctx_orders *o, size_t len, size_t nfds)
 			return -EPROTO;
 	return 0;
 }
+
+int ctx_view_check(const struct ctx_view_orders *o, size_t len, size_t nfds)
+{
+	if (len != sizeof(*o) || o->version != CTX_VIEW_VERSION || o->ntasks > CTX_VIEW_TASKS ||
+	    o->nhierarchies > CTX_VIEW_HIERARCHIES || o->no_swap > 1 || nfds != 3U + o->ntasks)
+		return -EPROTO;
+	if (!ended(o->server, sizeof(o->server)) || !ended(o->rundir, sizeof(o->rundir)))
+		return -EPROTO;
+	for (int i = 0; i < o->nhierarchies; i++)
+		if (!ended(o->hierarchies[i], sizeof(o->hierarchies[i])))
+			return -EPROTO;
+	return 0;
+}

@@ -13,7 +13,10 @@ enum {
 	CTX_DEVS = 32,
 	CTX_PROCS = 12,
 	CTX_VOLUMES = 3,
-	CTX_RING = 64 * 1024
+	CTX_RING = 64 * 1024,
+	CTX_VIEW_VERSION = 1,
+	CTX_VIEW_TASKS = 4,
+	CTX_VIEW_HIERARCHIES = 8,
 };
 
 #define CTX_NOTIFY_PATH                                                                            \
@@ -49,6 +52,32 @@ struct ctx_orders {
 	char vzctl[256]; /* run when init ends */
 	char log[256]; /* vzmon's log file, "" = none */
 };
+
+/**
+ * struct ctx_view_orders - the record that makes vzmon serve the VPS's view of its resources; it comes
+ * before the orders, when at all. Plain data.
+ * Descriptors that follow: directory of the server's cgroup2 group, its system call filter, the
+ * socket for the first answer (struct ctx_view_answer), then `tasks` of @ntasks v1 groups.
+ */
+struct ctx_view_orders {
+	uint32_t version, ctid;
+	uint32_t files; /* bit n: the n-th file of view_files */
+	uint8_t ntasks, nhierarchies, no_swap;
+	char server[64]; /* the program, below /usr */
+	char rundir[256]; /* /run/vz/CTID */
+	char hierarchies[CTX_VIEW_HIERARCHIES][64]; /* below /sys/fs/cgroup, that it is to see */
+};
+
+/** struct ctx_view_answer - what became of the first attempt to show the view */
+struct ctx_view_answer {
+	int32_t failed; /* positive errno; 0 = shown */
+	uint32_t shown; /* bit n: the n-th file of view_files is over the kernel's */
+	char what[64]; /* that failed */
+};
+
+/** ctx_view_check - are @len bytes with @nfds descriptors whole orders for a view? 0 or -EPROTO. */
+int ctx_view_check(const struct ctx_view_orders *o, size_t len, size_t nfds)
+	__attribute__((warn_unused_result));
 
 /**
  * ctx_orders_check - are @len bytes received into @o with @nfds descriptors whole orders: version,

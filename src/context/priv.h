@@ -30,6 +30,17 @@ void child_builder(const struct ctx_orders *o, struct mon_fds *f) __attribute__(
 
 /* rootfs.c */
 
+/** struct fs_option - of a file system; @value NULL: a flag. A list ends with a NULL @key. */
+struct fs_option {
+	const char *key, *value;
+};
+
+/**
+ * rootfs_new_fs - a new file system of @type, not attached yet
+ * @attrs: MOUNT_ATTR_* of its mount. Return: mount fd the caller closes; -errno.
+ */
+int rootfs_new_fs(const char *type, const struct fs_option *opts, unsigned int attrs);
+
 /**
  * rootfs_console - in the builder, still in the host's mount namespace, where the pty's file is: a
  * detached mount of it, owned by the VPS's root. Return: fd or -errno.

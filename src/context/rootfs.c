@@ -62,12 +62,7 @@ static int attach(int mnt, int dir)
 static const char *const volume_paths[CTX_VOLUMES] = { "var/lib/docker", "var/lib/containerd",
 						       "var/lib/containers" };
 
-struct option {
-	const char *key, *value;
-};
-
-/* A new file system, not attached yet. Return: mount fd or -errno. */
-static int new_fs(const char *type, const struct option *opts, unsigned int attrs)
+int rootfs_new_fs(const char *type, const struct fs_option *opts, unsigned int attrs)
 {
 	VZ_FD int fs = fsopen(type, FSOPEN_CLOEXEC);
 	int fd;
@@ -92,7 +87,7 @@ static int put_tmpfs(int root, const char *name, const struct ctx_orders *o, con
 		     uint64_t bytes, uint64_t inodes, unsigned int attrs)
 {
 	char id[24], size[24], nr[24];
-	const struct option opts[] = {
+	const struct fs_option opts[] = {
 		{ "uid", id },	  { "gid", id },       { "mode", mode },
 		{ "size", size }, { "nr_inodes", nr }, { 0 },
 	};
@@ -104,7 +99,7 @@ static int put_tmpfs(int root, const char *name, const struct ctx_orders *o, con
 	(void)snprintf(id, sizeof(id), "%llu", (unsigned long long)o->uid_base);
 	(void)snprintf(size, sizeof(size), "%llu", (unsigned long long)bytes);
 	(void)snprintf(nr, sizeof(nr), "%llu", (unsigned long long)inodes);
-	mnt = new_fs("tmpfs", opts, attrs);
+	mnt = rootfs_new_fs("tmpfs", opts, attrs);
 	if (mnt < 0)
 		return mnt;
 	return attach(mnt, dir);
@@ -295,7 +290,7 @@ int rootfs_build(const struct ctx_orders *o, const struct mon_fds *f, struct vz_
 
 /* ---- inside the VPS's namespaces ---- */
 
-static int put_fs(int root, const char *name, const char *type, const struct option *opts,
+static int put_fs(int root, const char *name, const char *type, const struct fs_option *opts,
 		  unsigned int attrs, struct vz_error *err)
 {
 	VZ_FD int dir = open_dir(root, name);
@@ -304,7 +299,7 @@ static int put_fs(int root, const char *name, const char *type, const struct opt
 
 	if (dir < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, -dir, "open /%s of the VPS", name);
-	mnt = new_fs(type, opts, attrs);
+	mnt = rootfs_new_fs(type, opts, attrs);
 	if (mnt < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, -mnt, "mount %s for the VPS", type);
 	r = attach(mnt, dir);
@@ -316,7 +311,7 @@ static int put_kernel_fs(int root, const struct ctx_orders *o, struct vz_error *
 {
 	char most[24];
 	const uint64_t no_max = 1 << 20; /* NR_UNIX98_PTY_MAX: the kernel takes nothing above it */
-	const struct option pts[] = {
+	const struct fs_option pts[] = {
 		{ "mode", "0620" },
 		{ "ptmxmode", "0666" },
 		{ "gid", "5" },

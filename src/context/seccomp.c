@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 
 /* FILTER_VERSION: of the lists below and of the file; it is part of its name. */
-enum { FILTER_VERSION = 3, FILTER_MAX = 32768 };
+enum { FILTER_VERSION = 4, FILTER_MAX = 32768 };
 
 /* Each list is reasoned entry by entry in docs/security.md: change both. */
 
@@ -67,6 +67,52 @@ static const char *const denied_unless_io_uring[] = { "io_uring_setup", "io_urin
 						      "io_uring_register" };
 /* The old door of 32-bit x86 to all of socket(2): its arguments are out of a filter's sight. */
 static const char *const denied_without_socketcall[] = { "socketcall" };
+
+/*
+ * What the server of the view is refused on top of `denied`: it reads files, answers a FUSE device,
+ * joins process namespaces, and mounts hierarchies when it begins. No socket but a pair.
+ */
+static const char *const denied_view[] = {
+	"bpf",
+	"ptrace",
+	"process_vm_readv",
+	"process_vm_writev",
+	"process_madvise",
+	"pidfd_getfd",
+	"kcmp",
+	"mknod",
+	"mknodat",
+	"add_key",
+	"keyctl",
+	"reboot",
+	"socket",
+	"socketcall",
+	"io_uring_setup",
+	"io_uring_enter",
+	"io_uring_register",
+	"fsopen",
+	"fsconfig",
+	"fsmount",
+	"fspick",
+	"open_tree",
+	"move_mount",
+	"mount_setattr",
+	"fanotify_init",
+	"memfd_create",
+	"sethostname",
+	"setdomainname",
+	"setuid",
+	"setgid",
+	"setresuid",
+	"setresgid",
+	"setgroups",
+	"fchmod",
+	"fchmodat",
+	"chown",
+	"fchown",
+	"fchownat",
+	"lchown",
+};
 
 /*
  * Asking for a socket of a family makes the node load the module for it, whoever asks. These are
@@ -147,6 +193,8 @@ static int build(scmp_filter_ctx ctx, unsigned int allow)
 		r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
 	if (r == 0)
 		r = ADD(ctx, denied, EPERM);
+	if (allow & CTX_ALLOW_VIEW)
+		return r < 0 ? r : ADD(ctx, denied_view, EPERM);
 	if (r == 0 && !(allow & CTX_ALLOW_NESTING))
 		r = ADD(ctx, denied_unless_nesting, EPERM);
 	if (r == 0 && !(allow & CTX_ALLOW_IO_URING))

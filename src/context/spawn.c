@@ -151,7 +151,7 @@ static int spawn_steps(const struct ctx_orders *o, struct ctx_start *s, struct v
 
 int ctx_monitor(int group, const int *tasks, size_t n, struct ctx_start *ret, struct vz_error *err)
 {
-	*ret = (struct ctx_start){ .sk = -1, .mon = -1, .init_pidfd = -1, .netns = -1 };
+	*ret = (struct ctx_start)CTX_START_NONE;
 	return start_vzmon(group, tasks, n, ret, err);
 }
 
@@ -212,6 +212,7 @@ void ctx_start_close(struct ctx_start *s)
 	vz_closep(&s->mon);
 	vz_closep(&s->init_pidfd);
 	vz_closep(&s->netns);
+	vz_closep(&s->view);
 }
 
 void ctx_abort(struct ctx_start *s)

@@ -166,7 +166,7 @@ static int look_at_runtime(struct report *p)
 
 	if (r != 0 || p->w->running)
 		return r;
-	if (res_seen(p->ctid))
+	if (res_seen(p->ctid) || res_view_seen(p->ctid))
 		r = add(p, BY_START, "cgroups", NULL);
 	note = op_mount_note(p->ctid);
 	if (r == 0 && p->c->ve_root && (note == OP_MOUNT_HALF || note == OP_MOUNT_OURS) &&

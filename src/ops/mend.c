@@ -14,8 +14,11 @@ int op_cleanup_dead(struct op *o, struct vz_error *err)
 	VPS_STATE struct vps_state st = { 0 };
 	RES_CG struct cg *cg = NULL;
 	struct vz_error ignored;
-	int r = vps_state_load(o->ctid, &st);
+	int r = res_view_remove(o->ctid, err);
 
+	if (r < 0)
+		return r;
+	r = vps_state_load(o->ctid, &st);
 	if (r == -ENOENT || r == -ESTALE) {
 		vps_state_forget(o->ctid);
 		r = res_leftovers(o->ctid) > 0 ? res_remove_stale(o->ctid, err) : -ENOENT;

@@ -165,6 +165,18 @@ void op_limits_orders(const struct vps_config *c, struct ctx_orders *o);
 /** op_limits_say - one line that names the limits in @changed which this node does not enforce */
 void op_limits_say(const struct vps_config *c, const bool changed[VP_MAX]);
 
+/* view.c */
+
+struct ctx_start;
+/**
+ * op_view_begin - have the view from inside made while the start goes on, unless it is switched off
+ * (--features procview:off). Where it cannot be had that is said, and no error.
+ * Return: whether op_view_shown() has something to wait for.
+ */
+bool op_view_begin(const struct op *o, struct ctx_start *s);
+/** op_view_shown - wait until it is there. @ret: paths inside that show it, none when it failed. */
+void op_view_shown(struct ctx_start *s, struct vz_list *ret);
+
 /* apply.c */
 
 /**

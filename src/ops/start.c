@@ -29,6 +29,7 @@ struct starting {
 	struct cg *cg;
 	struct vps_state st;
 	struct dist_init init;
+	bool view; /* a server of the view is on its way */
 };
 
 /* ---- the steps ---- */
@@ -271,7 +272,7 @@ static int prepare_volumes(struct starting *s, struct vz_error *err)
 	return 0;
 }
 
-/* Early: it is loaded on one processor while we work on another. */
+/* Early: it is loaded on one processor while we work on another; so is the server of the view. */
 static int step_monitor(void *arg, struct vz_error *err)
 {
 	struct starting *s = arg;
@@ -285,14 +286,19 @@ static int step_monitor(void *arg, struct vz_error *err)
 	vz_closep(&group);
 	while (n > 0)
 		vz_closep(&tasks[--n]);
+	if (r == 0 && !s->a->bare)
+		s->view = op_view_begin(s->o, &s->ctx);
 	return r;
 }
 
 static void undo_monitor(void *arg)
 {
 	struct starting *s = arg;
+	struct vz_error err;
 
 	ctx_abort(&s->ctx);
+	if (res_view_remove(s->o->ctid, &err) < 0)
+		vz_warn("WARNING: %s", err.msg);
 }
 
 static int step_spawn(void *arg, struct vz_error *err)
@@ -351,12 +357,17 @@ static int step_ready(void *arg, struct vz_error *err)
 
 	if (r < 0)
 		return r;
+	if (s->view)
+		ctx_view_show(&s->ctx);
 	if (s->orders.notify) {
 		s->notify = ctx_notify_open(&s->ctx, s->o->base, err);
 		if (s->notify < 0)
 			return s->notify;
 	}
-	return ctx_network_ready(&s->ctx, err);
+	r = ctx_network_ready(&s->ctx, err);
+	if (r == 0 && s->view)
+		op_view_shown(&s->ctx, &s->st.view);
+	return r;
 }
 
 static int step_state(void *arg, struct vz_error *err)
@@ -510,7 +521,7 @@ int op_do_start(struct op *o, const struct op_start *a, struct vz_error *err)
 			      .root = -1,
 			      .notify = -1,
 			      .fds = { .group = -1, .seccomp = -1, .start_script = -1 },
-			      .ctx = { .sk = -1, .mon = -1, .init_pidfd = -1, .netns = -1 } };
+			      .ctx = CTX_START_NONE };
 	int r = preconditions(o, a, err);
 
 	if (r < 0)

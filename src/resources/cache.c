@@ -38,7 +38,7 @@ int cg_cache_load(uint64_t key, struct cg_dirs *ret)
 	return 0;
 }
 
-int res_seen(uint32_t ctid)
+static int seen(const char *sub, uint32_t ctid)
 {
 	CG_DIRS struct cg_dirs mounts = { 0 };
 
@@ -48,10 +48,20 @@ int res_seen(uint32_t ctid)
 		char dir[PATH_MAX];
 
 		if (mounts.v[c] &&
-		    access(vps_path(dir, "%s/%s/%u", mounts.v[c],
-				    c == CTL_V2 ? cg_v2_home() : vps_paths()->slice, ctid),
+		    access(vps_path(dir, "%s/%s%s/%u", mounts.v[c],
+				    c == CTL_V2 ? cg_v2_home() : vps_paths()->slice, sub, ctid),
 			   F_OK) == 0)
 			return 1;
 	}
 	return 0;
+}
+
+int res_seen(uint32_t ctid)
+{
+	return seen("", ctid);
+}
+
+int res_view_seen(uint32_t ctid)
+{
+	return seen("/view", ctid);
 }

@@ -142,6 +142,33 @@ int res_kill_all(struct cg *cg, int timeout_ms, struct vz_error *err)
 int res_remove(struct cg *cg, struct vz_error *err) __attribute__((warn_unused_result));
 
 /**
+ * struct res_view - where the server of a VPS's view lives, and what it reads
+ * @group: directory in cgroup2; @tasks: `tasks` of v1 groups
+ * @hierarchies: mount points of those that tell of CPU, memory and I/O
+ * @v1_swap: swap is limited together with memory, by v1
+ */
+struct res_view {
+	int group, tasks[3];
+	size_t ntasks;
+	struct vz_list hierarchies;
+	bool v1_swap;
+};
+
+/**
+ * res_view_create - a group SLICE/view/CTID for the process that serves the view from inside of VPS
+ * @ctid: beside the VPS's own, so that its counters and limits are the VPS's alone, with limits of its
+ * own: a tenant who has it work without end takes a small part of one CPU and no more memory.
+ * Return: 0, clear @ret by res_view_clear(); -errno with @err.
+ */
+int res_view_create(uint32_t ctid, struct res_view *ret, struct vz_error *err)
+	__attribute__((warn_unused_result));
+void res_view_clear(struct res_view *v);
+/** res_view_remove - kill who is in it, remove it. 0 also when there is none; -errno with @err. */
+int res_view_remove(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
+/** res_view_seen - 1 when any group of @ctid's view exists; links no libcgroup. */
+int res_view_seen(uint32_t ctid);
+
+/**
  * res_home_here - from now on groups in cgroup2 are made below the caller's own one (run by
  * vz-payload.service); a caller in the root group changes nothing. Return: 0; -errno with @err.
  */

@@ -22,6 +22,7 @@ void vps_state_clear(struct vps_state *s)
 	vz_list_clear(&s->cgroups);
 	vz_list_clear(&s->addrs);
 	vz_list_clear(&s->live);
+	vz_list_clear(&s->view);
 	*s = (struct vps_state){ 0 };
 }
 
@@ -113,6 +114,8 @@ int vps_state_parse(const char *text, size_t len, const char *boot, struct vps_s
 	if (r == 0)
 		r = get_list(j, "live", &s.live);
 	if (r == 0)
+		r = get_list(j, "view", &s.view);
+	if (r == 0)
 		r = get_list(j, "cgroups", &s.cgroups);
 	if (r < 0)
 		return r;
@@ -136,7 +139,7 @@ char *vps_state_text(const struct vps_state *s)
 {
 	VZ_JSON json_t *j = NULL;
 
-	j = json_pack("{si ss si sI si sI sI si sI sI sI sb ss ss ss so so so}", "schema", 1,
+	j = json_pack("{si ss si sI si sI sI si sI sI sI sb ss ss ss so so so so}", "schema", 1,
 		      "boot_id", s->boot_id, "init_pid", (int)s->init_pid, "init_start",
 		      (json_int_t)s->init_start, "mon_pid", (int)s->mon_pid, "mon_start",
 		      (json_int_t)s->mon_start, "started_ms", (json_int_t)s->started_ms,
@@ -144,7 +147,7 @@ char *vps_state_text(const struct vps_state *s)
 		      "uid_count", (json_int_t)s->uid_count, "caps", (json_int_t)s->caps, "seccomp",
 		      (int)s->seccomp, "ifname", s->ifname, "layout", s->layout, "init_kind",
 		      s->init_kind, "addrs", put_list(&s->addrs), "live", put_list(&s->live),
-		      "cgroups", put_list(&s->cgroups));
+		      "view", put_list(&s->view), "cgroups", put_list(&s->cgroups));
 	return j ? json_dumps(j, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
 }
 

@@ -366,6 +366,7 @@ struct vps_state {
 	char init_kind[16]; /* @kind of struct dist_init */
 	struct vz_list addrs; /* IP addresses that are up now, also those set without --save */
 	struct vz_list live; /* "KEY=value" of limits set without --save, see vps_live_note() */
+	struct vz_list view; /* paths inside that lxcfs serves, each a mount of its own */
 	struct vz_list cgroups; /* "CONTROLLER=/abs/dir"; v2's group is "v2=/abs/dir" */
 };
 

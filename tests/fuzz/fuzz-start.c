@@ -16,7 +16,7 @@ static void check_orders(const uint8_t *data, size_t size)
 
 	memcpy(&o, data, n);
 	/* most records are much shorter than orders: the rest is zero, and length and count are right */
-	nfds = 2U + o.has_seccomp + o.has_script + o.nprocs + o.nvolumes;
+	nfds = 3U + o.has_seccomp + o.has_script + o.nprocs + o.nvolumes;
 	if (ctx_orders_check(&o, sizeof(o), nfds) < 0)
 		return;
 	MUST(o.ndevs <= CTX_DEVS && nfds <= 24);
