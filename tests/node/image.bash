@@ -4,7 +4,7 @@
 # $here, $top, $cache and has say and die. What is made is keyed by a hash of all that it is made from.
 
 packages_common=(linux-image-cloud-amd64 systemd systemd-sysv udev dbus kmod iproute2 iputils-ping procps
-	nftables tar zstd busybox-static openssh-client openssh-server bats jq python3 strace apparmor
+	nftables lxcfs tar zstd busybox-static openssh-client openssh-server bats jq python3 strace apparmor
 	libjansson4 libnl-3-200 libseccomp2 libbpf1)
 packages_build=(gcc make pkg-config libc6-dev libjansson-dev libnl-3-dev libseccomp-dev libarchive-dev libcgroup-dev
 	libcrypt-dev)
@@ -63,7 +63,7 @@ trim() {
 	for u in "${masked[@]}"; do ln -sf /dev/null "$s/$u"; done
 	# started by D-Bus when a session wants it
 	rm -f "$1"/lib/systemd/system/multi-user.target.wants/{systemd-logind.service,getty.target,systemd-ask-password-wall.path} \
-		"$s"/multi-user.target.wants/{ssh.service,nftables.service,remote-fs.target,e2scrub_reap.service} \
+		"$s"/multi-user.target.wants/{ssh.service,nftables.service,lxcfs.service,remote-fs.target,e2scrub_reap.service} \
 		"$s"/sysinit.target.wants/{systemd-timesyncd,apparmor}.service # 47-apparmor.bats loads the profiles: seconds
 	ln -sf /lib/systemd/system/multi-user.target "$s/default.target"
 	install -m 0755 "$work/channel" "$1/usr/local/sbin/croft-node-agent"
@@ -105,6 +105,8 @@ trim() {
 	mkdir -p "$s/multi-user.target.wants"
 	ln -sf ../croft-node-agent.service ../croft-node-shell.service "$s/multi-user.target.wants/"
 	printf '[Journal]\nStorage=volatile\nRuntimeMaxUse=16M\n' >"$1/etc/systemd/journald.conf"
+	# kmod-static-nodes makes the node elsewhere, whose opening loads the module
+	echo fuse >"$1/etc/modules-load.d/fuse.conf"
 	: >"$1/etc/fstab"
 	echo node >"$1/etc/hostname"
 	printf '127.0.0.1\tlocalhost node\n::1\tlocalhost\n' >"$1/etc/hosts"
