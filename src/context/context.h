@@ -73,7 +73,7 @@ int ctx_view_begin(struct ctx_start *s, const struct ctx_view *v, struct vz_erro
 /** ctx_view_show - after ctx_rooted: now there is a /proc for it. Does not wait. */
 void ctx_view_show(struct ctx_start *s);
 /**
- * ctx_view_shown - wait until it is there, at most some seconds
+ * ctx_view_shown - wait until it is there, at most 20 seconds
  * @ret: paths in the VPS that show its view
  * Return: 0; -errno with @err: the VPS sees the kernel's files, and all goes on.
  */

@@ -33,7 +33,7 @@
 #endif
 
 enum {
-	SHOWER_SECONDS = 10, /* nothing that it waits for takes so long */
+	SHOWER_SECONDS = 30, /* nothing that it waits for takes so long */
 	HIGH_FD = 64, /* what we keep lies from here on */
 	DEAD_LAYERS = 8, /* so many dead files one over the other are taken off */
 };

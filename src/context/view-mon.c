@@ -50,7 +50,8 @@ static void launch(struct mon_view *v, enum view_job job)
 	int news[2] = { -1, -1 };
 	pid_t pid;
 
-	v->again_ms = 0;
+	/* should we fail here, for lack of memory or processes, that passes */
+	v->again_ms = vz_now_ms() + PAUSE_MAX_MS;
 	v->hiding = job == VIEW_HIDE;
 	if (vz_seqpacket(news) < 0)
 		return;
@@ -65,6 +66,7 @@ static void launch(struct mon_view *v, enum view_job job)
 		vz_closep(&news[0]);
 		return;
 	}
+	v->again_ms = 0;
 	v->news = news[0];
 	watch(v, v->shower);
 	watch(v, v->news);

@@ -8,7 +8,7 @@
 #include <poll.h>
 #include <string.h>
 
-enum { SHOWN_MS = 5000 };
+enum { SHOWN_MS = 20000 };
 
 const char *ctx_view_server(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The start protocol: byte 0 is the step that is due (its top bit: orders for vzmon instead), the
+ * The start protocol: byte 0 is the step that is due (its top bit: orders for vzmon, or for a view, instead), the
  * rest is the record that comes.
  */
 #include "context/orders.h"
@@ -25,6 +25,21 @@ static void check_orders(const uint8_t *data, size_t size)
 	MUST(ctx_orders_check(&o, sizeof(o), nfds + 1) < 0);
 }
 
+static void check_view(const uint8_t *data, size_t size)
+{
+	struct ctx_view_orders o = { 0 };
+	size_t nfds;
+
+	memcpy(&o, data, size < sizeof(o) ? size : sizeof(o));
+	nfds = 3U + o.ntasks;
+	if (ctx_view_check(&o, sizeof(o), nfds) < 0)
+		return;
+	MUST(o.ntasks <= CTX_VIEW_TASKS && o.nhierarchies <= CTX_VIEW_HIERARCHIES);
+	MUST(strlen(o.server) < sizeof(o.server) && strlen(o.rundir) < sizeof(o.rundir));
+	MUST(ctx_view_check(&o, sizeof(o) - 1, nfds) < 0);
+	MUST(ctx_view_check(&o, sizeof(o), nfds + 1) < 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	VZ_FD int ours = -EBADF;
@@ -37,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (data[0] & 0x80) {
 		check_orders(data + 1, size - 1);
+		check_view(data + 1, size - 1);
 		return 0;
 	}
 	MUST(vz_seqpacket(sk) == 0);
