@@ -116,6 +116,21 @@ static int v2_io_max(struct cg *cg, const struct cg_io_max *m, struct vz_error *
 	return r < 0 ? cg_knob_fail(err, r, CG_IO_WEIGHT, v2_dir(cg), "io.max", text) : 0;
 }
 
+/*
+ * The same in the group that the VPS sees as the top: there programs inside look for it, and lxcfs
+ * 5 and 6 look no further up. Limits nothing more than the group above does. Without such a group
+ * (a view's) or controller there is nothing to do.
+ */
+static int show_inside(const char *dir, enum cg_knob knob, const char *text, struct vz_error *err)
+{
+	char sub[PATH_MAX];
+	int r = cg_write(cg_join(sub, dir, "payload"), v2_files[knob], text);
+
+	return r == 0 || r == -EOPNOTSUPP || r == -ENOENT
+		       ? 0
+		       : cg_knob_fail(err, r, knob, sub, v2_files[knob], text);
+}
+
 static int v2_set(struct cg *cg, enum cg_knob knob, uint64_t value, struct vz_error *err)
 {
 	const char *dir = v2_dir(cg);
@@ -133,6 +148,8 @@ static int v2_set(struct cg *cg, enum cg_knob knob, uint64_t value, struct vz_er
 	r = cg_write(dir, v2_files[knob], text);
 	if (r < 0)
 		return cg_knob_fail(err, r, knob, dir, v2_files[knob], text);
+	if (knob == CG_CPU_MAX_PCT || knob == CG_CPU_BURST_US)
+		return show_inside(dir, knob, text, err);
 	if (knob == CG_MEM_LOW_BYTES || knob == CG_MEM_MIN_BYTES)
 		cg_guarantee_sum(dir, v2_files[knob],
 				 knob == CG_MEM_MIN_BYTES ? MIN_MOST : UINT64_MAX);

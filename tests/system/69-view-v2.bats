@@ -26,7 +26,7 @@ replaced() {
 	shows $((96 << 10))
 	vzctl set 6901 --ram 128M --swap 64M --cpulimit 50
 	shows $((128 << 10))
-	[ "$(vzctl exec2 6901 'grep -c ^processor /proc/cpuinfo; grep -c "^cpu[0-9]" /proc/stat' | xargs)" = "1 1" ]
+	[ "$(vzctl exec2 6901 'grep -c ^processor /proc/cpuinfo')" = 1 ]
 	free=$(vzctl exec2 6901 'grep MemFree: /proc/meminfo' | awk '{ print $2 }')
 	[ "$free" -gt 30000 ] && [ "$free" -lt $((128 << 10)) ]
 	pid=$(server)
