@@ -77,7 +77,9 @@ void op_limits_say(const struct vps_config *c, const bool changed[VP_MAX])
 		const int counter = counter_of((enum vps_param_id)id);
 		char option[64];
 
+		/* what is only implied was asked for by nobody */
 		if (!changed[id] || vps_param(id)->group != AG_UBC || counter < 0 ||
+		    c->source[id] == VS_IMPLIED ||
 		    value_of(c, (enum vps_param_id)id).lim >= INT64_MAX)
 			continue;
 		/* what this node can do is known once the programs were tried */

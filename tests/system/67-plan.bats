@@ -236,6 +236,8 @@ Error: tcpsndbuf.lim - .bar should be at least 921600 (now 1000)' ]
 	# sums of the rows; 6751 promises its barriers, 6750 its RAM
 	[ "$(awk '$1 ~ /^67/ { for (i = 2; i < 10; i++) t[i] += $i } $1 == "Summary:" { for (i = 2; i < 10; i++) { d = t[i] - $i; if (d > 0.02 || d < -0.02) bad = 1 } print bad + 0 }' <<<"$output")" = 0 ]
 	[ "$(awk '$1 == 6750 { print $3, $6, $8, $9 }' <<<"$output")" = '0.00 256.00 768.00 768.00' ]
+	# kernel memory is counted apart; nothing is in use that was not allocated
+	[ "$(awk '$1 == 6750 { print ($2 > 0 && $7 >= $5 && $5 >= $4) }' <<<"$output")" = 1 ]
 	# K.limit of ve-basic: 14790164 + 2 x 2703360 + 262144 + 2097152
 	[ "$(awk '$1 == 6751 { print $3 }' <<<"$output")" = 21.51 ]
 	[ "$(awk '$1 == 6751 { print $6, $8, $9 }' <<<"$output")" = '123.51 153.51 293.51' ]
