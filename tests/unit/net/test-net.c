@@ -232,6 +232,21 @@ static void test_ipv4(const char *ia, const char *ib, struct guest *a, struct gu
 	ok(talks(a->ns, "10.9.0.1", b->ns, "10.9.0.2"), "the first still works");
 }
 
+static void test_sample(struct guest *a)
+{
+	const unsigned int buffers = 1U << NET_TCP_SND | 1U << NET_TCP_RCV;
+	struct net_sample s;
+
+	ok(net_sample(a->ns, buffers, &s) == 0 && (s.known & buffers) == buffers &&
+		   !(s.known & 1U << NET_RULES),
+	   "sample: what was asked for");
+	ok(net_sample(a->ns, 1U << NET_RULES, &s) == 0 && s.known == 1U << NET_RULES &&
+		   s.v[NET_RULES] == 0,
+	   "sample: no rules");
+	ok(talks(-1, "10.9.0.254", a->ns, "10.9.0.1"), "sample: we are back on the host");
+	ok(net_sample(-1, buffers, &s) < 0, "sample: no namespace");
+}
+
 static void test_ipv6(const char *ia, const char *ib, struct guest *a, struct guest *b)
 {
 	if (access("/proc/sys/net/ipv6", F_OK) < 0) {
@@ -352,6 +367,7 @@ int main(void)
 	}
 	test_links(ia, ib, &a, &b);
 	test_ipv4(ia, ib, &a, &b);
+	test_sample(&a);
 	test_ipv6(ia, ib, &a, &b);
 	test_bad(ia, &a);
 	test_gone(ia, ib, &a, &b);
