@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /** struct fresh - vzmon's watch over files that are to be new when they are read; see fresh.c */
 struct fresh {
@@ -11,6 +12,7 @@ struct fresh {
 	int fan; /* fanotify group, -1 = none */
 	int timer;
 	int pidfd; /* of the program that writes them, -1 = none */
+	pid_t pid; /* its number, while it is not reaped */
 	int n; /* how many files */
 	int fds[2]; /* the files, for it to write */
 	int guard, lead; /* of the node's file: who watches it, see fresh_open_node; -1 = none */

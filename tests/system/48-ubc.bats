@@ -201,6 +201,12 @@ monitor() { jq .mon_pid "$CROFT_ROOT/run/vz/$1/state.json"; }
 	[ -e "$CROFT_ROOT/run/vz/4801/fresh" ] # this kernel asks vzmon
 	run vzctl exec2 4801 'i=0; while [ $i -lt 5000 ]; do read -r x </run/vz/user_beancounters || exit 1; i=$((i+1)); done'
 	status_is 0
+	file=$CROFT_ROOT/run/vz/4801/inside/user_beancounters
+	for _ in {1..200}; do
+		read -r _ <"$file"
+		stat -c %y "$file"
+	done >"$BATS_TEST_TMPDIR/written"
+	[ "$(sort -u "$BATS_TEST_TMPDIR/written" | wc -l)" -lt 100 ]
 	# 32 at once
 	run vzctl exec2 4801 'for i in 1 2 3 4 5 6 7 8; do (for k in 1 2 3 4; do cat /run/vz/user_beancounters /run/vz/failures; done) & done | grep -c swappages'
 	[ "${lines[-1]}" = 32 ]
