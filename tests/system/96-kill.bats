@@ -186,15 +186,19 @@ works() {
 	put_script 9605.umount <<-T
 		#!/bin/sh
 		: >$BATS_TEST_TMPDIR/cleaning
-		sleep 1.5
+		until [ -e $BATS_TEST_TMPDIR/go ]; do sleep 0.1; done
 	T
 	vzctl --quiet start 9605
 	vzctl exec 9605 halt || :
 	wait_for 10 test -e "$BATS_TEST_TMPDIR/cleaning"
 	[ "$(sed -n 2p "$CROFT_ROOT/run/lock/vz/9605.lck")" = cleaning-up ]
-	run --separate-stderr vzctl start 9605
-	status_is 0
-	[ -z "$stderr" ]
+	"$build/vzctl" --quiet start 9605 >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+	start=$!
+	watches() { find "/proc/$start/fd" -lname 'anon_inode:inotify' | grep -q .; }
+	wait_for 10 watches # the lock's directory
+	: >"$BATS_TEST_TMPDIR/go"
+	ends_with 0 $start
+	[ ! -s "$BATS_TEST_TMPDIR/out" ]
 	is 9605 "exist mounted running"
 }
 
