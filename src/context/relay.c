@@ -137,8 +137,9 @@ static ssize_t filter_keys(char *buf, ssize_t n, int *state, int pty)
 }
 
 /*
- * We say no more. The monitor closes when it sees that, after all it had for us: what was on the screen is shown even
- * to one who detaches at once. A second without a word is the limit, for a monitor that is stopped.
+ * We say no more. The monitor closes when it sees that, after all it had for us: so what was on the
+ * screen is shown even to one who detaches at once. A second without a word is the limit, for a
+ * monitor that is stopped.
  */
 static void last_words(int sk)
 {

@@ -13,7 +13,8 @@ int main(void)
 {
 	char params[256] = { 0 };
 
-	printf("io_uring %s\n", syscall(SYS_io_uring_setup, 4, params) >= 0 ? "yes" : strerror(errno));
+	printf("io_uring %s\n",
+	       syscall(SYS_io_uring_setup, 4, params) >= 0 ? "yes" : strerror(errno));
 #ifdef __x86_64__
 	{
 		long r;

@@ -57,13 +57,13 @@ wait_for() {
 	[ "$(on cat /run/vz/payload)" = /vz-payload.service ]
 	init=$(init_of 101)
 	[[ "$(on grep ^0:: "/proc/${init% *}/cgroup")/" == 0::/vz-payload.service/101/payload/* ]]
-	[ "$(on cat $cg2/mon/cgroup.procs | wc -l)" = 2 ]
+	[ "$(on cat "$cg2/mon/cgroup.procs" | wc -l)" = 2 ]
 	# and that is how processes are told apart
 	[ "$(on vzpid "${init% *}" 1 | awk 'NR > 1 { print $2 }' | xargs)" = '101 0' ]
 	[ "$(on vzps -E 102 -o comm= | awk '{ print $1, $2 }' | head -n 1)" = '102 init' ]
 	# limits work there
 	on vzctl set 101 --ram 64M --numproc 50
-	[ "$(on cat $pids/101/pids.max)" = 50 ]
+	[ "$(on cat "$pids/101/pids.max")" = 50 ]
 }
 
 @test "init stays over daemon-reload and daemon-reexec" {
@@ -73,7 +73,7 @@ wait_for() {
 	on systemctl daemon-reexec
 	[ "$(init_of 101)" = "$init" ]
 	on vzctl set 101 --numproc 60
-	[ "$(on cat $pids/101/pids.max)" = 60 ]
+	[ "$(on cat "$pids/101/pids.max")" = 60 ]
 }
 
 @test "init stays over restart and stop of vz, and vz-payload cannot be stopped by hand" {
