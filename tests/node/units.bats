@@ -42,7 +42,7 @@ package() {
 	dpkg-deb -b --root-owner-group "$work/tree" "$work/croft.deb" >/dev/null
 }
 
-on() { "$node" run --timeout 300 "$n" -- "$@" </dev/null; }
+on() { "$node" run --timeout 1200 "$n" -- "$@" </dev/null; }
 init_of() { on vzctl exec "$1" true >/dev/null && on jq -r '"\(.init_pid) \(.init_start)"' "/run/vz/$1/state.json"; }
 status_is() { [ "$status" -eq "$1" ] || { echo "status $status: $output" >&2; return 1; }; }
 wait_for() {
