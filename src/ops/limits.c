@@ -26,15 +26,13 @@ static struct vps_pair value_of(const struct vps_config *c, enum vps_param_id id
 	return vps_is_set(c, id) ? v : none;
 }
 
-int op_limits_apply(const struct op *o, struct vz_error *err)
+static void collect(const struct vps_config *cfg, uint64_t barrier[UBC_NR], uint64_t limit[UBC_NR])
 {
-	uint64_t barrier[UBC_NR], limit[UBC_NR];
-
 	for (int c = 0; c < UBC_NR; c++)
 		barrier[c] = limit[c] = INT64_MAX;
 	for (int id = 0; id < VP_MAX; id++) {
 		const int c = counter_of((enum vps_param_id)id);
-		const struct vps_pair v = c < 0 ? (struct vps_pair){ 0 } : value_of(&o->cfg, (enum vps_param_id)id);
+		const struct vps_pair v = c < 0 ? (struct vps_pair){ 0 } : value_of(cfg, (enum vps_param_id)id);
 
 		if (c < 0)
 			continue;
@@ -44,18 +42,28 @@ int op_limits_apply(const struct op *o, struct vz_error *err)
 	/* the console is one: without it nothing starts */
 	if (limit[UBC_NUMPTY] == 0)
 		barrier[UBC_NUMPTY] = limit[UBC_NUMPTY] = 1;
+}
+
+int op_limits_apply(const struct op *o, struct vz_error *err)
+{
+	uint64_t barrier[UBC_NR], limit[UBC_NR];
+
+	collect(&o->cfg, barrier, limit);
 	return ubc_limits(o->ctid, barrier, limit, err);
 }
 
 int op_limits_begin(const struct op *o, const struct vps_state *st, struct vz_error *err)
 {
 	const char *group = vps_state_cgroup(st, "v2");
+	uint64_t barrier[UBC_NR], limit[UBC_NR];
 	int r = ubc_ensure(err);
 
-	if (r == 0)
-		r = group ? ubc_add(o->ctid, group, err) :
-			    vz_fail(err, VZ_EXIT_RESOURCE, ENOENT, "VPS %u has no group of cgroup2", o->ctid);
-	return r < 0 ? r : op_limits_apply(o, err);
+	if (r < 0)
+		return r;
+	if (!group)
+		return vz_fail(err, VZ_EXIT_RESOURCE, ENOENT, "VPS %u has no group of cgroup2", o->ctid);
+	collect(&o->cfg, barrier, limit);
+	return ubc_begin(o->ctid, group, barrier, limit, err);
 }
 
 void op_limits_orders(const struct vps_config *c, struct ctx_orders *o)

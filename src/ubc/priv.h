@@ -70,6 +70,8 @@ size_t ubc_table_len(void);
 int ubc_table_map(int fd, bool write, bool is_map, struct ubc_table **ret) __attribute__((warn_unused_result));
 /** ubc_table_fd - the map, or else the file. Return: fd, -ENOENT, -errno. */
 int ubc_table_fd(bool *ret_is_map) __attribute__((warn_unused_result));
+/** ubc_head_read - a copy of the head. Return: 0; -ENOENT; -ESTALE another layout; -errno. */
+int ubc_head_read(struct ubc_head *ret) __attribute__((warn_unused_result));
 /** ubc_layout_is_ours - whether the head describes the layout that we are built for */
 bool ubc_layout_is_ours(const struct ubc_head *h);
 /** ubc_head_fill - an empty head of our layout and version, with what needs no BPF to be enforced. */

@@ -16,9 +16,9 @@ enum { LEVELS = 32 };
 
 static bool is_ours(void)
 {
-	UBC_TABLE struct ubc_table *t = NULL;
+	struct ubc_head h;
 
-	return ubc_table_open(false, &t) == 0 && ubc_head(t)->version == UBC_VERSION;
+	return ubc_head_read(&h) == 0 && h.version == UBC_VERSION;
 }
 
 int ubc_ensure(struct vz_error *err)
@@ -100,34 +100,6 @@ static void clear_slot(struct ubc_slot *s)
 	}
 }
 
-int ubc_add(uint32_t ctid, const char *group, struct vz_error *err)
-{
-	UBC_TABLE struct ubc_table *t = NULL;
-	VZ_FD int lock = ubc_lock();
-	struct ubc_slot *s;
-	uint64_t id = 0;
-	int r, level = look_at_group(group, &id);
-
-	if (lock < 0 || level < 0)
-		return vz_fail(err, VZ_EXIT_RESOURCE, lock < 0 ? -lock : -level, "beancounters of %s", group);
-	r = ubc_table_open(true, &t);
-	if (r < 0)
-		return vz_fail(err, VZ_EXIT_RESOURCE, -r, "open the table of beancounters");
-	s = ubc_take(t, ctid);
-	if (!s)
-		return vz_fail(err, VZ_EXIT_RESOURCE, ENOSPC, "%d VPSes run or hold something: no beancounter is free",
-			       UBC_SLOTS - 1);
-	if (s->flags & UBC_LIVE)
-		unbind_group(t, s);
-	clear_slot(s);
-	s->cgroup = id;
-	s->flags |= UBC_LIVE;
-	r = ubc_level_add(ubc_head(t), level);
-	if (r == 0)
-		r = bind_group(t, s);
-	return r < 0 ? vz_fail(err, VZ_EXIT_RESOURCE, -r, "beancounter of VPS %u", ctid) : 0;
-}
-
 /* Which groups of programs the VPS needs from now on. */
 static void note_needs(struct ubc_table *t, struct ubc_slot *s, uint32_t needs)
 {
@@ -164,16 +136,35 @@ void ubc_forget(uint32_t ctid)
 		s->ctid = 0;
 }
 
-int ubc_limits(uint32_t ctid, const uint64_t barrier[UBC_NR], const uint64_t limit[UBC_NR], struct vz_error *err)
+/* Under the lock, in the mapped table */
+static int add(struct ubc_table *t, uint32_t ctid, const char *group, struct vz_error *err)
 {
-	UBC_TABLE struct ubc_table *t = NULL;
-	VZ_FD int lock = ubc_lock();
 	struct ubc_slot *s;
-	int r = lock < 0 ? lock : ubc_table_open(true, &t);
+	uint64_t id = 0;
+	int level = look_at_group(group, &id), r;
 
-	if (r < 0)
-		return vz_fail(err, VZ_EXIT_RESOURCE, -r, "open the table of beancounters");
-	s = ubc_slot(t, ctid);
+	if (level < 0)
+		return vz_fail(err, VZ_EXIT_RESOURCE, -level, "beancounters of %s", group);
+	s = ubc_take(t, ctid);
+	if (!s)
+		return vz_fail(err, VZ_EXIT_RESOURCE, ENOSPC, "%d VPSes run or hold something: no beancounter is free",
+			       UBC_SLOTS - 1);
+	if (s->flags & UBC_LIVE)
+		unbind_group(t, s);
+	clear_slot(s);
+	s->cgroup = id;
+	s->flags |= UBC_LIVE;
+	r = ubc_level_add(ubc_head(t), level);
+	if (r == 0)
+		r = bind_group(t, s);
+	return r < 0 ? vz_fail(err, VZ_EXIT_RESOURCE, -r, "beancounter of VPS %u", ctid) : 0;
+}
+
+static int limits(struct ubc_table *t, uint32_t ctid, const uint64_t barrier[UBC_NR], const uint64_t limit[UBC_NR],
+		  struct vz_error *err)
+{
+	struct ubc_slot *s = ubc_slot(t, ctid);
+
 	if (!s || !(s->flags & UBC_LIVE))
 		return vz_fail(err, VZ_EXIT_RESOURCE, ESRCH, "beancounter of VPS %u", ctid);
 	for (int c = 0; c < UBC_NR; c++) {
@@ -182,4 +173,43 @@ int ubc_limits(uint32_t ctid, const uint64_t barrier[UBC_NR], const uint64_t lim
 	}
 	note_needs(t, s, ubc_needs(s->row));
 	return ubc_fit(t, err);
+}
+
+static int open_locked(int *ret_lock, struct ubc_table **ret, struct vz_error *err)
+{
+	int r = *ret_lock = ubc_lock();
+
+	if (r >= 0)
+		r = ubc_table_open(true, ret);
+	return r < 0 ? vz_fail(err, VZ_EXIT_RESOURCE, -r, "open the table of beancounters") : 0;
+}
+
+int ubc_add(uint32_t ctid, const char *group, struct vz_error *err)
+{
+	UBC_TABLE struct ubc_table *t = NULL;
+	VZ_FD int lock = -EBADF;
+	int r = open_locked(&lock, &t, err);
+
+	return r < 0 ? r : add(t, ctid, group, err);
+}
+
+int ubc_limits(uint32_t ctid, const uint64_t barrier[UBC_NR], const uint64_t limit[UBC_NR], struct vz_error *err)
+{
+	UBC_TABLE struct ubc_table *t = NULL;
+	VZ_FD int lock = -EBADF;
+	int r = open_locked(&lock, &t, err);
+
+	return r < 0 ? r : limits(t, ctid, barrier, limit, err);
+}
+
+int ubc_begin(uint32_t ctid, const char *group, const uint64_t barrier[UBC_NR], const uint64_t limit[UBC_NR],
+	      struct vz_error *err)
+{
+	UBC_TABLE struct ubc_table *t = NULL;
+	VZ_FD int lock = -EBADF;
+	int r = open_locked(&lock, &t, err);
+
+	if (r == 0)
+		r = add(t, ctid, group, err);
+	return r < 0 ? r : limits(t, ctid, barrier, limit, err);
 }

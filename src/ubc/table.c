@@ -140,23 +140,30 @@ void ubc_table_close(struct ubc_table **t)
 	vz_freep(t);
 }
 
-enum ubc_mode ubc_node_mode(enum ubc_counter c)
+/* Mapped alone: of the whole table this page is all that is looked at. */
+int ubc_head_read(struct ubc_head *ret)
 {
-	enum ubc_mode mode = UBC_STORED;
-	const struct ubc_head *h;
 	bool is_map;
 	VZ_FD int fd = ubc_table_fd(&is_map);
+	void *p;
 
-	if (fd < 0 || (unsigned int)c >= UBC_NR)
+	if (fd < 0)
+		return fd;
+	p = mmap(NULL, sizeof(*ret), PROT_READ, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	memcpy(ret, p, sizeof(*ret));
+	(void)munmap(p, sizeof(*ret));
+	return ubc_layout_is_ours(ret) ? 0 : -ESTALE;
+}
+
+enum ubc_mode ubc_node_mode(enum ubc_counter c)
+{
+	struct ubc_head h;
+
+	if ((unsigned int)c >= UBC_NR || ubc_head_read(&h) < 0 || h.modes[c] >= UBC_MODES)
 		return UBC_STORED;
-	/* of the whole table this page is all that is looked at */
-	h = mmap(NULL, sizeof(*h), PROT_READ, MAP_SHARED, fd, 0);
-	if (h == MAP_FAILED)
-		return UBC_STORED;
-	if (ubc_layout_is_ours(h) && h->modes[c] < UBC_MODES)
-		mode = h->modes[c];
-	(void)munmap((void *)(uintptr_t)h, sizeof(*h));
-	return mode;
+	return h.modes[c];
 }
 
 /* ---- slots: found by CTID modulo their number; what was used once does not end a search ---- */

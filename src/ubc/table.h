@@ -51,7 +51,7 @@ struct ubc_row {
 };
 
 enum {
-	UBC_SLOTS = 4096, /* VPSes that run at once */
+	UBC_SLOTS = 2048, /* VPSes that run at once */
 	UBC_RING = 32, /* refusals kept of each VPS */
 	UBC_COMM = 16, /* TASK_COMM_LEN */
 	UBC_LEVELS = 4, /* different depths of VPSes' groups */

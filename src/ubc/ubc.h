@@ -44,6 +44,9 @@ enum ubc_mode ubc_node_mode(enum ubc_counter c);
  * Context: VPS lock held, ubc_ensure ran. Return: 0; -ENOSPC (UBC_SLOTS are running); -errno, @err exit 6.
  */
 int ubc_add(uint32_t ctid, const char *group, struct vz_error *err) __attribute__((warn_unused_result));
+/** ubc_begin - ubc_add and ubc_limits at once, for start: mapping the table costs half a millisecond */
+int ubc_begin(uint32_t ctid, const char *group, const uint64_t barrier[UBC_NR], const uint64_t limit[UBC_NR],
+	      struct vz_error *err) __attribute__((warn_unused_result));
 /** ubc_forget - after its last process: the slot is free again, once nothing of it is held. Failures are ignored. */
 void ubc_forget(uint32_t ctid);
 /**

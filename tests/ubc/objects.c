@@ -86,6 +86,7 @@ static void try_kind(struct vps *v, int kind)
 
 	limit(v, k->c, MOST); /* attached, what is there is counted */
 	before = held(v, k->c);
+	row->maxheld = (uint64_t)before;
 	limit(v, k->c, (uint64_t)before + MORE);
 	pid = inside(v, take_all, kind, &t);
 	check(t.n == MORE && t.err == k->err, "%s: %d of %d, then %s", ubc_name(k->c), t.n, MORE, strerrorname_np(t.err));
