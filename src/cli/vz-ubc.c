@@ -45,12 +45,14 @@ static int status_json(const struct ubc_head *h, uint32_t vpses)
 	VZ_FREE char *text = NULL;
 
 	for (int c = 0; c < UBC_NR; c++)
-		(void)json_object_set_new(counters, ubc_name(c), json_string(ubc_mode_name(h->modes[c])));
+		(void)json_object_set_new(counters, ubc_name(c),
+					  json_string(ubc_mode_name(h->modes[c])));
 	for (int g = 0; g < UBC_GROUPS; g++)
 		if (h->attached & 1U << g)
 			(void)json_array_append_new(attached, json_string(ubc_object_map(g)));
-	all = json_pack("{s:i, s:s, s:s, s:I, s:I, s:O, s:O}", "schema", 1, "method", ubc_method_name(h->method), "why",
-			h->why, "version", (json_int_t)h->version, "vpses", (json_int_t)vpses, "attached", attached,
+	all = json_pack("{s:i, s:s, s:s, s:I, s:I, s:O, s:O}", "schema", 1, "method",
+			ubc_method_name(h->method), "why", h->why, "version",
+			(json_int_t)h->version, "vpses", (json_int_t)vpses, "attached", attached,
 			"counters", counters);
 	text = all ? json_dumps(all, JSON_INDENT(2)) : NULL;
 	return text ? puts(text) < 0 : -ENOMEM;
@@ -64,12 +66,14 @@ static int status(bool json, struct vz_error *err)
 	int r = ubc_table_open(false, &t);
 
 	if (r == -ENOENT) {
-		(void)puts(json ? "{\"schema\": 1, \"method\": null}" : "not loaded: the first start does it");
+		(void)puts(json ? "{\"schema\": 1, \"method\": null}"
+				: "not loaded: the first start does it");
 		return 0;
 	}
 	if (r < 0)
-		return vz_fail(err, VZ_EXIT_SYSTEM, -r, r == -ESTALE ? "the table is of another version: vzctl ubc-load" :
-								       "open the table of beancounters");
+		return vz_fail(err, VZ_EXIT_SYSTEM, -r,
+			       r == -ESTALE ? "the table is of another version: vzctl ubc-load"
+					    : "open the table of beancounters");
 	h = ubc_head(t);
 	for (uint32_t i = 1; i < UBC_SLOTS; i++)
 		vpses += t->slot[i].ctid && t->slot[i].flags & UBC_LIVE;
@@ -99,8 +103,10 @@ static int reconcile(bool flag, struct vz_error *err)
 
 	(void)flag;
 	for (size_t i = 0; r == 0 && i < n; i++)
-		(void)printf("VPS %u: %s was %" PRId64 " too %s, mended\n", drift[i].ctid, ubc_name(drift[i].counter),
-			     drift[i].more > 0 ? drift[i].more : -drift[i].more, drift[i].more > 0 ? "many" : "few");
+		(void)printf("VPS %u: %s was %" PRId64 " too %s, mended\n", drift[i].ctid,
+			     ubc_name(drift[i].counter),
+			     drift[i].more > 0 ? drift[i].more : -drift[i].more,
+			     drift[i].more > 0 ? "many" : "few");
 	if (r == 0 && n == 0)
 		(void)puts("nothing was wrong");
 	return r;
@@ -112,7 +118,8 @@ static const struct {
 	const char *help;
 } verbs[] = {
 	{ "load", "--again", load, "programs and table, unless they are there" },
-	{ "load-below-lsm", NULL, load_lsm, "the best method worse than that one, for who must do without it" },
+	{ "load-below-lsm", NULL, load_lsm,
+	  "the best method worse than that one, for who must do without it" },
 	{ "load-below-fmod_ret", NULL, load_fmod, "" },
 	{ "load-below-cgroup", NULL, load_nothing, "" },
 	{ "unload", "--force", unload, "take them away; --force: although VPSes run" },
@@ -124,7 +131,8 @@ static void usage(FILE *to)
 {
 	(void)fputs("Usage: vz-ubc COMMAND\n\n", to);
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
-		(void)fprintf(to, "  %-19s %-9s %s\n", verbs[i].word, verbs[i].flag ? verbs[i].flag : "", verbs[i].help);
+		(void)fprintf(to, "  %-19s %-9s %s\n", verbs[i].word,
+			      verbs[i].flag ? verbs[i].flag : "", verbs[i].help);
 }
 
 static void set_up_log(void)

@@ -32,10 +32,11 @@ static void collect(const struct vps_config *cfg, uint64_t barrier[UBC_NR], uint
 		barrier[c] = limit[c] = INT64_MAX;
 	for (int id = 0; id < VP_MAX; id++) {
 		const int c = counter_of((enum vps_param_id)id);
-		const struct vps_pair v = c < 0 ? (struct vps_pair){ 0 } : value_of(cfg, (enum vps_param_id)id);
+		struct vps_pair v;
 
 		if (c < 0)
 			continue;
+		v = value_of(cfg, (enum vps_param_id)id);
 		barrier[c] = v.bar;
 		limit[c] = v.lim;
 	}
@@ -61,7 +62,8 @@ int op_limits_begin(const struct op *o, const struct vps_state *st, struct vz_er
 	if (r < 0)
 		return r;
 	if (!group)
-		return vz_fail(err, VZ_EXIT_RESOURCE, ENOENT, "VPS %u has no group of cgroup2", o->ctid);
+		return vz_fail(err, VZ_EXIT_RESOURCE, ENOENT, "VPS %u has no group of cgroup2",
+			       o->ctid);
 	collect(&o->cfg, barrier, limit);
 	return ubc_begin(o->ctid, group, barrier, limit, err);
 }
@@ -99,5 +101,6 @@ void op_limits_say(const struct vps_config *c, const bool changed[VP_MAX])
 	}
 	names = weak.n ? vz_list_join(&weak, ", ") : NULL;
 	if (names)
-		vz_warn("WARNING: %s: counted, but nothing on this node enforces such a limit", names);
+		vz_warn("WARNING: %s: counted, but nothing on this node enforces such a limit",
+			names);
 }

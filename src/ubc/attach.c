@@ -13,7 +13,8 @@
 enum { NAME_BYTES = 64 };
 
 /* Calls @run for each pin of group @g in directory @sub ("progs", "links") until one fails. */
-static int each_pin(const struct ubc_head *h, enum ubc_group g, const char *sub, int (*run)(const char *name))
+static int each_pin(const struct ubc_head *h, enum ubc_group g, const char *sub,
+		    int (*run)(const char *name))
 {
 	const char *prefix = ubc_prefix(g, h->method);
 	char dir[PATH_MAX], path[PATH_MAX + 16];
@@ -112,7 +113,8 @@ int ubc_attach(struct ubc_table *t, enum ubc_group g, bool keep)
 		ubc_forget_objects(t, g);
 	r = each_pin(ubc_head(t), g, "progs", attach_one);
 	if (r == 0 && ubc_head(t)->method > UBC_BY_CGROUP)
-		r = ubc_adopt(1U << g); /* programs for sockets alone cannot look at what is there */
+		r = ubc_adopt(
+			1U << g); /* programs for sockets alone cannot look at what is there */
 	if (r < 0) {
 		ubc_detach(t, g);
 		return r;
@@ -126,7 +128,8 @@ int ubc_fit(struct ubc_table *t, struct vz_error *err)
 	struct ubc_head *h = ubc_head(t);
 
 	for (int g = 0; t->is_map && g < UBC_GROUPS; g++) {
-		const bool on = h->attached & 1U << g, wanted = h->users[g] && ubc_prefix(g, h->method);
+		const bool on = h->attached & 1U << g,
+			   wanted = h->users[g] && ubc_prefix(g, h->method);
 		int r = 0;
 
 		if (wanted && !on)

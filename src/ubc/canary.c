@@ -69,7 +69,8 @@ static int try_pty(void)
 static int try_memory(void)
 {
 	for (int i = 0; i < 100; i++)
-		if (mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+		if (mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+		    MAP_FAILED)
 			return i && errno == ENOMEM ? 0 : 1;
 	return 2;
 }
@@ -94,9 +95,12 @@ static const struct canary {
 	enum ubc_mode mode;
 	int (*run)(void);
 } canaries[] = {
-	{ UBC_NUMFILE, 3, UBC_ENFORCED, try_file },	  { UBC_NUMFLOCK, 2, UBC_ENFORCED, try_lock },
-	{ UBC_NUMTCPSOCK, 2, UBC_ENFORCED, try_tcp },	  { UBC_NUMOTHERSOCK, 2, UBC_ENFORCED, try_other },
-	{ UBC_NUMPTY, 1, UBC_ENFORCED, try_pty },	  { UBC_PRIVVMPAGES, 20000, UBC_ENFORCED, try_memory },
+	{ UBC_NUMFILE, 3, UBC_ENFORCED, try_file },
+	{ UBC_NUMFLOCK, 2, UBC_ENFORCED, try_lock },
+	{ UBC_NUMTCPSOCK, 2, UBC_ENFORCED, try_tcp },
+	{ UBC_NUMOTHERSOCK, 2, UBC_ENFORCED, try_other },
+	{ UBC_NUMPTY, 1, UBC_ENFORCED, try_pty },
+	{ UBC_PRIVVMPAGES, 20000, UBC_ENFORCED, try_memory },
 	{ UBC_LOCKEDPAGES, 2, UBC_ACCOUNTED, try_locked },
 };
 
@@ -134,8 +138,9 @@ static bool sings(struct cage *k, const struct canary *c)
 	if (pid == 0)
 		_exit(c->run());
 	r = pid < 0 ? (int)pid : vz_wait(pid);
-	vz_debug("canary %s: %d, held %lld, most %llu, refused %llu", ubc_name(c->c), r, (long long)row->held,
-		 (unsigned long long)row->maxheld, (unsigned long long)row->failcnt);
+	vz_debug("canary %s: %d, held %lld, most %llu, refused %llu", ubc_name(c->c), r,
+		 (long long)row->held, (unsigned long long)row->maxheld,
+		 (unsigned long long)row->failcnt);
 	return r == 0 && row->maxheld > 0 && row->failcnt > 0 && settled(row);
 }
 
@@ -175,7 +180,8 @@ int ubc_canaries(struct ubc_table *t, int groups, struct vz_error *err)
 		k.slot->flags = UBC_WAS;
 	}
 	vz_closep(&k.group);
-	for (int i = 0; *name && unlinkat(root, name, AT_REMOVEDIR) < 0 && errno == EBUSY && i < 200; i++)
+	for (int i = 0;
+	     *name && unlinkat(root, name, AT_REMOVEDIR) < 0 && errno == EBUSY && i < 200; i++)
 		(void)poll(NULL, 0, 10); /* the dead are leaving */
 	memcpy(ubc_head(t)->level, was.level, sizeof(was.level));
 	return r;

@@ -21,8 +21,8 @@
 
 enum { LINKS = 64, NAME_BYTES = 64 };
 
-static const char *const pinned_maps[] = { "table", "groups", "files", "socks", "locks",
-					   "ptys",  "mms",    "adopted" };
+static const char *const pinned_maps[] = { "table", "groups", "files", "socks",
+					   "locks", "ptys",   "mms",   "adopted" };
 
 /* What libbpf complains about goes to the log; what matters is said by us. */
 static int told(enum libbpf_print_level level, const char *format, va_list args)
@@ -89,8 +89,8 @@ static void choose(struct bpf_object *obj, enum ubc_method method)
 	struct btf *kernel = method > UBC_BY_CGROUP ? btf__load_vmlinux_btf() : NULL;
 	struct bpf_program *p;
 
-	bpf_object__for_each_program(p, obj)
-		(void)bpf_program__set_autoload(p, belongs(bpf_program__name(p), method) && there(p, kernel));
+	bpf_object__for_each_program(p, obj)(void) bpf_program__set_autoload(
+		p, belongs(bpf_program__name(p), method) && there(p, kernel));
 	btf__free(kernel);
 }
 
@@ -116,14 +116,17 @@ static void size_maps(struct bpf_object *obj)
 	static const struct {
 		const char *name;
 		uint32_t part;
-	} parts[] = { { "files", 1 }, { "socks", 2 }, { "locks", 4 }, { "mms", 4 }, { "ptys", 16 } };
+	} parts[] = {
+		{ "files", 1 }, { "socks", 2 }, { "locks", 4 }, { "mms", 4 }, { "ptys", 16 }
+	};
 	const uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 	uint32_t files = 1 << 16;
 
 	while (files < 1 << 20 && files < bytes / 10240)
 		files *= 2;
 	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
-		(void)bpf_map__set_max_entries(bpf_object__find_map_by_name(obj, parts[i].name), files / parts[i].part);
+		(void)bpf_map__set_max_entries(bpf_object__find_map_by_name(obj, parts[i].name),
+					       files / parts[i].part);
 }
 
 static bool fits(int fd, const struct bpf_map *m)
@@ -131,9 +134,11 @@ static bool fits(int fd, const struct bpf_map *m)
 	struct bpf_map_info info = { 0 };
 	uint32_t len = sizeof(info);
 
-	return fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &len) == 0 && info.type == (uint32_t)bpf_map__type(m) &&
-	       info.key_size == bpf_map__key_size(m) && info.value_size == bpf_map__value_size(m) &&
-	       info.max_entries == bpf_map__max_entries(m) && info.map_flags == bpf_map__map_flags(m);
+	return fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &len) == 0 &&
+	       info.type == (uint32_t)bpf_map__type(m) && info.key_size == bpf_map__key_size(m) &&
+	       info.value_size == bpf_map__value_size(m) &&
+	       info.max_entries == bpf_map__max_entries(m) &&
+	       info.map_flags == bpf_map__map_flags(m);
 }
 
 /* Pinned maps of ours are used again, with all that they hold, if every one fits. */
@@ -148,17 +153,20 @@ static int provide_maps(struct loading *l, struct vz_error *err)
 	l->same_maps = l->old && l->old->is_map;
 	for (int i = 0; l->same_maps && i < MAPS; i++) {
 		l->maps[i] = ubc_pin_get(pinned_maps[i]);
-		l->same_maps = fits(l->maps[i], bpf_object__find_map_by_name(skel->obj, pinned_maps[i]));
+		l->same_maps =
+			fits(l->maps[i], bpf_object__find_map_by_name(skel->obj, pinned_maps[i]));
 	}
 	for (int i = 0; !l->same_maps && r == 0 && i < MAPS; i++) {
 		const struct bpf_map *m = bpf_object__find_map_by_name(skel->obj, pinned_maps[i]);
-		LIBBPF_OPTS(bpf_map_create_opts, o, .map_flags = bpf_map__map_flags(m));
+		struct bpf_map_create_opts o = { .sz = sizeof(o),
+						 .map_flags = bpf_map__map_flags(m) };
 
 		vz_closep(&l->maps[i]);
-		l->maps[i] = bpf_map_create(bpf_map__type(m), pinned_maps[i], bpf_map__key_size(m), bpf_map__value_size(m),
-					    bpf_map__max_entries(m), &o);
+		l->maps[i] = bpf_map_create(bpf_map__type(m), pinned_maps[i], bpf_map__key_size(m),
+					    bpf_map__value_size(m), bpf_map__max_entries(m), &o);
 		if (l->maps[i] < 0)
-			r = vz_fail(err, VZ_EXIT_RESOURCE, errno, "make the BPF map %s", pinned_maps[i]);
+			r = vz_fail(err, VZ_EXIT_RESOURCE, errno, "make the BPF map %s",
+				    pinned_maps[i]);
 	}
 	ubc_bpf__destroy(skel);
 	return r;
@@ -177,7 +185,8 @@ static int use_maps(struct loading *l)
 	int r = 0;
 
 	for (int i = 0; r == 0 && i < MAPS; i++)
-		r = bpf_map__reuse_fd(bpf_object__find_map_by_name(l->skel->obj, pinned_maps[i]), l->maps[i]);
+		r = bpf_map__reuse_fd(bpf_object__find_map_by_name(l->skel->obj, pinned_maps[i]),
+				      l->maps[i]);
 	return r;
 }
 
@@ -192,13 +201,15 @@ static void copy_slots(struct loading *l)
 		struct ubc_slot s = { 0 };
 
 		memcpy(&s, from + (size_t)i * h->slot_size, offsetof(struct ubc_slot, row));
-		memcpy(s.row, from + (size_t)i * h->slot_size + offsetof(struct ubc_slot, row), rows * sizeof(s.row[0]));
+		memcpy(s.row, from + (size_t)i * h->slot_size + offsetof(struct ubc_slot, row),
+		       rows * sizeof(s.row[0]));
 		if (!s.ctid || !(s.flags & UBC_LIVE))
 			continue;
 		for (int c = 0; c < UBC_NR; c++) {
 			if (c >= (int)rows)
 				s.row[c].barrier = s.row[c].limit = INT64_MAX;
-			s.row[c].held = ubc_group_of(c) < 0 ? s.row[c].held : 0; /* the walk finds it */
+			s.row[c].held =
+				ubc_group_of(c) < 0 ? s.row[c].held : 0; /* the walk finds it */
 		}
 		s.refusals = 0;
 		l->t->slot[i] = s;
@@ -213,7 +224,8 @@ static int attach_all(struct loading *l, int links[LINKS], struct vz_error *err)
 	struct bpf_program *p;
 	int n = 0;
 
-	bpf_object__for_each_program(p, l->skel->obj) {
+	bpf_object__for_each_program(p, l->skel->obj)
+	{
 		const char *name = bpf_program__name(p);
 
 		if (!bpf_program__autoload(p) || is_iterator(name) || n == LINKS)
@@ -378,11 +390,11 @@ static int take_over(struct loading *l, const char *why, struct vz_error *err)
 	(void)snprintf(h->why, sizeof(h->why), "%s", why);
 	unpin_all();
 	if (r == 0)
-		r = pin_dir("progs") < 0 || pin_dir("links") < 0 || pin_dir("iter") < 0 ? -errno : 0;
+		r = pin_dir("progs") < 0 || pin_dir("links") < 0 || pin_dir("iter") < 0 ? -errno
+											: 0;
 	for (int i = 0; r == 0 && i < MAPS; i++)
 		r = ubc_pin(l->maps[i], pinned_maps[i]);
-	bpf_object__for_each_program(p, l->skel->obj)
-		r = r < 0 ? r : pin_program(l, p);
+	bpf_object__for_each_program(p, l->skel->obj) r = r < 0 ? r : pin_program(l, p);
 	h->attached = 0;
 	for (int g = 0; r == 0 && g < UBC_GROUPS; g++)
 		if (attached & 1U << g && h->users[g])
@@ -530,11 +542,13 @@ int ubc_unload(bool force, struct vz_error *err)
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "%s/ubc", vps_paths()->run);
 	if (old && running(old) && !force)
-		return vz_fail(err, VZ_EXIT_RUNNING, EBUSY, "%u VPSes run, and their limits would not hold any more",
+		return vz_fail(err, VZ_EXIT_RUNNING, EBUSY,
+			       "%u VPSes run, and their limits would not hold any more",
 			       running(old));
 	unpin_all();
 	(void)ubc_pins(path);
-	if (rmdir(path) < 0 && statfs(path, &fs) == 0 && fs.f_type == BPF_FS_MAGIC && umount2(path, MNT_DETACH) == 0)
+	if (rmdir(path) < 0 && statfs(path, &fs) == 0 && fs.f_type == BPF_FS_MAGIC &&
+	    umount2(path, MNT_DETACH) == 0)
 		(void)rmdir(path);
 	(void)unlink(ubc_file_path(path));
 	return 0;

@@ -12,7 +12,8 @@
  * @again: also when it was done by this version already; @below: of the methods worse than this one, UBC_METHODS: all
  * Context: host namespaces, as root. Return: 0; -errno with @err when not even the table can be made.
  */
-int ubc_load(bool again, enum ubc_method below, struct vz_error *err) __attribute__((warn_unused_result));
+int ubc_load(bool again, enum ubc_method below, struct vz_error *err)
+	__attribute__((warn_unused_result));
 /**
  * ubc_unload - take the programs and the table away. Return: 0; -EBUSY, exit 32, VPSes run: without them their
  * limits would not hold; -errno.
@@ -30,7 +31,8 @@ struct ubc_drift {
  * @ret: malloc'ed, of *@ret_n
  * Return: 0; -ENOENT no programs are loaded; -errno.
  */
-int ubc_reconcile(struct ubc_drift **ret, size_t *ret_n, struct vz_error *err) __attribute__((warn_unused_result));
+int ubc_reconcile(struct ubc_drift **ret, size_t *ret_n, struct vz_error *err)
+	__attribute__((warn_unused_result));
 
 /* ---- canary.c ---- */
 
@@ -40,6 +42,7 @@ int ubc_reconcile(struct ubc_drift **ret, size_t *ret_n, struct vz_error *err) _
  * @groups: the map that binds a group to a slot
  * Return: 0; -errno: nothing could be tried.
  */
-int ubc_canaries(struct ubc_table *t, int groups, struct vz_error *err) __attribute__((warn_unused_result));
+int ubc_canaries(struct ubc_table *t, int groups, struct vz_error *err)
+	__attribute__((warn_unused_result));
 
 #endif

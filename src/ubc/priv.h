@@ -67,7 +67,8 @@ int ubc_lock(void) __attribute__((warn_unused_result));
 /** ubc_table_len - bytes to map of the table */
 size_t ubc_table_len(void);
 /** ubc_table_map - map the table @fd, which the table owns from now on, whatever the head says. 0 or -errno. */
-int ubc_table_map(int fd, bool write, bool is_map, struct ubc_table **ret) __attribute__((warn_unused_result));
+int ubc_table_map(int fd, bool write, bool is_map, struct ubc_table **ret)
+	__attribute__((warn_unused_result));
 /** ubc_table_fd - the map, or else the file. Return: fd, -ENOENT, -errno. */
 int ubc_table_fd(bool *ret_is_map) __attribute__((warn_unused_result));
 /** ubc_head_read - a copy of the head. Return: 0; -ENOENT; -ESTALE another layout; -errno. */
@@ -96,7 +97,8 @@ int ubc_level_add(struct ubc_head *h, int level) __attribute__((warn_unused_resu
  * @keep: what its map knows is true, since other programs counted on it until now
  * Return: 0; -errno: none of them runs.
  */
-int ubc_attach(struct ubc_table *t, enum ubc_group g, bool keep) __attribute__((warn_unused_result));
+int ubc_attach(struct ubc_table *t, enum ubc_group g, bool keep)
+	__attribute__((warn_unused_result));
 /** ubc_detach - they do not run any more; what they counted is forgotten. */
 void ubc_detach(struct ubc_table *t, enum ubc_group g);
 /** ubc_forget_objects - the map of group @g is emptied, held of its counters becomes 0 for everyone. */

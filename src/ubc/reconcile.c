@@ -86,7 +86,8 @@ static int pass(struct looking *l, uint32_t groups, bool first)
 			const int64_t was = l->before->held[i][c], now = held(&l->t->slot[i], c);
 			const int64_t more = was - l->n->held[i][c];
 			int g = ubc_group_of(c);
-			bool sure = g >= 0 && groups & 1U << g && was == now && (first || l->last->held[i][c] == more);
+			bool sure = g >= 0 && groups & 1U << g && was == now &&
+				    (first || l->last->held[i][c] == more);
 
 			if (l->drift->held[i][c] == 0 && sure && !first)
 				l->drift->held[i][c] = more;
@@ -114,7 +115,8 @@ static int collect(struct looking *l, struct ubc_drift **ret, size_t *ret_n)
 			}
 			list = longer;
 			list[n++] = (struct ubc_drift){ l->t->slot[i].ctid, c, more };
-			(void)__atomic_sub_fetch(&l->t->slot[i].row[c].held, (uint64_t)more, __ATOMIC_RELAXED);
+			(void)__atomic_sub_fetch(&l->t->slot[i].row[c].held, (uint64_t)more,
+						 __ATOMIC_RELAXED);
 		}
 	*ret = list;
 	*ret_n = n;

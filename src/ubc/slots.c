@@ -38,7 +38,9 @@ int ubc_ensure(struct vz_error *err)
 		env[1] = own_root;
 	}
 	r = vz_run(argv, &how);
-	return r == 0 ? 0 : vz_fail(err, VZ_EXIT_SYSTEM, r < 0 ? -r : 0, "%s load failed (%d)", program, r);
+	return r == 0 ? 0
+		      : vz_fail(err, VZ_EXIT_SYSTEM, r < 0 ? -r : 0, "%s load failed (%d)", program,
+				r);
 }
 
 /* How deep below the root of cgroup2 @group is; its id. Return: level or -errno. */
@@ -147,7 +149,8 @@ static int add(struct ubc_table *t, uint32_t ctid, const char *group, struct vz_
 		return vz_fail(err, VZ_EXIT_RESOURCE, -level, "beancounters of %s", group);
 	s = ubc_take(t, ctid);
 	if (!s)
-		return vz_fail(err, VZ_EXIT_RESOURCE, ENOSPC, "%d VPSes run or hold something: no beancounter is free",
+		return vz_fail(err, VZ_EXIT_RESOURCE, ENOSPC,
+			       "%d VPSes run or hold something: no beancounter is free",
 			       UBC_SLOTS - 1);
 	if (s->flags & UBC_LIVE)
 		unbind_group(t, s);
@@ -160,8 +163,8 @@ static int add(struct ubc_table *t, uint32_t ctid, const char *group, struct vz_
 	return r < 0 ? vz_fail(err, VZ_EXIT_RESOURCE, -r, "beancounter of VPS %u", ctid) : 0;
 }
 
-static int limits(struct ubc_table *t, uint32_t ctid, const uint64_t barrier[UBC_NR], const uint64_t limit[UBC_NR],
-		  struct vz_error *err)
+static int limits(struct ubc_table *t, uint32_t ctid, const uint64_t barrier[UBC_NR],
+		  const uint64_t limit[UBC_NR], struct vz_error *err)
 {
 	struct ubc_slot *s = ubc_slot(t, ctid);
 
@@ -193,7 +196,8 @@ int ubc_add(uint32_t ctid, const char *group, struct vz_error *err)
 	return r < 0 ? r : add(t, ctid, group, err);
 }
 
-int ubc_limits(uint32_t ctid, const uint64_t barrier[UBC_NR], const uint64_t limit[UBC_NR], struct vz_error *err)
+int ubc_limits(uint32_t ctid, const uint64_t barrier[UBC_NR], const uint64_t limit[UBC_NR],
+	       struct vz_error *err)
 {
 	UBC_TABLE struct ubc_table *t = NULL;
 	VZ_FD int lock = -EBADF;
@@ -202,8 +206,8 @@ int ubc_limits(uint32_t ctid, const uint64_t barrier[UBC_NR], const uint64_t lim
 	return r < 0 ? r : limits(t, ctid, barrier, limit, err);
 }
 
-int ubc_begin(uint32_t ctid, const char *group, const uint64_t barrier[UBC_NR], const uint64_t limit[UBC_NR],
-	      struct vz_error *err)
+int ubc_begin(uint32_t ctid, const char *group, const uint64_t barrier[UBC_NR],
+	      const uint64_t limit[UBC_NR], struct vz_error *err)
 {
 	UBC_TABLE struct ubc_table *t = NULL;
 	VZ_FD int lock = -EBADF;

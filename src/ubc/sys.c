@@ -28,7 +28,8 @@ char *ubc_pins(char dst[PATH_MAX])
 	struct statfs fs;
 
 	/* a tree of tests has everything of its own, its slice too */
-	if (vz_streq(vps_paths()->slice, "vz") && statfs(bpffs, &fs) == 0 && fs.f_type == BPF_FS_MAGIC)
+	if (vz_streq(vps_paths()->slice, "vz") && statfs(bpffs, &fs) == 0 &&
+	    fs.f_type == BPF_FS_MAGIC)
 		return vps_path(dst, "%s/vz", bpffs);
 	return vps_path(dst, "%s/bpf", vps_paths()->run);
 }
@@ -128,7 +129,8 @@ int ubc_prog_attach(int prog, const char *name)
 	VZ_FD int root = -EBADF;
 
 	if (!name || strncmp(name, "cg_", 3) != 0) {
-		a.raw_tracepoint.prog_fd = (uint32_t)prog; /* where to, it knows since it was loaded */
+		a.raw_tracepoint.prog_fd =
+			(uint32_t)prog; /* where to, it knows since it was loaded */
 		return sys_bpf(BPF_RAW_TRACEPOINT_OPEN, &a);
 	}
 	root = ubc_cgroup_root();
@@ -136,7 +138,7 @@ int ubc_prog_attach(int prog, const char *name)
 		return root;
 	a.link_create.prog_fd = (uint32_t)prog;
 	a.link_create.target_fd = (uint32_t)root;
-	a.link_create.attach_type =
-		vz_streq(name, "cg_release") ? BPF_CGROUP_INET_SOCK_RELEASE : BPF_CGROUP_INET_SOCK_CREATE;
+	a.link_create.attach_type = vz_streq(name, "cg_release") ? BPF_CGROUP_INET_SOCK_RELEASE
+								 : BPF_CGROUP_INET_SOCK_CREATE;
 	return sys_bpf(BPF_LINK_CREATE, &a);
 }

@@ -12,7 +12,8 @@
 #include <sys/mman.h>
 
 _Static_assert(sizeof(struct ubc_head) <= sizeof(struct ubc_slot), "slot 0 holds the head");
-_Static_assert(offsetof(struct ubc_head, ctid) == offsetof(struct ubc_slot, ctid), "slot 0 is nobody's");
+_Static_assert(offsetof(struct ubc_head, ctid) == offsetof(struct ubc_slot, ctid),
+	       "slot 0 is nobody's");
 
 size_t ubc_table_len(void)
 {
@@ -34,7 +35,8 @@ int ubc_lock(void)
 
 	if (r < 0)
 		return r;
-	fd = vz_openat(AT_FDCWD, vps_path(path, "%s/ubc.lck", vps_paths()->run), O_RDWR | O_CREAT, 0600);
+	fd = vz_openat(AT_FDCWD, vps_path(path, "%s/ubc.lck", vps_paths()->run), O_RDWR | O_CREAT,
+		       0600);
 	if (fd < 0)
 		return fd;
 	do
@@ -74,8 +76,8 @@ int ubc_make_file(const char *why)
 	ubc_head_fill(&h);
 	(void)snprintf(h.why, sizeof(h.why), "%s", why);
 	/* sparse: only the slots of VPSes take memory */
-	if (ftruncate(fd, (off_t)ubc_table_len()) < 0 || pwrite(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) ||
-	    rename(tmp, path) < 0)
+	if (ftruncate(fd, (off_t)ubc_table_len()) < 0 ||
+	    pwrite(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || rename(tmp, path) < 0)
 		return -errno;
 	return 0;
 }
@@ -91,8 +93,8 @@ int ubc_table_fd(bool *ret_is_map)
 
 bool ubc_layout_is_ours(const struct ubc_head *h)
 {
-	return h->magic == UBC_MAGIC && h->slot_size == sizeof(struct ubc_slot) && h->slots == UBC_SLOTS &&
-	       h->nr == UBC_NR && h->ring == UBC_RING;
+	return h->magic == UBC_MAGIC && h->slot_size == sizeof(struct ubc_slot) &&
+	       h->slots == UBC_SLOTS && h->nr == UBC_NR && h->ring == UBC_RING;
 }
 
 int ubc_table_map(int fd, bool write, bool is_map, struct ubc_table **ret)
@@ -198,17 +200,18 @@ struct ubc_slot *ubc_take(struct ubc_table *t, uint32_t ctid)
 {
 	struct ubc_slot *s = ubc_slot(t, ctid);
 
-	for (uint32_t i = 0; !s && i < UBC_SLOTS - 1; i++) {
+	if (s)
+		return s;
+	for (uint32_t i = 0; i < UBC_SLOTS - 1; i++) {
 		s = at(t, ctid, i);
-		if (s->ctid && ((s->flags & UBC_LIVE) || ubc_holds(s))) {
-			s = NULL;
+		if (s->ctid && ((s->flags & UBC_LIVE) || ubc_holds(s)))
 			continue;
-		}
 		memset(s, 0, sizeof(*s));
 		s->ctid = ctid;
 		s->flags = UBC_WAS;
+		return s;
 	}
-	return s;
+	return NULL;
 }
 
 int ubc_level_add(struct ubc_head *h, int level)
@@ -228,7 +231,7 @@ void ubc_raise(struct ubc_slot *slot, enum ubc_counter c, uint64_t held)
 {
 	uint64_t *max = &slot->row[c].maxheld, was = __atomic_load_n(max, __ATOMIC_RELAXED);
 
-	while (was < held &&
-	       !__atomic_compare_exchange_n(max, &was, held, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	while (was < held && !__atomic_compare_exchange_n(max, &was, held, true, __ATOMIC_RELAXED,
+							  __ATOMIC_RELAXED))
 		;
 }

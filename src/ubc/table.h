@@ -76,7 +76,8 @@ struct ubc_slot {
 };
 
 enum ubc_flag {
-	UBC_LIVE = 1, /* the VPS runs; without it something that it opened is still held elsewhere */
+	UBC_LIVE =
+		1, /* the VPS runs; without it something that it opened is still held elsewhere */
 	UBC_WAS = 2, /* was used at some time: a search goes on behind it */
 	UBC_NEEDS = 8, /* first bit of the groups that its limits need */
 };
@@ -104,7 +105,8 @@ struct ubc_head {
 	uint32_t version; /* UBC_VERSION of who loaded the programs, or tried to */
 	uint32_t method; /* enum ubc_method */
 	uint32_t attached; /* bit n: programs of group n */
-	uint8_t level[UBC_LEVELS]; /* how deep in cgroup2 groups of VPSes are, the root being 0; the first 0 ends them */
+	uint8_t level
+		[UBC_LEVELS]; /* how deep in cgroup2 groups of VPSes are, the root being 0; the first 0 ends them */
 	uint32_t users[UBC_GROUPS]; /* running VPSes that need the group */
 	uint32_t modes[UBC_NR]; /* enum ubc_mode, as proved */
 	char why[200]; /* why the method is no better one */

@@ -43,10 +43,12 @@ enum ubc_mode ubc_node_mode(enum ubc_counter c);
  * @group: directory of the VPS's group in cgroup2: what is in it or below is charged
  * Context: VPS lock held, ubc_ensure ran. Return: 0; -ENOSPC (UBC_SLOTS are running); -errno, @err exit 6.
  */
-int ubc_add(uint32_t ctid, const char *group, struct vz_error *err) __attribute__((warn_unused_result));
+int ubc_add(uint32_t ctid, const char *group, struct vz_error *err)
+	__attribute__((warn_unused_result));
 /** ubc_begin - ubc_add and ubc_limits at once, for start: mapping the table costs half a millisecond */
-int ubc_begin(uint32_t ctid, const char *group, const uint64_t barrier[UBC_NR], const uint64_t limit[UBC_NR],
-	      struct vz_error *err) __attribute__((warn_unused_result));
+int ubc_begin(uint32_t ctid, const char *group, const uint64_t barrier[UBC_NR],
+	      const uint64_t limit[UBC_NR], struct vz_error *err)
+	__attribute__((warn_unused_result));
 /** ubc_forget - after its last process: the slot is free again, once nothing of it is held. Failures are ignored. */
 void ubc_forget(uint32_t ctid);
 /**
@@ -54,8 +56,8 @@ void ubc_forget(uint32_t ctid);
  * Programs that count what is limited now are attached, those that nobody needs any more detached.
  * Return: 0; -ESRCH it has no slot; -errno, @err exit 6.
  */
-int ubc_limits(uint32_t ctid, const uint64_t barrier[UBC_NR], const uint64_t limit[UBC_NR], struct vz_error *err)
-	__attribute__((warn_unused_result));
+int ubc_limits(uint32_t ctid, const uint64_t barrier[UBC_NR], const uint64_t limit[UBC_NR],
+	       struct vz_error *err) __attribute__((warn_unused_result));
 
 /** struct ubc_table - the mapped table */
 struct ubc_table;

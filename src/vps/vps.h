@@ -396,8 +396,7 @@ int vps_run_dir(uint32_t ctid) __attribute__((warn_unused_result));
 
 /** VPS_LIVE_LIMITS - groups whose values are noted as a whole: an apply writes all of a group. */
 #define VPS_LIVE_LIMITS                                                                            \
-	(1U << AG_CPU | 1U << AG_CPUSET | 1U << AG_IO | 1U << AG_MEM | 1U << AG_PIDS |             \
-	 1U << AG_UBC)
+	(1U << AG_CPU | 1U << AG_CPUSET | 1U << AG_IO | 1U << AG_MEM | 1U << AG_PIDS | 1U << AG_UBC)
 #define VPS_LIVE_ALL (VPS_LIVE_LIMITS | 1U << AG_DNS)
 
 /**

@@ -24,7 +24,8 @@ static void names(void)
 	OK_NAME(good, "each counter is found by its name");
 	OK(ubc_by_name("dummy") == -EINVAL);
 	OK(!strcmp(ubc_name(UBC_NR), ""));
-	OK(!strcmp(ubc_mode_name(UBC_ENFORCED), "enforced") && !strcmp(ubc_method_name(UBC_BY_LSM), "lsm"));
+	OK(!strcmp(ubc_mode_name(UBC_ENFORCED), "enforced") &&
+	   !strcmp(ubc_method_name(UBC_BY_LSM), "lsm"));
 	OK(ubc_group_of(UBC_NUMFILE) == UBC_G_FILE && ubc_group_of(UBC_NUMPROC) == -ENOENT);
 }
 
@@ -35,7 +36,8 @@ static void needs(void)
 	for (int c = 0; c < UBC_NR; c++)
 		row[c] = (struct ubc_row){ .barrier = INT64_MAX, .limit = INT64_MAX };
 	OK(ubc_needs(row) == 0);
-	row[UBC_PHYSPAGES].limit = row[UBC_LOCKEDPAGES].barrier = row[UBC_LOCKEDPAGES].limit = 65536;
+	row[UBC_PHYSPAGES].limit = row[UBC_LOCKEDPAGES].barrier = row[UBC_LOCKEDPAGES].limit =
+		65536;
 	OK_NAME(ubc_needs(row) == 0, "what memory itself limits needs no programs");
 	row[UBC_LOCKEDPAGES].limit = 65535;
 	OK(ubc_needs(row) == 1 << UBC_G_MM);
@@ -136,7 +138,9 @@ static void bad(const char *group)
 static void unload(const char *root)
 {
 	char program[PATH_MAX], env_root[PATH_MAX + 16];
-	const char *const argv[] = { program, "unload", "--force", NULL }, *const env[] = { env_root, NULL };
+	const char *const argv[] = { program, "unload", "--force", NULL }, *const env[] = {
+		env_root, NULL
+	};
 	const struct vz_run how = { .env = env };
 
 	(void)vps_path(program, "%s/vz-ubc", vps_paths()->libexec);
