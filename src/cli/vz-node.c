@@ -43,6 +43,7 @@ static const struct {
 	{ "start", start, "start what ONBOOT and BOOTORDER say, and what ran before a crash" },
 	{ "stop", stop, "stop all VPSes, in the reverse order" },
 	{ "status", status, "was start done?" },
+	{ "weigh", op_node_weigh, "tell systemd the share of the CPU that all VPSes have" },
 	{ "home", res_home_here, "the groups of VPSes are made below the caller's own group" },
 };
 

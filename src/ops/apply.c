@@ -43,7 +43,7 @@ static int apply_cpu(struct applying *a, struct vz_error *err)
 		vz_say("Setting CPUs: %" PRIu64, c->cpus);
 	r = apply_res(a, AG_CPU, err);
 	if (r == 0 && a->changed[VP_CPUUNITS])
-		res_node_share(c->ve0cpuunits);
+		op_node_share(c);
 	return r;
 }
 

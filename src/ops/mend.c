@@ -34,7 +34,7 @@ int op_cleanup_dead(struct op *o, struct vz_error *err)
 		r = res_kill_all(cg, 10000, err);
 	if (r == 0 && cg)
 		r = res_remove(cg, err);
-	res_node_share(o->cfg.ve0cpuunits);
+	op_node_share(&o->cfg);
 	for (size_t i = 0; r == 0 && i < st.addrs.n; i++)
 		if (net_addr_del(st.ifname, -1, st.addrs.v[i], &ignored) < 0)
 			vz_info("%s", ignored.msg);

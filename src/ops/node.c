@@ -3,13 +3,11 @@
 
 #include "ops/list.h"
 #include "ops/pool.h"
-#include "resources/resources.h"
+#include "ops/priv.h"
 #include "util/fd.h"
 #include "util/log.h"
-#include "util/proc.h"
 
 #include <fcntl.h>
-#include <inttypes.h>
 #include <string.h>
 #include <sys/file.h>
 
@@ -186,26 +184,6 @@ static int start_all(const struct vps_config *global, struct vz_error *err)
 	return r;
 }
 
-/*
- * systemd writes the weights of its units again whenever it reads them anew: it is told the one that the
- * VPSes of this boot have come to. Without systemd, or with v1's cpu controller, it does not manage it.
- */
-static void tell_systemd(void)
-{
-	char unit[NAME_MAX + 1], text[40];
-	const char *const argv[] = {
-		"/bin/systemctl", "set-property", "--runtime", unit, text, NULL
-	};
-	const struct vz_run how = { .silent = true, .timeout_ms = 30000 };
-	uint64_t weight;
-
-	if (!res_node_unit(unit, &weight))
-		return;
-	(void)snprintf(text, sizeof(text), "CPUWeight=%" PRIu64, weight);
-	if (vz_run(argv, &how) != 0)
-		vz_warn("%s: CPUWeight could not be set; a daemon-reload makes it 100", unit);
-}
-
 int op_node_start(struct vz_error *err)
 {
 	VPS_CONFIG struct vps_config global = { 0 };
@@ -223,8 +201,7 @@ int op_node_start(struct vz_error *err)
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "write %s", path);
 	r = start_all(&global, err);
-	res_node_share(global.ve0cpuunits);
-	tell_systemd();
+	op_node_share(&global); /* VE0CPUUNITS may be new */
 	return r;
 }
 

@@ -30,4 +30,10 @@ int op_node_stop(struct vz_error *err) __attribute__((warn_unused_result));
 /** op_node_started - op_node_start was done in this boot, and no op_node_stop since. */
 bool op_node_started(void);
 
+/**
+ * op_node_weigh - tell systemd the weight that res_node_share() gives to all VPSes, if it has not been told.
+ * Return: 0, also where there is no such unit; -errno with @err.
+ */
+int op_node_weigh(struct vz_error *err) __attribute__((warn_unused_result));
+
 #endif

@@ -111,6 +111,11 @@ int op_cleanup_dead(struct op *o, struct vz_error *err) __attribute__((warn_unus
  */
 int op_mend(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
 
+/* share.c */
+
+/** op_node_share - res_node_share() with VE0CPUUNITS of @cfg; systemd is told in the background. */
+void op_node_share(const struct vps_config *cfg);
+
 /* destroy.c */
 
 /**

@@ -72,7 +72,7 @@ static int step_resources(void *arg, struct vz_error *err)
 	if (r == 0)
 		r = res_apply(s->cg, &s->o->cfg, all, &missing, err);
 	if (r == 0)
-		res_node_share(s->o->cfg.ve0cpuunits);
+		op_node_share(&s->o->cfg);
 	for (size_t i = 0; i < missing.n; i++)
 		vz_info("%s", missing.v[i]); /* `set` said it; stderr of start stays empty */
 	if (r == 0) {
@@ -90,7 +90,7 @@ static void undo_resources(void *arg)
 
 	if (s->cg && (res_kill_all(s->cg, 10000, &err) < 0 || res_remove(s->cg, &err) < 0))
 		vz_warn("WARNING: %s", err.msg);
-	res_node_share(s->o->cfg.ve0cpuunits);
+	op_node_share(&s->o->cfg);
 	ubc_forget(s->o->ctid);
 }
 

@@ -62,13 +62,11 @@ int res_io_check(const struct vps_config *cfg, struct vz_list *ret_missing)
  * @ve0_cpuunits (0: 1000), beside which stand, each with that share, on cgroup v1 every process in the
  * root group, on v2 every other group at its level. To be called when a VPS has come, gone or got another
  * weight. Links no libcgroup. Failures are ignored: the kernel's default is a share of 1000.
+ * @ret_unit: of NAME_MAX + 1; the systemd unit whose group it is, and which writes its own idea of the
+ * weight there again and again; "" when there is none, or v1 has the cpu controller, which systemd leaves
+ * Return: the weight; 0 when there is nothing to weigh.
  */
-void res_node_share(uint64_t ve0_cpuunits);
-/**
- * res_node_unit - the systemd unit whose group that is, and its weight in force. @ret_unit: of NAME_MAX + 1
- * Return: true; false where there is none, or v1 has the cpu controller, which systemd leaves to us.
- */
-bool res_node_unit(char *ret_unit, uint64_t *ret_weight);
+uint64_t res_node_share(uint64_t ve0_cpuunits, char *ret_unit);
 
 /**
  * res_stats - the numbers in @want (bits 1 << CG_STAT_*), each file read once

@@ -74,36 +74,38 @@ static uint64_t sum_of(int fd, const struct share *s, uint64_t ve0)
 	return sum;
 }
 
-void res_node_share(uint64_t ve0_cpuunits)
+/* "NAME.service" when the group is that of such a unit. */
+static void unit_of(const struct share *s, char *ret)
+{
+	const char *name = strrchr(s->dir, '/') + 1, *dot = strrchr(name, '.');
+
+	ret[0] = '\0';
+	if (vz_streq(s->file, "cpu.weight") && dot && vz_streq(dot, ".service") &&
+	    vz_copy(ret, NAME_MAX + 1, name) < 0)
+		ret[0] = '\0';
+}
+
+uint64_t res_node_share(uint64_t ve0_cpuunits, char *ret_unit)
 {
 	uint64_t ve0 = ve0_cpuunits ? ve0_cpuunits : VE0_DEFAULT, sum, want, now;
 	VZ_FD int fd = -EBADF;
 	struct share s;
 	char text[24];
 
+	ret_unit[0] = '\0';
 	if (!find(&s))
-		return;
+		return 0;
 	fd = vz_openat(AT_FDCWD, s.dir, O_RDONLY | O_DIRECTORY, 0);
 	/* the lock: who reads last writes last */
 	if (fd < 0 || vz_read_u64(fd, s.file, &now) < 0 || flock(fd, LOCK_EX) < 0)
-		return;
+		return 0;
 	sum = sum_of(fd, &s, ve0);
+	if (sum == 0)
+		return 0;
 	want = cg_share_of(sum, ve0, s.min, s.max);
-	if (sum == 0 || (vz_read_u64(fd, s.file, &now) == 0 && now == want))
-		return;
+	unit_of(&s, ret_unit);
 	(void)snprintf(text, sizeof(text), "%" PRIu64, want);
-	(void)!vz_write_value(fd, s.file, text);
-}
-
-bool res_node_unit(char *ret_unit, uint64_t *ret_weight)
-{
-	struct share s;
-	const char *name, *dot;
-
-	if (!find(&s) || !vz_streq(s.file, "cpu.weight"))
-		return false;
-	name = strrchr(s.dir, '/') + 1;
-	dot = strrchr(name, '.');
-	return dot && vz_streq(dot, ".service") && vz_copy(ret_unit, NAME_MAX + 1, name) == 0 &&
-	       cg_read_u64(s.dir, s.file, ret_weight) == 0;
+	if (vz_read_u64(fd, s.file, &now) == 0 && now != want)
+		(void)!vz_write_value(fd, s.file, text);
+	return want;
 }

@@ -76,6 +76,19 @@ wait_for() {
 	[ "$(on cat "$pids/101/pids.max")" = 60 ]
 }
 
+@test "systemd is told the share of the CPU that all VPSes have, and keeps it over daemon-reload" {
+	share() { [ "$(on sh -c 'cat /sys/fs/cgroup/vz-payload.service/cpu.weight; systemctl show -P CPUWeight vz-payload.service' | xargs)" = "$1 $1" ]; }
+	on vzctl start 101 || :
+	on vzctl start 102 || :
+	wait_for 60 share 200
+	on vzctl set 102 --cpuunits 3000
+	wait_for 60 share 400
+	on systemctl daemon-reload
+	share 400
+	on vzctl set 102 --cpuunits 1000
+	wait_for 60 share 200
+}
+
 @test "init stays over restart and stop of vz, and vz-payload cannot be stopped by hand" {
 	init=$(init_of 101)
 	on systemctl restart vz
