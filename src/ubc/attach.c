@@ -105,12 +105,11 @@ int ubc_adopt(uint32_t mask)
 	return r;
 }
 
-int ubc_attach(struct ubc_table *t, enum ubc_group g, bool keep)
+int ubc_attach(struct ubc_table *t, enum ubc_group g)
 {
 	int r;
 
-	if (!keep)
-		ubc_forget_objects(t, g);
+	ubc_forget_objects(t, g);
 	r = each_pin(ubc_head(t), g, "progs", attach_one);
 	if (r == 0 && ubc_head(t)->method > UBC_BY_CGROUP)
 		r = ubc_adopt(
@@ -133,7 +132,7 @@ int ubc_fit(struct ubc_table *t, struct vz_error *err)
 		int r = 0;
 
 		if (wanted && !on)
-			r = ubc_attach(t, g, false);
+			r = ubc_attach(t, g);
 		else if (on && !wanted)
 			ubc_detach(t, g);
 		if (r < 0)

@@ -238,6 +238,28 @@ static int attach_all(struct loading *l, int links[LINKS], struct vz_error *err)
 	return 0;
 }
 
+/* Links of the groups in @mask stay when we are gone: the same program cannot be attached twice. */
+static int keep_links(struct loading *l, const int links[LINKS], uint32_t mask)
+{
+	struct bpf_program *p;
+	int n = 0, r = 0;
+
+	bpf_object__for_each_program(p, l->skel->obj)
+	{
+		const char *name = bpf_program__name(p);
+		char pin[NAME_BYTES];
+		int g = group_of(name, l->method);
+
+		if (!bpf_program__autoload(p) || is_iterator(name) || n == LINKS)
+			continue;
+		(void)snprintf(pin, sizeof(pin), "links/%.40s", name);
+		if (r == 0 && g >= 0 && mask & 1U << g)
+			r = ubc_pin(links[n], pin);
+		n++;
+	}
+	return r;
+}
+
 static void settle_modes(struct loading *l)
 {
 	const struct ubc_head *h = ubc_head(l->t);
@@ -379,6 +401,7 @@ static int take_over(struct loading *l, const char *why, struct vz_error *err)
 	const uint32_t attached = l->same_maps && same_keys ? h->attached : 0;
 	int links[LINKS], r = 0;
 	struct bpf_program *p;
+	uint32_t kept = 0;
 	char path[PATH_MAX];
 
 	memset(links, 0xff, sizeof(links));
@@ -395,10 +418,14 @@ static int take_over(struct loading *l, const char *why, struct vz_error *err)
 	for (int i = 0; r == 0 && i < MAPS; i++)
 		r = ubc_pin(l->maps[i], pinned_maps[i]);
 	bpf_object__for_each_program(p, l->skel->obj) r = r < 0 ? r : pin_program(l, p);
-	h->attached = 0;
-	for (int g = 0; r == 0 && g < UBC_GROUPS; g++)
-		if (attached & 1U << g && h->users[g])
-			r = ubc_attach(l->t, g, true);
+	for (int g = 0; g < UBC_GROUPS; g++)
+		if (attached & 1U << g && l->whole & 1U << g && h->users[g])
+			kept |= 1U << g;
+	if (r == 0)
+		r = keep_links(l, links, kept);
+	h->attached = kept;
+	if (r == 0 && kept && l->method > UBC_BY_CGROUP)
+		r = ubc_adopt(kept); /* what the older ones missed */
 	for (int i = 0; i < LINKS; i++)
 		vz_closep(&links[i]);
 	for (int g = 0; g < UBC_GROUPS; g++)

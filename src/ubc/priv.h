@@ -92,13 +92,8 @@ int ubc_level_add(struct ubc_head *h, int level) __attribute__((warn_unused_resu
 
 /* ---- attach.c: lock held ---- */
 
-/**
- * ubc_attach - the pinned programs of group @g run, and what is there already is counted
- * @keep: what its map knows is true, since other programs counted on it until now
- * Return: 0; -errno: none of them runs.
- */
-int ubc_attach(struct ubc_table *t, enum ubc_group g, bool keep)
-	__attribute__((warn_unused_result));
+/** ubc_attach - the pinned programs of group @g run, and what is there already is counted. 0; -errno: none runs. */
+int ubc_attach(struct ubc_table *t, enum ubc_group g) __attribute__((warn_unused_result));
 /** ubc_detach - they do not run any more; what they counted is forgotten. */
 void ubc_detach(struct ubc_table *t, enum ubc_group g);
 /** ubc_forget_objects - the map of group @g is emptied, held of its counters becomes 0 for everyone. */
