@@ -2,6 +2,7 @@
 /*
  * Beancounters by BPF, tried from outside: drive CTID GROUP CASE... A child born in the group of a running VPS counts
  * as the VPS's; everything happens in this one program, since starting programs is what costs in an emulated node.
+ * drive CTID GROUP begin: makes the group and its slot; without a VPS.
  * drive CTID GROUP plant COUNTER N: adds N to held. drive CTID GROUP version N: the programs are of version N.
  */
 #include "tests/ubc/drive.h"
@@ -146,6 +147,20 @@ static bool run_case(struct vps *v, const char *name)
 	return false;
 }
 
+/* A group that no VPS is in, as if one had been started in it: for nodes without Croft. */
+static int begin(const struct vps *v)
+{
+	char path[PATH_MAX];
+	uint64_t limits[UBC_NR];
+	struct vz_error err = { 0 };
+
+	for (int i = 0; i < UBC_NR; i++)
+		limits[i] = INT64_MAX;
+	(void)snprintf(path, sizeof(path), "%s/payload", v->dir);
+	return !check(vz_mkdir_p(path, 0755) == 0 && ubc_begin(v->ctid, v->dir, limits, limits, &err) == 0, "begin %s",
+		      err.msg);
+}
+
 int main(int argc, char **argv)
 {
 	struct vps v = { .group = -1 };
@@ -155,6 +170,8 @@ int main(int argc, char **argv)
 		return 2;
 	v.ctid = (uint32_t)strtoul(argv[1], NULL, 10);
 	v.dir = argv[2];
+	if (!strcmp(argv[3], "begin"))
+		return begin(&v);
 	(void)snprintf(path, sizeof(path), "%s/payload/drive", argv[2]); /* apart from the VPS's own */
 	(void)mkdir(path, 0755);
 	v.group = vz_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
