@@ -62,6 +62,8 @@ size_t ubc_refusals(const struct ubc_slot *slot, uint64_t after, struct ubc_refu
 		if (ret[n].seq != seq || __atomic_load_n(&r->seq, __ATOMIC_ACQUIRE) != seq)
 			continue;
 		ret[n].comm[UBC_COMM - 1] = '\0';
+		if (!ret[n].comm[0]) /* the kernel did it for nobody in particular */
+			(void)!vz_copy(ret[n].comm, UBC_COMM, "-");
 		n++;
 	}
 	return n;

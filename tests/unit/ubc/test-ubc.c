@@ -110,6 +110,8 @@ static void refusals(const char *group)
 	for (uint64_t i = 5; i < 5 + UBC_RING; i++)
 		ubc_note(s, UBC_NUMPROC, i, 0, 0);
 	OK_NAME(ubc_refusals(s, 0, r) == UBC_RING && r[0].seq == 3, "the oldest are forgotten");
+	s->ring[5].comm[0] = '\0';
+	OK(ubc_refusals(s, 5, r) > 0 && r[0].seq == 6 && !strcmp(r[0].comm, "-"));
 	s->ring[4].seq = 0;
 	OK_NAME(ubc_refusals(s, 0, r) == UBC_RING - 1, "one that is being written is left out");
 	ubc_forget(101);
