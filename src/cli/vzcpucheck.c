@@ -74,8 +74,8 @@ static int promised(bool rows, uint64_t *ret, struct vz_error *err)
 		OP_FACTS struct op_facts f = { 0 };
 		uint64_t units;
 
-		op_list_facts(ids[i], OP_NEED_CONF | OP_NEED_RUNNING | OP_NEED_LIVE, &global,
-			      NULL, &f);
+		op_list_facts(ids[i], OP_NEED_CONF | OP_NEED_RUNNING | OP_NEED_LIVE, &global, NULL,
+			      &f);
 		if (f.status != OP_RUNNING)
 			continue;
 		units = units_of(vps_is_set(&f.cfg, VP_CPUUNITS), f.cfg.cpuunits);

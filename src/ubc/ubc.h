@@ -80,7 +80,8 @@ bool ubc_counted(struct ubc_table *t, const struct ubc_slot *slot, enum ubc_coun
  * one record of the ring, whoever of several readers sees it first. Who asked is not known: command "-", pid 0;
  * @asked is how many refusals the record stands for. Context: table opened for writing.
  */
-void ubc_note(struct ubc_slot *slot, enum ubc_counter c, uint64_t failcnt, uint64_t held, uint64_t limit);
+void ubc_note(struct ubc_slot *slot, enum ubc_counter c, uint64_t failcnt, uint64_t held,
+	      uint64_t limit);
 /** ubc_refusals - copies of those with a number above @after that are still kept, oldest first. Return: how many. */
 size_t ubc_refusals(const struct ubc_slot *slot, uint64_t after, struct ubc_refusal ret[UBC_RING]);
 

@@ -47,7 +47,8 @@ static void make(struct op_facts f[3])
 	f[0].cfg.ctid = 101;
 	for (int i = 0; i < 3; i++)
 		for (int c = 0; c < UBC_NR; c++)
-			f[i].ubc.row[c] = (struct ubc_row){ .barrier = INT64_MAX, .limit = INT64_MAX };
+			f[i].ubc.row[c] =
+				(struct ubc_row){ .barrier = INT64_MAX, .limit = INT64_MAX };
 	f[0].ubc.row[UBC_NUMPROC] = (struct ubc_row){ 23, 23, 240, 250, 0 };
 	f[0].ubc.row[UBC_PHYSPAGES] = (struct ubc_row){ 100, 200, 0, 65536, 0 };
 	f[0].ubc.mode[UBC_NUMPROC] = UBC_ENFORCED;

@@ -230,12 +230,11 @@ static void test_guarantee(void)
 
 static void test_walk_text(void)
 {
-	static const char locks[] =
-		"1: FLOCK  ADVISORY  WRITE 30 08:01:5 0 EOF\n"
-		"1: -> FLOCK  ADVISORY  WRITE 31 08:01:5 0 EOF\n"
-		"2: POSIX  ADVISORY  READ 31 08:01:6 0 10\n"
-		"3: OFDLCK ADVISORY  WRITE -1 08:01:7 0 EOF\n"
-		"4: LEASE  ACTIVE    READ 99 08:01:8 0 EOF\n";
+	static const char locks[] = "1: FLOCK  ADVISORY  WRITE 30 08:01:5 0 EOF\n"
+				    "1: -> FLOCK  ADVISORY  WRITE 31 08:01:5 0 EOF\n"
+				    "2: POSIX  ADVISORY  READ 31 08:01:6 0 10\n"
+				    "3: OFDLCK ADVISORY  WRITE -1 08:01:7 0 EOF\n"
+				    "4: LEASE  ACTIVE    READ 99 08:01:8 0 EOF\n";
 	uint64_t pids[] = { 31, 30, 7 };
 	struct res_usage u = { 0 };
 
