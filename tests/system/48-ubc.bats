@@ -65,33 +65,33 @@ monitor() { jq .mon_pid "$CROFT_ROOT/run/vz/$1/state.json"; }
 @test "what a VPS holds is in the file when it is opened, and not any more when it has gone" {
 	before=$(held numfile)
 	vzctl exec 4801 'sh -c "exec 5</dev/null 6</dev/null 7</dev/null 8</dev/null; exec sleep 100" >/dev/null 2>&1 &'
-	wait_for 10 held_above numfile $((before + 3))
+	wait_for 60 held_above numfile $((before + 3))
 	vzctl exec3 4801 /bin/busybox killall -9 sleep
 	gone() { [ "$(held numfile)" -le $((before + 3)) ]; }
-	wait_for 10 gone
+	wait_for 60 gone
 	[ "$(value numfile 2)" -ge $((before + 4)) ] # maxheld
 	hold lock 1
-	wait_for 10 held_is numflock 1
+	wait_for 60 held_is numflock 1
 	vzctl exec3 4801 /bin/busybox killall -9 bomb
-	wait_for 10 held_is numflock 0
+	wait_for 60 held_is numflock 0
 }
 
 @test "each counter sees what is held of its kind" {
 	ptys=$(held numpty)
 	hold pty 3
-	wait_for 10 held_is numpty $((ptys + 3))
+	wait_for 60 held_is numpty $((ptys + 3))
 	other=$(held numothersock)
 	hold socket 20
-	wait_for 10 held_above numothersock $((other + 19))
+	wait_for 60 held_above numothersock $((other + 19))
 	private=$(held privvmpages)
 	hold memory 20
-	wait_for 10 held_above privvmpages $((private + 20 * 256 - 1))
+	wait_for 60 held_above privvmpages $((private + 20 * 256 - 1))
 	shared=$(held shmpages)
 	vzctl exec2 4801 'head -c 4m /dev/zero >/dev/shm/x'
-	wait_for 10 held_above shmpages $((shared + 1023))
+	wait_for 60 held_above shmpages $((shared + 1023))
 	vzctl exec2 4801 'rm /dev/shm/x'
 	hold signal 30
-	wait_for 10 held_above numsiginfo 29
+	wait_for 60 held_above numsiginfo 29
 	[ "$(held oomguarpages)" -ge "$(($(held physpages) / 2))" ]
 }
 
@@ -99,10 +99,10 @@ monitor() { jq .mon_pid "$CROFT_ROOT/run/vz/$1/state.json"; }
 	tcp=$(held numtcpsock)
 	# a listener that does not read, and somebody who sends until nothing goes any more
 	vzctl exec 4801 'sleep 100 | nc -l -p 4848 -e sleep 100 >/dev/null 2>&1 &'
-	wait_for 10 held_above numtcpsock "$tcp"
+	wait_for 60 held_above numtcpsock "$tcp"
 	vzctl exec 4801 'cat /dev/zero | nc 127.0.0.1 4848 >/dev/null 2>&1 &'
-	wait_for 10 held_above tcpsndbuf 1000
-	wait_for 10 held_above tcprcvbuf 1000
+	wait_for 60 held_above tcpsndbuf 1000
+	wait_for 60 held_above tcprcvbuf 1000
 	[ "$(held numtcpsock)" -ge $((tcp + 2)) ]
 	# who is outside sees what was found last
 	[ "$(vzlist -H -o tcpsndbuf.m 4801 | xargs)" -gt 1000 ]
@@ -112,9 +112,9 @@ monitor() { jq .mon_pid "$CROFT_ROOT/run/vz/$1/state.json"; }
 	command -v nft >/dev/null || skip 'no nft here'
 	init=$(init_of 4801)
 	nsenter -t "$init" -n nft -f - <<<'table ip t { chain c { ip saddr 192.0.2.1 drop; ip saddr 192.0.2.2 drop; accept; }; }'
-	wait_for 10 held_is numiptent 3
+	wait_for 60 held_is numiptent 3
 	nsenter -t "$init" -n nft delete table ip t
-	wait_for 10 held_is numiptent 0
+	wait_for 60 held_is numiptent 0
 }
 
 @test "a refused fork is counted, and leaves a record that both sides can read" {
@@ -131,7 +131,7 @@ monitor() { jq .mon_pid "$CROFT_ROOT/run/vz/$1/state.json"; }
 	vzctl failures 4801 --json | jq -e '.[-1] | .counter == "numproc" and .limit == 60 and .time > 1e9 and .seq > 0'
 	vzctl exec3 4801 /bin/busybox killall -9 sleep
 	told() { vzctl exec3 4801 /bin/cat /run/vz/failures | grep -q ' numproc held '; }
-	wait_for 10 told
+	wait_for 60 told
 	# seen once, recorded once
 	n=$(vzctl failures 4801 | wc -l)
 	[ "$(vzctl failures 4801 | wc -l)" = "$n" ]
@@ -143,10 +143,10 @@ monitor() { jq .mon_pid "$CROFT_ROOT/run/vz/$1/state.json"; }
 	pid=$!
 	n=$(vzctl failures 4801 | wc -l)
 	shown() { [ "$(wc -l <"$BATS_TEST_TMPDIR/seen")" = "$1" ]; }
-	wait_for 10 shown "$n"
+	wait_for 60 shown "$n"
 	vzctl exec 4801 'n=0; while [ $n -lt 70 ]; do sleep 100 & n=$((n + 1)); done' >/dev/null 2>&1 || :
 	more() { [ "$(wc -l <"$BATS_TEST_TMPDIR/seen")" -gt "$n" ]; }
-	wait_for 10 more
+	wait_for 60 more
 	[ "$(tail -n 1 "$BATS_TEST_TMPDIR/seen" | jq -r .counter)" = numproc ]
 	vzctl --quiet stop 4801 --fast
 	wait $pid
@@ -184,15 +184,15 @@ monitor() { jq .mon_pid "$CROFT_ROOT/run/vz/$1/state.json"; }
 	[ "$(stat -c %a "$(node_file)")" = 400 ]
 	vzctl --quiet stop 4802 --fast
 	without() { [ "$(grep -c kmemsize "$(node_file)")" = 2 ] && grep -q ' 4801:' "$(node_file)"; }
-	wait_for 10 without
+	wait_for 60 without
 	# whoever watched it for all has ended: another one does
 	vzctl --quiet start 4802
 	vzctl --quiet stop 4801 --fast
 	with() { [ "$(grep -c kmemsize "$(node_file)")" = 2 ] && grep -q ' 4802:' "$(node_file)"; }
-	wait_for 10 with
+	wait_for 60 with
 	vzctl --quiet stop 4802 --fast
 	alone() { [ "$(grep -c kmemsize "$(node_file)")" = 1 ]; }
-	wait_for 10 alone
+	wait_for 60 alone
 	vzctl --quiet start 4801
 	vzctl --quiet start 4802
 }
@@ -223,15 +223,15 @@ monitor() { jq .mon_pid "$CROFT_ROOT/run/vz/$1/state.json"; }
 	cat "$file" >"$BATS_TEST_TMPDIR/read" 3>&- &
 	reader=$!
 	waits() { grep -q fanotify "/proc/$reader/stack" 2>/dev/null || [ "$(awk '/^State/ { print $2 }' "/proc/$reader/status")" != R ]; }
-	wait_for 10 waits
+	wait_for 60 waits
 	[ -e "/proc/$reader" ]
 	kill -KILL "$pid"
 	wait $reader
-	timeout 10 cat "$file" >/dev/null
+	timeout 60 cat "$file" >/dev/null
 	down() { vzctl status 4802 | grep -q ' down'; }
-	wait_for 10 down
+	wait_for 60 down
 	vzctl --quiet start 4802
-	wait_for 10 grep -q ' 4802:' "$file"
+	wait_for 60 grep -q ' 4802:' "$file"
 }
 
 @test "a kernel that asks no monitor: the files are those of start, then of vzubc" {
@@ -246,7 +246,7 @@ monitor() { jq .mon_pid "$CROFT_ROOT/run/vz/$1/state.json"; }
 	vzctl exec 4802 'sh -c "exec 5</dev/null 6</dev/null 7</dev/null; exec sleep 100" >/dev/null 2>&1 &'
 	[ "$(read_it)" = "$inside_before" ]
 	changed() { vzubc >/dev/null && [ "$(read_it | awk '$1 == "numfile" { print $2 }')" -ge $(($(awk '$1 == "numfile" { print $2 }' <<<"$inside_before") + 3)) ]; }
-	wait_for 10 changed
+	wait_for 60 changed
 	vzctl --quiet stop 4802 --fast
 	vzctl --quiet start 4802
 }
@@ -341,7 +341,7 @@ refuses() {
 	status_is 0
 	[ "$(limit)" = 60 ]
 	limit_shown() { [ "$(value numproc 4)" = 60 ]; }
-	wait_for 10 limit_shown
+	wait_for 60 limit_shown
 }
 
 # bats test_tags=v2
