@@ -155,7 +155,7 @@ cg() { jq -r '.cgroups[] | select(startswith("v2=")) | ltrimstr("v2=")' "$CROFT_
 	# commands with a CTID, from the help itself: a new one has to get its line here
 	run vzctl --help
 	commands=$(sed -n 's/^vzctl \([a-z0-9]*\) <ctid>.*/\1/p' <<<"$output" | sort | xargs)
-	[ "$commands" = 'console create delete destroy enter exec exec2 exec3 mount restart runscript set start status stop umount' ]
+	[ "$commands" = 'console create delete destroy enter exec exec2 exec3 failures mount restart runscript set start status stop umount' ]
 	[ "$(vzctl status vps6701)" = 'CTID 6701 exist unmounted down' ]
 	vzctl mount vps6701
 	vzctl umount vps6701
@@ -164,6 +164,7 @@ cg() { jq -r '.cgroups[] | select(startswith("v2=")) | ltrimstr("v2=")' "$CROFT_
 	[ "$(vzctl exec2 vps6701 echo yes)" = yes ]
 	[ "$(vzctl exec3 vps6701 /bin/echo yes)" = yes ]
 	vzctl enter vps6701 --exec exit </dev/null
+	[ -z "$(vzctl failures vps6701)" ]
 	echo 'echo from-a-script' >"$BATS_TEST_TMPDIR/script"
 	[ "$(vzctl runscript vps6701 "$BATS_TEST_TMPDIR/script")" = from-a-script ]
 	vzctl set vps6701 --description 'by name' --save

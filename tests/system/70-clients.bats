@@ -230,7 +230,7 @@ transcript() {
 	told set 7142 --name web --hostname h.example.net --save
 	told set 7142 --name web --save
 	told set 7142 --numproc 100
-	told set 7142 --numfile 100 --save
+	told set 7142 --diskinodes 100 --save
 	told set 7142 --numproc nonsense --save
 	told set 7142 --reset_ub
 	told start 7142
