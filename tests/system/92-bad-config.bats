@@ -373,6 +373,7 @@ add() { printf '%b' "$1" >>"$(conf 6601)"; }
 }
 
 @test "/run/vz is gone: a VPS that is down starts" {
+	umount "$run/bpf" 2>/dev/null || : # where the node has no BPF file system of its own
 	rm -rf "$run" "$CROFT_ROOT/run/lock"
 	works
 	[ "$(vzctl status 6601)" = "CTID 6601 exist mounted running" ]
@@ -382,7 +383,7 @@ add() { printf '%b' "$1" >>"$(conf 6601)"; }
 	vzctl --quiet set 6601 --ram 64M --save
 	works
 	vzctl stop 6601 --fast
-	cp -a "$run" "$CROFT_ROOT/run.good"
+	cp -ax "$run" "$CROFT_ROOT/run.good"
 	for f in "$run/cgroups" "$run"/seccomp-*.bpf "$run/6601/generation"; do
 		for kind in empty garbage truncated zeros fifo directory; do
 			rm -rf "$f"
