@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <seccomp.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -207,20 +208,16 @@ static int build(scmp_filter_ctx ctx, unsigned int allow)
 static int compile(unsigned int allow, char **ret, size_t *ret_len)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
-	char path[PATH_MAX];
-	VZ_FD int fd = -EBADF;
+	VZ_FD int fd = memfd_create("seccomp", MFD_CLOEXEC); /* works where /run is full, too */
 	ssize_t n;
 	int r;
 
 	if (!ctx)
 		return -ENOMEM;
-	(void)vps_path(path, "%s/.seccomp.%d", vps_paths()->run, (int)getpid());
-	fd = vz_openat(AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL, 0600);
-	r = fd < 0 ? fd : build(ctx, allow);
+	r = fd < 0 ? -errno : build(ctx, allow);
 	if (r == 0)
 		r = seccomp_export_bpf(ctx, fd);
 	seccomp_release(ctx);
-	(void)unlink(path);
 	if (r < 0)
 		return r;
 	if (lseek(fd, 0, SEEK_SET) < 0)

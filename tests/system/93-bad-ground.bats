@@ -99,7 +99,7 @@ init() {
 	rm "$CROFT_ROOT/run/fill"
 	vzctl start 6620
 	vzctl stop 6620 --fast
-	umount -R "$CROFT_ROOT/run" # with the BPF file system below it
+	wait_for 10 umount -R "$CROFT_ROOT/run" # with the BPF file system below it
 }
 
 @test "/run fills up behind the lock: the mount is not made, or taken back" {
@@ -109,12 +109,12 @@ init() {
 	for c in start mount; do
 		run --separate-stderr vzctl $c 6620
 		[ "$status" -ne 0 ]
-		[ "${#stderr_lines[@]}" -eq 1 ]
+		[ "${#stderr_lines[@]}" -eq 1 ] || { echo "$stderr"; false; }
 		[[ "$stderr" == *"No space left on device" ]]
 		[ -z "$(leftovers | grep -vx "mount $CROFT_ROOT/run/vz")" ]
 		[ "$(status_of 6620)" = "exist unmounted down" ]
 	done
-	umount -R "$CROFT_ROOT/run/vz"
+	wait_for 10 umount -R "$CROFT_ROOT/run/vz"
 }
 
 @test "the running VPS of a full /run can be stopped" {
@@ -128,7 +128,7 @@ init() {
 	[ "$status" -eq 0 ] || { [ "$status" -eq 3 ] && [[ "$stderr" == *"--skiplock works without"* ]]; }
 	vzctl --skiplock stop 6620 --fast
 	[ "$(status_of 6620)" = "exist unmounted down" ]
-	umount -R "$CROFT_ROOT/run" # with the BPF file system below it
+	wait_for 10 umount -R "$CROFT_ROOT/run" # with the BPF file system below it
 }
 
 @test "no inode for the mount point: 49" {
