@@ -179,7 +179,11 @@ static int write_files(uint32_t ctid, const int fds[2], const struct vz_buf text
 	return r;
 }
 
-int op_ubc_refresh_node(int fd, op_ubc_net_fn *net, struct vz_error *err)
+static int node_text(struct op_ubc_reader *rd, uint32_t want, struct vz_buf *b,
+		     struct vz_error *err);
+
+/* @want: counters of the node itself */
+static int refresh_node(int fd, op_ubc_net_fn *net, uint32_t want, struct vz_error *err)
 {
 	OP_UBC_READER struct op_ubc_reader rd;
 	VZ_BUF struct vz_buf b = { 0 };
@@ -188,7 +192,7 @@ int op_ubc_refresh_node(int fd, op_ubc_net_fn *net, struct vz_error *err)
 	int r;
 
 	op_ubc_open(&rd, true, net);
-	r = op_ubc_node_text(&rd, &b, err);
+	r = node_text(&rd, want, &b, err);
 	if (r < 0)
 		return r;
 	(void)vps_path(path, "%s/user_beancounters", vps_paths()->run);
@@ -198,6 +202,12 @@ int op_ubc_refresh_node(int fd, op_ubc_net_fn *net, struct vz_error *err)
 	return r < 0 ? vz_fail(err, VZ_EXIT_SYSTEM, -r, "write %s", path) : 0;
 }
 
+int op_ubc_refresh_node(int fd, op_ubc_net_fn *net, struct vz_error *err)
+{
+	return refresh_node(fd, net, OP_UBC_ALL, err);
+}
+
+/* Without file locks: the kernel holds off all locking for a look at them, 7 ms that a stop would wait. */
 void op_ubc_node_idle(void)
 {
 	struct vz_error unused;
@@ -206,7 +216,7 @@ void op_ubc_node_idle(void)
 		vz_openat(AT_FDCWD, vps_path(path, "%s/ubc.guard", vps_paths()->run), O_RDONLY, 0);
 
 	if (guard >= 0 && flock(guard, LOCK_EX | LOCK_NB) == 0)
-		(void)!op_ubc_refresh_node(-1, NULL, &unused);
+		(void)!refresh_node(-1, NULL, OP_UBC_ALL & ~OP_UBC_BIT(UBC_NUMFLOCK), &unused);
 }
 
 int op_ubc_refresh(uint32_t ctid, const int fds[2], op_ubc_net_fn *net, struct vz_error *err)
@@ -252,7 +262,8 @@ static void take_away(struct op_ubc *node, const struct op_ubc *u)
 	}
 }
 
-int op_ubc_node_text(struct op_ubc_reader *rd, struct vz_buf *b, struct vz_error *err)
+static int node_text(struct op_ubc_reader *rd, uint32_t want, struct vz_buf *b,
+		     struct vz_error *err)
 {
 	VZ_BUF struct vz_buf vpses = { 0 };
 	VZ_FREE uint32_t *ids = NULL;
@@ -262,7 +273,7 @@ int op_ubc_node_text(struct op_ubc_reader *rd, struct vz_buf *b, struct vz_error
 
 	if (n < 0)
 		return (int)n;
-	op_ubc_node(OP_UBC_ALL, &node);
+	op_ubc_node(want, &node);
 	for (ssize_t i = 0; i < n; i++) {
 		if (op_ubc_of(rd, ids[i], OP_UBC_ALL, &u, &gone) <= 0)
 			continue;
@@ -273,4 +284,9 @@ int op_ubc_node_text(struct op_ubc_reader *rd, struct vz_buf *b, struct vz_error
 	op_ubc_text(b, &node);
 	vz_buf_add(b, vpses.s ? vpses.s : "", vpses.len);
 	return b->failed || vpses.failed ? vz_fail(err, VZ_EXIT_SYSTEM, ENOMEM, "beancounters") : 0;
+}
+
+int op_ubc_node_text(struct op_ubc_reader *rd, struct vz_buf *b, struct vz_error *err)
+{
+	return node_text(rd, OP_UBC_ALL, b, err);
 }

@@ -72,10 +72,10 @@ static void from_meminfo(struct op_ubc *u)
 }
 
 /* Processes and threads: the number after the slash of "1.23 0.50 0.10 2/345 6789". */
-static void from_proc(struct op_ubc *u)
+static void from_proc(struct op_ubc *u, uint32_t want)
 {
 	VZ_FREE char *load = text_of("/proc/loadavg"), *file = text_of("/proc/sys/fs/file-nr");
-	VZ_FREE char *locks = text_of("/proc/locks");
+	VZ_FREE char *locks = want & OP_UBC_BIT(UBC_NUMFLOCK) ? text_of("/proc/locks") : NULL;
 	uint64_t v;
 
 	if (load)
@@ -105,7 +105,7 @@ void op_ubc_node(uint32_t want, struct op_ubc *ret)
 	for (int c = 0; c < UBC_NR; c++)
 		ret->row[c].barrier = ret->row[c].limit = INT64_MAX;
 	from_meminfo(ret);
-	from_proc(ret);
+	from_proc(ret, want);
 	from_sockstat(ret);
 	for (int c = 0; c < UBC_NR; c++)
 		if (!(want & OP_UBC_BIT(c)))
