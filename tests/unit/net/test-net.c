@@ -108,7 +108,22 @@ static bool arrives(int s, struct sockaddr_storage *ret_from, socklen_t *len)
 	       recvfrom(s, &c, 1, 0, (struct sockaddr *)ret_from, len) == 1;
 }
 
-/* One datagram from @a_ns (address @a expected as its source) to @b in @b_ns, and an answer. */
+/*
+ * A datagram may be lost, as on any network: a new link drops what is sent before the kernel has seen
+ * in the background that both ends are up.
+ */
+static bool brings(int from, int to, struct sockaddr_storage *dest, socklen_t dest_len,
+		   struct sockaddr_storage *ret_from, socklen_t *len)
+{
+	for (int tries = 0; tries < 5; tries++)
+		if (sendto(from, "a", 1, 0, (struct sockaddr *)dest, dest_len) != 1)
+			return false;
+		else if (arrives(to, ret_from, len))
+			return true;
+	return false;
+}
+
+/* A datagram from @a_ns (address @a expected as its source) to @b in @b_ns, and an answer. */
 static bool talks(int a_ns, const char *a, int b_ns, const char *b)
 {
 	static uint16_t port = 4000;
@@ -122,15 +137,15 @@ static bool talks(int a_ns, const char *a, int b_ns, const char *b)
 
 	(void)wlen;
 	if (from < 0 || to < 0 || bind(to, (struct sockaddr *)&sa, len) < 0 ||
-	    sendto(from, "a", 1, 0, (struct sockaddr *)&sa, len) != 1 || !arrives(to, &peer, &plen))
+	    !brings(from, to, &sa, len, &peer, &plen))
 		return false;
 	if (family == AF_INET ? p4->sin_addr.s_addr != w4->sin_addr.s_addr
 			      : memcmp(&p6->sin6_addr, &w6->sin6_addr, 16) != 0)
 		return false;
-	if (sendto(to, "b", 1, 0, (struct sockaddr *)&peer, plen) != 1)
-		return false;
+	len = plen;
+	sa = peer;
 	plen = sizeof(peer);
-	return arrives(from, &peer, &plen);
+	return brings(to, from, &sa, len, &peer, &plen);
 }
 
 static bool can_send(int ns, const char *to)
