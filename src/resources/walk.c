@@ -87,8 +87,8 @@ static int pids_below(struct set *pids, int fd, int depth)
 	while (r == 0 && d && depth < DEPTH_MAX && (e = readdir(d))) {
 		VZ_FD int sub = -EBADF;
 
-		if (e->d_type != DT_DIR || e->d_name[0] == '.')
-			continue;
+		if (e->d_type != DT_DIR || !strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue; /* others with a dot are groups: exec's own is one */
 		sub = vz_openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 		if (sub >= 0)
 			r = pids_below(pids, sub, depth + 1);

@@ -76,6 +76,7 @@ monitor() { jq .mon_pid "$CROFT_ROOT/run/vz/$1/state.json"; }
 	wait_for 60 held_is numflock 0
 }
 
+# bats test_tags=v2
 @test "each counter sees what is held of its kind" {
 	ptys=$(held numpty)
 	hold pty 3
