@@ -337,12 +337,12 @@ refuses() {
 	[ "$(limit)" = 60 ]
 	vzctl --quiet set 4801 --numproc 50
 	[ "$(limit)" = 50 ]
-	[ "$(value numproc 4)" = 50 ]
+	limit_shown() { [ "$(value numproc 4)" = "$1" ]; } # the file may be half a second old
+	wait_for 60 limit_shown 50
 	run vzctl set 4801 --reset_ub
 	status_is 0
 	[ "$(limit)" = 60 ]
-	limit_shown() { [ "$(value numproc 4)" = 60 ]; }
-	wait_for 60 limit_shown
+	wait_for 60 limit_shown 60
 }
 
 # bats test_tags=v2
