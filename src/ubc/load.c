@@ -286,6 +286,9 @@ static int prove(struct loading *l, struct vz_error *err)
 	r = attach_all(l, links, err);
 	if (r == 0)
 		r = ubc_canaries(l->t, map_fd(l, "groups"), err);
+	/* the programs of control groups are not asked about sockets of other families: not all of a limit holds */
+	if (l->method == UBC_BY_CGROUP && h->modes[UBC_NUMOTHERSOCK] == UBC_ENFORCED)
+		h->modes[UBC_NUMOTHERSOCK] = UBC_ACCOUNTED;
 	settle_modes(l);
 	for (int i = 0; i < LINKS; i++)
 		vz_closep(&links[i]);
