@@ -4,7 +4,7 @@
 
 _croft_commands="create destroy delete mount umount start stop restart status set
 exec exec2 exec3 enter console runscript ubc-load ubc-unload ubc-status
-ubc-reconcile failures"
+ubc-reconcile failures checkpoint-check"
 _croft_set_options="
 --name --description --onboot --bootorder --disabled --stop-timeout --ostemplate --root
 --private --layout --mount_opts --local_uid --local_gid --kmemsize --lockedpages --privvmpages
@@ -106,6 +106,7 @@ _croft_options_of()
 	restart) echo '--force --wait --skip-fsck --skip-remount --fast' ;;
 	enter) echo '--exec' ;;
 	failures) echo '--follow --json' ;;
+	checkpoint-check) echo '--json --bandwidth --time' ;;
 	esac
 }
 
@@ -125,7 +126,7 @@ _croft_vzctl()
 		case $cmd in
 		create) return ;;
 		start|mount|destroy|delete) which=-S ;;
-		stop|restart|exec*|enter|console|failures) which= ;;
+		stop|restart|exec*|enter|console|failures|checkpoint-check) which= ;;
 		esac
 		local IFS=$'\n'
 		_croft_offer "$(_croft_vpses $which)"

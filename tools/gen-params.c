@@ -379,7 +379,7 @@ static const char bash_head[] =
 	"\n"
 	"_croft_commands=\"create destroy delete mount umount start stop restart status set\n"
 	"exec exec2 exec3 enter console runscript ubc-load ubc-unload ubc-status\n"
-	"ubc-reconcile failures\"\n";
+	"ubc-reconcile failures checkpoint-check\"\n";
 
 static const char bash_helpers[] =
 	"_croft_offer()\n"
@@ -461,6 +461,7 @@ static const char bash_vzctl[] =
 	"\trestart) echo '--force --wait --skip-fsck --skip-remount --fast' ;;\n"
 	"\tenter) echo '--exec' ;;\n"
 	"\tfailures) echo '--follow --json' ;;\n"
+	"\tcheckpoint-check) echo '--json --bandwidth --time' ;;\n"
 	"\tesac\n"
 	"}\n"
 	"\n"
@@ -480,7 +481,7 @@ static const char bash_vzctl[] =
 	"\t\tcase $cmd in\n"
 	"\t\tcreate) return ;;\n"
 	"\t\tstart|mount|destroy|delete) which=-S ;;\n"
-	"\t\tstop|restart|exec*|enter|console|failures) which= ;;\n"
+	"\t\tstop|restart|exec*|enter|console|failures|checkpoint-check) which= ;;\n"
 	"\t\tesac\n"
 	"\t\tlocal IFS=$'\\n'\n"
 	"\t\t_croft_offer \"$(_croft_vpses $which)\"\n"

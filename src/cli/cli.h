@@ -59,6 +59,7 @@ cli_light_commands(void); /* exec, enter, status...: end marked by a NULL name *
 const struct cli_cmd *cli_admin_commands(void);
 
 const struct cli_cmd *cli_ubc_commands(void); /* cmd-failures.c */
+const struct cli_cmd *cli_precheck_commands(void); /* cmd-precheck.c */
 
 /**
  * cli_main - parse global flags, find the command in @tables (NULL-ended), run it. Return: exit

@@ -10,9 +10,9 @@ vzctl_LDFLAGS = $(STATIC_LDFLAGS)
 vzctl_LDADD = libops.a libcontext.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vzctl_admin_SOURCES = src/cli/vzctl-admin.c src/cli/cli.h src/cli/main.c src/cli/opt.c \
-	src/cli/cmd-light.c src/cli/cmd-admin.c src/cli/cmd-failures.c
+	src/cli/cmd-light.c src/cli/cmd-admin.c src/cli/cmd-failures.c src/cli/cmd-precheck.c
 vzctl_admin_LDFLAGS = $(STATIC_LDFLAGS)
-vzctl_admin_LDADD = libops.a libcontext.a libresources.a libubc.a libnet.a libstorage.a libtemplate.a \
+vzctl_admin_LDADD = libops.a libcheckpoint.a libcontext.a libresources.a libubc.a libnet.a libstorage.a libtemplate.a \
 	libdist.a libplan.a libvps.a libutil.a $(NL_LIBS) $(CGROUP_LIBS) $(SECCOMP_LIBS) $(JANSSON_LIBS) \
 	$(CRYPT_LIBS)
 

@@ -100,6 +100,13 @@ enum res_want {
  */
 int res_walk(struct cg *cg, unsigned int want, const char *locks, struct res_usage *ret)
 	__attribute__((warn_unused_result));
+/**
+ * res_pids - every process in the VPS's groups, those of exec and enter too, nested groups included
+ * Return: 0, the caller frees @ret; -errno with @err, exit 3.
+ */
+int res_pids(struct cg *cg, pid_t **ret, size_t *ret_n, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
 /** res_sockets - tcp and other_sockets of the network namespace that process @init is in. 0 or -errno. */
 int res_sockets(pid_t init, struct res_usage *ret) __attribute__((warn_unused_result));
 

@@ -114,6 +114,26 @@ static int find_pids(struct cg *cg, struct set *pids)
 	return fd < 0 ? fd : pids_below(pids, fd, 0);
 }
 
+int res_pids(struct cg *cg, pid_t **ret, size_t *ret_n, struct vz_error *err)
+{
+	struct set pids = { 0 };
+	VZ_FREE uint64_t *all = NULL;
+	VZ_FREE pid_t *list = NULL;
+	int r = find_pids(cg, &pids);
+
+	all = pids.v;
+	list = r < 0 ? NULL : calloc(pids.n + 1, sizeof(*list));
+	if (r == 0 && !list)
+		r = -ENOMEM;
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "list the processes of the VPS");
+	for (size_t i = 0; i < pids.n; i++)
+		list[i] = (pid_t)all[i];
+	*ret = vz_take_ptr(&list);
+	*ret_n = pids.n;
+	return 0;
+}
+
 /* ---- one process ---- */
 
 /* A descriptor of /dev/ptmx says in fdinfo which pty it is; two that say the same are one. */

@@ -1,7 +1,7 @@
 # Programs that try to leave a VPS: static, so that they run in one that has BusyBox only. Not of
 # AM_CFLAGS: they are not ours to protect, and sanitizers cannot be linked statically.
 escape_programs = tests/escape/bomb tests/escape/calls tests/escape/chroot tests/escape/device \
-	tests/escape/doors tests/escape/exe tests/escape/handle tests/escape/ipc tests/escape/knobs tests/escape/leak \
+	tests/escape/doors tests/escape/exe tests/escape/handle tests/escape/hold tests/escape/ipc tests/escape/knobs tests/escape/leak \
 	tests/escape/process tests/escape/race tests/escape/sockets tests/escape/tty
 CLEANFILES += $(escape_programs) tests/escape/interp
 
