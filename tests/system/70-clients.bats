@@ -9,17 +9,19 @@ setup_file() { make_root; }
 teardown_file() { remove_root; }
 teardown() { destroy_all; }
 
-# bats test_tags=host
 @test "1: the tools are installed in /usr/sbin" {
-	make -s -C "$build" install "DESTDIR=$BATS_TEST_TMPDIR/dest" >"$BATS_TEST_TMPDIR/log" 2>&1 || {
-		tail -n 5 "$BATS_TEST_TMPDIR/log" >&2
-		return 1
-	}
-	sbin=$(sed -n 's/^prefix = //p' "$build/Makefile")/sbin
+	local sbin=/usr/sbin # of a node, where there is no make
+	if [ -e "$build/Makefile" ]; then
+		make -s -C "$build" install "DESTDIR=$BATS_TEST_TMPDIR/dest" >"$BATS_TEST_TMPDIR/log" 2>&1 || {
+			tail -n 5 "$BATS_TEST_TMPDIR/log" >&2
+			return 1
+		}
+		sbin=$BATS_TEST_TMPDIR/dest$(sed -n 's/^prefix = //p' "$build/Makefile")/sbin
+	fi
 	for p in vzctl vzlist; do
-		[ -x "$BATS_TEST_TMPDIR/dest$sbin/$p" ]
+		[ -x "$sbin/$p" ]
 	done
-	run "$BATS_TEST_TMPDIR/dest$sbin/vzctl" --version
+	run "$sbin/vzctl" --version
 	status_is 0
 	[[ "$output" == "vzctl version "* ]]
 }
