@@ -69,4 +69,5 @@ check-programs: $(check_PROGRAMS) $(croftlibexec_PROGRAMS) tests/lib/deny-syscal
 .PHONY: check-programs
 
 include tests/escape/local.mk
+include tests/checkpoint/local.mk
 include tests/ubc/local.mk
