@@ -7,7 +7,7 @@ TEST_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 
 check_PROGRAMS += tests/unit/test-util tests/unit/test-vps tests/unit/test-cgroup tests/unit/test-net \
 	tests/unit/test-dist tests/unit/test-untar tests/unit/test-out tests/unit/test-ubc tests/unit/test-plan \
-	tests/unit/test-cpu-io tests/unit/test-vzubc tests/unit/test-preflight
+	tests/unit/test-cpu-io tests/unit/test-vzubc tests/unit/test-preflight tests/unit/test-migrate
 
 tests_unit_test_util_SOURCES = tests/unit/util/test-util.c tests/lib/tap.h
 tests_unit_test_util_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -44,6 +44,11 @@ tests_unit_test_untar_LDADD = libtemplate.a libvps.a libutil.a $(JANSSON_LIBS)
 tests_unit_test_plan_SOURCES = tests/unit/plan/test-plan.c src/cli/tool.c tests/lib/tap.h
 tests_unit_test_plan_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_plan_LDADD = libplan.a libvps.a libutil.a $(JANSSON_LIBS)
+
+tests_unit_test_migrate_SOURCES = tests/unit/migrate/test-migrate.c tests/lib/tap.h
+tests_unit_test_migrate_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_migrate_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_test_migrate_LDADD = libmigrate.a libvps.a libutil.a $(ZLIB_LIBS) $(JANSSON_LIBS)
 
 tests_unit_test_out_SOURCES = tests/unit/cli/test-out.c src/cli/out.c src/cli/vzlist-fields.c
 tests_unit_test_out_CPPFLAGS = $(TEST_CPPFLAGS)

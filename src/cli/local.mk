@@ -1,4 +1,4 @@
-sbin_PROGRAMS += vzctl vzlist vzpid vzps vztmpl vzubc
+sbin_PROGRAMS += vzctl vzlist vzmigrate vzpid vzps vztmpl vzubc
 sbin_PROGRAMS += vzcalc vzcfgvalidate vzcpucheck vzmemcheck vznnc vzoversell vzplan vzsplit
 croftlibexec_PROGRAMS += vzctl-admin vzmon vz-node vz-ubc vz-unpack
 noinst_PROGRAMS += tools/gen-params
@@ -7,26 +7,32 @@ noinst_PROGRAMS += tools/gen-params
 vzctl_SOURCES = src/cli/vzctl.c src/cli/cli.h src/cli/main.c src/cli/opt.c src/cli/cmd-light.c \
 	src/cli/cmd-failures.c
 vzctl_LDFLAGS = $(STATIC_LDFLAGS)
-vzctl_LDADD = libops.a libcontext.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIBS)
+vzctl_LDADD = libops.a libmigrate.a libcontext.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vzctl_admin_SOURCES = src/cli/vzctl-admin.c src/cli/cli.h src/cli/main.c src/cli/opt.c \
 	src/cli/cmd-light.c src/cli/cmd-admin.c src/cli/cmd-failures.c src/cli/cmd-precheck.c
 vzctl_admin_LDFLAGS = $(STATIC_LDFLAGS)
-vzctl_admin_LDADD = libops.a libcheckpoint.a libcontext.a libresources.a libubc.a libnet.a libstorage.a libtemplate.a \
+vzctl_admin_LDADD = libops.a libcheckpoint.a libmigrate.a libcontext.a libresources.a libubc.a libnet.a libstorage.a libtemplate.a \
 	libdist.a libplan.a libvps.a libutil.a $(NL_LIBS) $(CGROUP_LIBS) $(SECCOMP_LIBS) $(JANSSON_LIBS) \
 	$(CRYPT_LIBS)
+
+vzmigrate_SOURCES = src/cli/vzmigrate.c
+vzmigrate_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+vzmigrate_LDADD = libops.a libmigrate.a libcontext.a libresources.a libubc.a libnet.a libstorage.a \
+	libtemplate.a libdist.a libplan.a libvps.a libutil.a $(NL_LIBS) $(CGROUP_LIBS) $(SECCOMP_LIBS) \
+	$(JANSSON_LIBS) $(CRYPT_LIBS) $(ZLIB_LIBS)
 
 vzlist_SOURCES = src/cli/vzlist.c src/cli/vzlist.h src/cli/vzlist-fields.c src/cli/out.c src/cli/out.h
 vzlist_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 vzlist_LDFLAGS = $(STATIC_LDFLAGS)
-vzlist_LDADD = libops.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIBS)
+vzlist_LDADD = libops.a libmigrate.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vztmpl_SOURCES = src/cli/vztmpl.c
 vztmpl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 vztmpl_LDADD = libtemplate.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vzcpucheck_SOURCES = src/cli/vzcpucheck.c
-vzcpucheck_LDADD = libops.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIBS)
+vzcpucheck_LDADD = libops.a libmigrate.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vzpid_SOURCES = src/cli/vzpid.c
 vzpid_LDADD = libresources.a libvps.a libutil.a $(JANSSON_LIBS)
@@ -36,7 +42,7 @@ vzps_LDADD = libresources.a libvps.a libutil.a $(JANSSON_LIBS)
 
 # planning: what looks at VPSes, and what does not
 PLAN_LIBS = libplan.a libvps.a libutil.a $(JANSSON_LIBS)
-PLAN_OF_VPSES = libops.a libplan.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIBS)
+PLAN_OF_VPSES = libops.a libmigrate.a libplan.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vzcalc_SOURCES = src/cli/vzcalc.c src/cli/tool.c src/cli/tool.h
 vzcalc_LDADD = $(PLAN_OF_VPSES)
@@ -62,14 +68,14 @@ vznnc_LDADD = libutil.a
 
 vzubc_SOURCES = src/cli/vzubc.c src/cli/vzubc.h src/cli/vzubc-table.c
 vzubc_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
-vzubc_LDADD = libops.a libresources.a libubc.a libnet.a libvps.a libutil.a $(NL_LIBS) $(JANSSON_LIBS)
+vzubc_LDADD = libops.a libmigrate.a libresources.a libubc.a libnet.a libvps.a libutil.a $(NL_LIBS) $(JANSSON_LIBS)
 
 vzmon_SOURCES = src/cli/vzmon.c
 vzmon_LDFLAGS = $(STATIC_LDFLAGS)
 vzmon_LDADD = libcontext.a libutil.a
 
 vz_node_SOURCES = src/cli/vz-node.c
-vz_node_LDADD = libops.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIBS)
+vz_node_LDADD = libops.a libmigrate.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vz_ubc_SOURCES = src/cli/vz-ubc.c
 vz_ubc_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)

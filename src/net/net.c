@@ -408,6 +408,27 @@ int net_addr_del(const char *ifname, int netns_fd, const char *addr, struct vz_e
 	return netns_fd < 0 ? 0 : inside_run(netns_fd, inside_addr, &in, err);
 }
 
+int net_addr_free(const char *addr, struct vz_error *err)
+{
+	NET_NL struct nl_sock *sk = NULL;
+	struct net_found f = { 0 };
+	char dev[IF_NAMESIZE] = "";
+	struct net_addr a;
+	int r = addr_parse(addr, &a, err);
+
+	if (r < 0)
+		return r;
+	r = net_nl_open(&sk);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_CANT_ADDIP, -r, "rtnetlink socket");
+	if (net_nl_lookup(sk, &a, &f) < 0 || f.bits != a.full || f.type == RTN_UNSPEC)
+		return 0;
+	if (f.oif && !if_indextoname((unsigned int)f.oif, dev))
+		dev[0] = '\0';
+	return vz_fail(err, VZ_EXIT_IP_INUSE, EEXIST, "address %s is in use (%s)", a.text,
+		       dev[0] ? dev : "no device");
+}
+
 int net_link_delete(const char *ifname, struct vz_error *err)
 {
 	NET_NL struct nl_sock *sk = NULL;

@@ -50,6 +50,12 @@ int net_addr_del(const char *ifname, int netns_fd, const char *addr, struct vz_e
 	__attribute__((warn_unused_result));
 
 /**
+ * net_addr_free - is @addr nobody's on this host: no address of its own, no route to exactly it?
+ * Return: 0; -EEXIST with exit 78; -errno with exit 34.
+ */
+int net_addr_free(const char *addr, struct vz_error *err) __attribute__((warn_unused_result));
+
+/**
  * net_link_delete - remove the host end now (synchronous; 18-36 ms). A missing link is no error.
  */
 int net_link_delete(const char *ifname, struct vz_error *err) __attribute__((warn_unused_result));

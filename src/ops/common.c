@@ -56,7 +56,9 @@ int op_open(struct op *o, const struct op_env *env, uint32_t ctid, const char *w
 
 	if (r == 0)
 		r = vps_load_over(&o->cfg, ctid, &o->bad, err); /* under the lock */
-	return r < 0 ? r : op_mend_names(o, err);
+	if (r == 0)
+		r = op_mend_names(o, err);
+	return r < 0 ? r : op_guard(o, err);
 }
 
 void op_close(struct op *o)

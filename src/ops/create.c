@@ -427,6 +427,8 @@ int op_create(const struct op_env *env, uint32_t ctid, const struct op_create *a
 	int r = op_open_new(&o, env, ctid, "creating", err);
 
 	if (r == 0)
+		r = op_guard(&o, err);
+	if (r == 0)
 		r = vz_kernel_check(VZ_NEED_BUILD, err);
 	if (r < 0)
 		return r;

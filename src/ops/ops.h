@@ -15,6 +15,7 @@
 struct op_env {
 	bool skiplock;
 	int lock_wait_ms; /* 0: a held lock is an error at once */
+	bool migrating; /* the journal of a migration is the caller's own */
 };
 
 struct op_create {

@@ -34,6 +34,13 @@ int op_mend_names(struct op *o, struct vz_error *err) __attribute__((warn_unused
 void op_close(struct op *o);
 #define OP __attribute__((cleanup(op_close)))
 
+/**
+ * op_guard - guard.c: refuse a VPS that is another node's by the journal of a migration, or of which that is not
+ * known; take back a migration that died. Context: after the lock; o->cfg is loaded.
+ * Return: 0; exit 9.
+ */
+int op_guard(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
+
 /** op_ids - base and count; a newly allocated LOCAL_UID is saved. */
 int op_ids(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
 

@@ -18,6 +18,11 @@ static void on_signal(int sig)
 	cancelled = sig;
 }
 
+bool op_steps_cancelled(void)
+{
+	return cancelled != 0;
+}
+
 static void catch_signals(struct sigaction old[2])
 {
 	struct sigaction sa = { .sa_handler = on_signal }; /* no SA_RESTART: waits end too */

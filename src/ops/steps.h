@@ -4,6 +4,7 @@
 
 #include "util/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define OP_STEPS(table) (table), sizeof(table) / sizeof(*(table))
@@ -29,5 +30,8 @@ struct op_step {
  */
 int op_steps_run(const char *name, const struct op_step *steps, size_t n, void *arg,
 		 struct vz_error *err) __attribute__((warn_unused_result));
+
+/** op_steps_cancelled - did SIGINT or SIGTERM come while a table runs? For steps that take long. */
+bool op_steps_cancelled(void);
 
 #endif

@@ -88,6 +88,13 @@ int tpl_install(const struct vps_config *global, const char *name, const char *t
 		struct vz_error *err) __attribute__((warn_unused_result));
 
 /**
+ * tpl_adopt - unpack generation @hash of @name from the file @archive, which need not be in TEMPLATE/cache
+ * Return: 0, also when it is there; -EBADMSG with exit 91 when @archive has another hash; -errno.
+ */
+int tpl_adopt(const struct vps_config *global, const char *name, const char *hash,
+	      const char *archive, struct vz_error *err) __attribute__((warn_unused_result));
+
+/**
  * tpl_remove - remove the archive and all generations of @name
  * Return: 0; -ENOENT with exit 91; -EBUSY with exit 3 while a VPS pins one (the CTIDs are in the
  * message).

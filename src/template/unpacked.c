@@ -137,6 +137,38 @@ int tpl_unpacked(const struct vps_config *global, const char *name, const char *
 	return 0;
 }
 
+int tpl_adopt(const struct vps_config *global, const char *name, const char *hash,
+	      const char *archive, struct vz_error *err)
+{
+	AREA struct area a = { .dir = -EBADF, .lock = -EBADF };
+	char entry[NAME_MAX + 1], tmp[NAME_MAX + 32], now[65];
+	VZ_FD int fd = vz_openat(AT_FDCWD, archive, O_RDONLY | O_NOFOLLOW, 0);
+	int r;
+
+	if (!tpl_name_valid(name) || !tpl_hash_valid(hash))
+		return vz_fail(err, VZ_EXIT_VALUE, EINVAL, "name or hash of a template");
+	if (fd < 0)
+		return vz_fail(err, VZ_EXIT_NO_TEMPLATE, -fd, "%s", archive);
+	r = tpl_hash_fd(archive, fd, now, err);
+	if (r < 0)
+		return r;
+	if (!vz_streq(now, hash))
+		return vz_fail(err, VZ_EXIT_NO_TEMPLATE, EBADMSG,
+			       "%s is not generation %.12s of template %s", archive, hash, name);
+	r = area_open(global, &a, err);
+	if (r < 0)
+		return r;
+	sweep(&a);
+	(void)snprintf(entry, sizeof(entry), "%s@%s", name, hash);
+	(void)snprintf(tmp, sizeof(tmp), "%s.tmp.%d", entry, (int)getpid());
+	if (is_there(a.dir, entry))
+		return 0;
+	r = make_generation(&a, archive, fd, tmp, entry, err);
+	if (r < 0)
+		(void)!vz_rm_rf(a.dir, tmp);
+	return r;
+}
+
 static bool pinned(const struct tpl_pin *pins, size_t n, const char *hash)
 {
 	for (size_t i = 0; i < n; i++)

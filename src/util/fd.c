@@ -92,6 +92,11 @@ int vz_seqpacket(int ret_sk[2])
 	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ret_sk) < 0 ? -errno : 0;
 }
 
+int vz_streampair(int ret_sk[2])
+{
+	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ret_sk) < 0 ? -errno : 0;
+}
+
 static int unix_address(const char *path, struct sockaddr_un *ret_sa)
 {
 	*ret_sa = (struct sockaddr_un){ .sun_family = AF_UNIX };

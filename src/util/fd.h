@@ -92,6 +92,9 @@ FILE *vz_fopen(const char *path, const char *mode);
 /** vz_seqpacket - a connected SOCK_SEQPACKET pair. Return: 0 or -errno. */
 int vz_seqpacket(int ret_sk[2]) __attribute__((warn_unused_result));
 
+/** vz_streampair - a connected SOCK_STREAM pair. Return: 0 or -errno. */
+int vz_streampair(int ret_sk[2]) __attribute__((warn_unused_result));
+
 /**
  * vz_unix_listen - bound, listening SOCK_STREAM unix socket at @path, mode 0600. Return: fd or
  * -errno.

@@ -42,9 +42,9 @@ template() {
 	exec {lock}>&-
 }
 
-# in setup_file: make the tree. Usage: make_root [LAYOUT]
+# in setup_file: make the tree. Usage: make_root [LAYOUT [DIRECTORY]]
 make_root() {
-	CROFT_ROOT=$(mktemp -d /tmp/croft-bats.XXXXXX)
+	CROFT_ROOT=${2:-$(mktemp -d /tmp/croft-bats.XXXXXX)}
 	export CROFT_ROOT
 	export CROFT_LIBEXEC=$build
 	export CROFT_DATADIR=$top

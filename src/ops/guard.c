@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a command on a VPS makes of the journal of a migration that is there. No connection is made here:
+ * vzctl has no part in that.
+ */
+#include "ops/moving.h"
+
+#include "util/log.h"
+
+#include <errno.h>
+
+int op_side_unmount_stale(uint32_t ctid, struct vz_error *err)
+{
+	char path[PATH_MAX];
+
+	(void)vps_path(path, "%s/%u/migrate-root", vps_paths()->run, ctid);
+	return sto_mounted(path) ? sto_umount(path, err) : 0;
+}
+
+int op_moving_undo(struct op *o, struct mig_journal *j, struct vz_error *err)
+{
+	int r = op_side_unmount_stale(o->ctid, err);
+
+	if (r < 0)
+		return r;
+	j->step = MIG_S_ABORTED;
+	j->frozen = false;
+	r = mig_journal_save(j);
+	return r < 0 ? vz_fail(err, VZ_EXIT_SYSTEM, -r, "write the journal of VPS %u", o->ctid) : 0;
+}
+
+int op_guard(struct op *o, struct vz_error *err)
+{
+	MIG_JOURNAL struct mig_journal j = { 0 };
+	char dir[PATH_MAX];
+	int r;
+
+	if (o->env->migrating || !mig_journal_there(o->ctid))
+		return 0;
+	r = mig_journal_load(o->ctid, &j);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_LOCKED, 0,
+			       "VPS %u: the journal of its migration, %s/%u.journal, cannot be read: whose it "
+			       "is, is not known",
+			       o->ctid, mig_dir(dir), o->ctid);
+	if (mig_owner(j.step) == MIG_OURS) {
+		/* with the lock held by us: whoever moved it is dead */
+		if (j.step != MIG_S_COPYING || o->lock.fd < 0)
+			return 0;
+		vz_warn("WARNING: VPS %u: its migration to %s was cut off before it moved; it stays here",
+			o->ctid, j.host);
+		return op_moving_undo(o, &j, err);
+	}
+	if (mig_role(j.step) == MIG_SOURCE)
+		return vz_fail(err, VZ_EXIT_LOCKED, 0,
+			       "VPS %u has moved to %s (`vzmigrate --recover %u` completes that)",
+			       o->ctid, j.host, o->ctid);
+	if (j.step == MIG_S_TAKING)
+		return vz_fail(err, VZ_EXIT_LOCKED, 0,
+			       "VPS %u is not whole: its migration to this node was cut off, it is where it "
+			       "came from (`vzmigrate --recover %u` removes what is here)",
+			       o->ctid, o->ctid);
+	return vz_fail(err, VZ_EXIT_LOCKED, 0,
+		       "VPS %u came from %s, which alone knows whether it has moved: run `vzmigrate "
+		       "--recover %u` there",
+		       o->ctid, j.host[0] ? j.host : "another node", j.peer_ctid);
+}

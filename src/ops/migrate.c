@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vzmigrate on the source: one table of steps up to the promise of the target, then the commit, after
+ * which there is only forward. docs/migrate.md.
+ */
+#include "ops/sending.h"
+
+#include "ops/steps.h"
+#include "util/fd.h"
+#include "util/log.h"
+#include "util/proc.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+enum { RETRY_MS = 2000 };
+
+/* ---- the steps up to the promise ---- */
+
+static int step_look(void *arg, struct vz_error *err)
+{
+	struct sending *s = arg;
+	struct op *o = s->o;
+	struct op_status_words w;
+	VZ_LIST struct vz_list left = { 0 };
+	struct sto_place p;
+	int r;
+
+	if (o->bad)
+		return vz_fail(err, MIG_EXIT_CONFIG, 0, "%u bad line(s) in the configuration of VPS %u",
+			       o->bad, o->ctid);
+	w = op_status(o->ctid, &left);
+	if (!w.exists)
+		return vz_fail(err, MIG_EXIT_ABSENT, 0, "VPS %u has no private area", o->ctid);
+	s->running = w.running;
+	s->suspended = w.suspended;
+	if (!s->running && s->mode != OP_MOVE_OFFLINE)
+		return vz_fail(err, MIG_EXIT_STOPPED, 0, "VPS %u does not run: without --online it moves as "
+							 "it is",
+			       o->ctid);
+	if (!s->running) {
+		r = op_mend(o, err);
+		if (r < 0)
+			return op_moving_exit(err, r, MIG_EXIT_NODE);
+	}
+	r = op_place(o, &p, err);
+	if (r < 0)
+		return op_moving_exit(err, r, MIG_EXIT_TEMPLATE);
+	s->j.ctid = o->ctid;
+	s->j.peer_ctid = s->a->new_id ? s->a->new_id : o->ctid;
+	s->j.was_running = s->running;
+	s->j.start = s->running && !s->a->nostart;
+	s->j.remove = s->a->remove;
+	s->j.step = MIG_S_COPYING;
+	if (vz_copy(s->j.host, sizeof(s->j.host), s->a->host) < 0 ||
+	    vz_copy(s->j.mode, sizeof(s->j.mode), op_move_mode_name(s->mode)) < 0 ||
+	    vz_list_copy(&s->j.transport, &s->a->transport) < 0 || mig_new_id(s->j.id) < 0)
+		return vz_fail(err, MIG_EXIT_USAGE, EINVAL, "host %s", s->a->host);
+	return 0;
+}
+
+static int progress(void *arg)
+{
+	const struct sending *s = arg;
+	const struct mig_conn *c = &s->link.conn;
+	uint64_t ms = vz_now_ms() - s->begun_ms;
+
+	if (s->a->progress)
+		(void)fprintf(stderr, "\r%-32.32s %6" PRIu64 " MiB %5" PRIu64 " KiB/s %5" PRIu64 " s\033[K",
+			      s->stage, c->sent >> 20, ms ? c->sent * 1000 / 1024 / ms : 0, ms / 1000);
+	return op_steps_cancelled() && !s->committed ? -EINTR : 0;
+}
+
+static int step_connect(void *arg, struct vz_error *err)
+{
+	struct sending *s = arg;
+	int r = op_link_open(&s->a->transport, s->a->host, s->a->timeout_ms, &s->link, err);
+
+	if (r < 0)
+		return r;
+	s->link.conn.limit = s->a->limit;
+	s->link.conn.tick = progress;
+	s->link.conn.tick_arg = s;
+	return 0;
+}
+
+static int step_check(void *arg, struct vz_error *err)
+{
+	return op_send_check(arg, err);
+}
+
+static int save(struct sending *s, struct vz_error *err)
+{
+	int r = mig_journal_save(&s->j);
+
+	return r < 0 ? vz_fail(err, MIG_EXIT_COPY, -r, "write the journal of VPS %u", s->o->ctid) : 0;
+}
+
+static int step_journal(void *arg, struct vz_error *err)
+{
+	return save(arg, err);
+}
+
+/* They are told, if the link is there; if not, over another one, once. */
+static void undo_journal(void *arg)
+{
+	struct sending *s = arg;
+	struct vz_error err;
+	bool told = !s->told;
+
+	if (op_moving_undo(s->o, &s->j, &err) < 0)
+		vz_warn("WARNING: %s", err.msg);
+	if (s->told && s->link.up && mig_call(&s->link.conn, "ABORT", NULL, NULL, &err) == 0)
+		told = true;
+	op_link_close(&s->link);
+	if (!told && op_moving_tell(&s->j, "abort", 10000, &err) == 0)
+		told = true;
+	if (told && mig_journal_remove(s->o->ctid) == 0)
+		return;
+	vz_warn("WARNING: %s may have part of a copy of VPS %u (vzmigrate --recover %u tells it): %s",
+		s->j.host, s->j.peer_ctid, s->o->ctid, err.msg);
+}
+
+static int step_prepare(void *arg, struct vz_error *err)
+{
+	struct sending *s = arg;
+
+	op_send_stage(s, "Preparing the remote node");
+	s->told = true;
+	return op_send_files(s, err);
+}
+
+static int step_copy(void *arg, struct vz_error *err)
+{
+	struct sending *s = arg;
+
+	if (s->j.shared)
+		op_send_stage(s, "The files are on shared storage");
+	else
+		op_send_stage(s, "Copying files");
+	return op_send_tree(s, false, err);
+}
+
+static int stop_child(void *arg, struct vz_error *err)
+{
+	const struct sending *s = arg;
+	const struct op_env env = { .skiplock = true, .migrating = true };
+	const struct op_stop stop = { 0 };
+
+	return op_stop(&env, s->o->ctid, &stop, err);
+}
+
+static int start_child(void *arg, struct vz_error *err)
+{
+	const struct sending *s = arg;
+	const struct op_env env = { .skiplock = true, .migrating = true };
+	const struct op_start start = { 0 };
+
+	return op_start(&env, s->o->ctid, &start, err);
+}
+
+static int step_halt(void *arg, struct vz_error *err)
+{
+	struct sending *s = arg;
+	int r;
+
+	if (!s->running)
+		return 0;
+	s->j.frozen = true;
+	r = save(s, err);
+	if (r < 0)
+		return r;
+	s->halted_ms = vz_now_ms();
+	op_send_stage(s, "Stopping VPS");
+	r = mig_busy(&s->link.conn, stop_child, s, err);
+	return op_moving_exit(err, r, MIG_EXIT_STOP);
+}
+
+static void undo_halt(void *arg)
+{
+	struct sending *s = arg;
+	struct vz_error err;
+
+	if (!s->j.frozen || vps_running(s->o->ctid, NULL))
+		return;
+	if (mig_busy(NULL, start_child, s, &err) < 0)
+		vz_warn("WARNING: VPS %u is stopped: %s", s->o->ctid, err.msg);
+}
+
+static int step_rest(void *arg, struct vz_error *err)
+{
+	struct sending *s = arg;
+
+	if (!s->running)
+		return 0;
+	if (!s->j.shared)
+		op_send_stage(s, "Copying what has changed");
+	return op_send_tree(s, true, err);
+}
+
+static int step_promise(void *arg, struct vz_error *err)
+{
+	struct sending *s = arg;
+
+	return mig_call(&s->link.conn, "PROMISE", NULL, NULL, err);
+}
+
+/* The commit point. Whoever reads this journal from now on gives the VPS to the target. */
+static int step_commit(void *arg, struct vz_error *err)
+{
+	struct sending *s = arg;
+	int r;
+
+	s->j.step = MIG_S_COMMITTED;
+	r = save(s, err);
+	if (r < 0)
+		s->j.step = MIG_S_COPYING;
+	s->committed = r == 0;
+	return r;
+}
+
+static const struct op_step send_steps[] = {
+	{ "look", step_look, NULL },
+	{ "connect", step_connect, NULL },
+	{ "check", step_check, NULL },
+	{ "journal", step_journal, undo_journal },
+	{ "prepare", step_prepare, NULL },
+	{ "copy", step_copy, NULL },
+	{ "halt", step_halt, undo_halt },
+	{ "rest", step_rest, NULL },
+	{ "promise", step_promise, NULL },
+	{ "commit", step_commit, NULL },
+};
+
+/* ---- after it ---- */
+
+static void tell_start(const struct sending *s, const char *why, struct vz_error *err)
+{
+	char shown[300];
+
+	(void)vz_fail(err, MIG_EXIT_START, 0, "VPS %u is on %s now, but does not run there: %s",
+		      s->j.peer_ctid, s->j.host, vz_quote(shown, sizeof(shown), why));
+}
+
+/* Until they know, by this connection or by others. */
+static int tell_commit(struct sending *s, struct vz_error *err)
+{
+	uint64_t until = vz_now_ms() + (uint64_t)s->a->timeout_ms;
+	VZ_JSON json_t *answer = NULL;
+	int r = mig_call(&s->link.conn, "COMMIT", NULL, &answer, err);
+
+	if (r == 0 && *vz_json_str(answer, "start_error"))
+		tell_start(s, vz_json_str(answer, "start_error"), err);
+	if (r == 0)
+		return 0;
+	op_link_close(&s->link);
+	while (r < 0 && mig_link_broken(err)) {
+		vz_warn("WARNING: %s; connecting again, since VPS %u is theirs now", err->msg, s->o->ctid);
+		r = op_moving_tell(&s->j, "commit", 10000, err);
+		if (r == 0 || vz_now_ms() > until)
+			break;
+		(void)poll(NULL, 0, RETRY_MS);
+	}
+	if (r < 0)
+		return vz_wrap(err, r,
+			       "VPS %u belongs to %s, which does not answer (vzmigrate --recover %u tells it)",
+			       s->o->ctid, s->j.host, s->o->ctid);
+	*err = (struct vz_error){ 0 };
+	return 0;
+}
+
+/* There is only forward: it takes a moment, or the journal. */
+static void ignore_signals(void)
+{
+	const struct sigaction ign = { .sa_handler = SIG_IGN };
+
+	(void)sigaction(SIGINT, &ign, NULL);
+	(void)sigaction(SIGTERM, &ign, NULL);
+	(void)sigaction(SIGHUP, &ign, NULL);
+}
+
+static int finish(struct sending *s, struct vz_error *err)
+{
+	struct vz_error later = { 0 };
+	int r;
+
+	ignore_signals();
+	op_send_stage(s, s->j.start ? "Starting it there" : "Handing it over");
+	r = tell_commit(s, err);
+	s->going_ms = vz_now_ms();
+	if (r < 0)
+		return r;
+	op_send_stage(s, "Cleaning up");
+	r = op_moving_clean(s->o, &s->j, &later);
+	if (r == 0 && s->link.up)
+		r = mig_call(&s->link.conn, "FORGET",
+			     json_pack("{sI ss}", "ctid", (json_int_t)s->j.peer_ctid, "id", s->j.id), NULL,
+			     &later);
+	else if (r == 0)
+		r = op_moving_tell(&s->j, "forget", 10000, &later);
+	if (r == 0 && mig_journal_remove(s->o->ctid) < 0)
+		r = vz_fail(&later, MIG_EXIT_COPY, EIO, "remove the journal");
+	if (r < 0) /* it has moved all the same */
+		vz_warn("WARNING: VPS %u: %s (vzmigrate --recover %u completes it)", s->o->ctid, later.msg,
+			s->o->ctid);
+	/* a start that failed there is told, and is this program's exit status */
+	return err->exit ? -EPROTO : 0;
+}
+
+static void tell_times(const struct sending *s)
+{
+	uint64_t now = vz_now_ms();
+
+	if (!s->a->times)
+		return;
+	if (s->halted_ms)
+		vz_say("%s time: %.2f s", s->mode == OP_MOVE_ONLINE ? "Frozen" : "Down",
+		       (double)(s->going_ms - s->halted_ms) / 1000);
+	vz_say("Sent: %" PRIu64 " KiB", s->copied_bytes >> 10);
+	vz_say("Total time: %.2f s", (double)(now - s->begun_ms) / 1000);
+}
+
+static int move(struct sending *s, struct vz_error *err)
+{
+	size_t steps = sizeof(send_steps) / sizeof(*send_steps);
+	int r = op_steps_run("migrate", send_steps, s->a->dry_run ? 3 : steps, s, err);
+
+	if (r == 0 && s->a->dry_run) {
+		vz_say("VPS %u can be moved to %s (%s)", s->o->ctid, s->a->host, s->j.mode);
+		return 0;
+	}
+	if (r == 0)
+		r = finish(s, err);
+	if (s->a->progress)
+		(void)fprintf(stderr, "\r\033[K");
+	s->copied_bytes = s->link.up ? s->link.conn.sent : 0;
+	if (r == 0) {
+		tell_times(s);
+		vz_say("VPS %u was moved to %s", s->o->ctid, s->a->host);
+	}
+	return r;
+}
+
+/** struct worker - arguments of the process that does it */
+struct worker {
+	const struct op_env *env;
+	uint32_t ctid;
+	const struct op_migrate *a;
+};
+
+static int work(void *arg, struct vz_error *err)
+{
+	const struct worker *w = arg;
+	OP struct op o = { .lock = { .fd = -1 }, .userns = -1 };
+	struct sending s = { .o = &o, .a = w->a, .mode = w->a->mode, .stage = "", .begun_ms = vz_now_ms() };
+	int r;
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0); /* then it is taken back, or completed */
+	r = op_open(&o, w->env, w->ctid, "migrating", err);
+	if (r < 0)
+		return op_moving_exit(err, r,
+				      err->exit == VZ_EXIT_NOVECONFIG ? MIG_EXIT_ABSENT : MIG_EXIT_NODE);
+	vz_say("Starting migration of VPS %u to %s", w->ctid, w->a->host);
+	r = move(&s, err);
+	if (s.link.up) {
+		struct vz_error ignored;
+
+		(void)!mig_call(&s.link.conn, "BYE", NULL, NULL, &ignored);
+	}
+	op_link_close(&s.link);
+	mig_journal_clear(&s.j);
+	return r;
+}
+
+/*
+ * In a process of its own: whoever kills it finds us here, who put the VPS back into motion at once. If we
+ * are killed as well, the next command on the VPS does it (op_guard).
+ */
+int op_migrate(const struct op_env *env, uint32_t ctid, const struct op_migrate *a,
+	       struct vz_error *err)
+{
+	struct worker w = { env, ctid, a };
+	const struct sigaction pass = { .sa_handler = mig_busy_signal, .sa_flags = SA_RESTART };
+	struct sigaction old[3];
+	struct vz_error died;
+	int r;
+
+	(void)sigaction(SIGINT, &pass, &old[0]);
+	(void)sigaction(SIGTERM, &pass, &old[1]);
+	(void)sigaction(SIGHUP, &pass, &old[2]);
+	r = mig_busy(NULL, work, &w, err);
+	(void)sigaction(SIGINT, &old[0], NULL);
+	(void)sigaction(SIGTERM, &old[1], NULL);
+	(void)sigaction(SIGHUP, &old[2], NULL);
+
+	if (r != -ECHILD || err->sys != ECHILD)
+		return r;
+	vz_warn("WARNING: the migration of VPS %u was killed", ctid);
+	if (mig_journal_there(ctid) &&
+	    op_migrate_recover(env, ctid, OP_RECOVER_ASK, a->timeout_ms, &died) < 0)
+		vz_warn("WARNING: %s", died.msg);
+	return r;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef OPS_MOVING_H
+#define OPS_MOVING_H
+
+#include "ops/migrate.h"
+#include "ops/priv.h"
+
+/* What both sides of a migration share, inside this room. */
+
+/**
+ * struct op_side - the files of a VPS, as they are copied
+ * @root: top directory; @userns: ids are those inside (overlay), -1: as on disk (simfs)
+ * @at: a directory that the cage of rsync may mount over
+ */
+struct op_side {
+	int root, userns;
+	bool mounted; /* by us, at @at/tree */
+	char at[PATH_MAX], mount[PATH_MAX];
+};
+
+#define OP_SIDE_NONE ((struct op_side){ .root = -EBADF, .userns = -1 })
+
+/**
+ * op_side_open - the tree of private area @private_dir: simfs: the directory; overlay: the mounted root if
+ * it is mounted, else a mount of our own
+ * An overlay is copied as its files are seen, not layer by layer: the upper layer refers to the lower by
+ * file handles, which mean nothing elsewhere.
+ */
+int op_side_open(struct op *o, const char *private_dir, struct op_side *ret, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/**
+ * op_side_close - what was written is on disk then, what was mounted unmounted
+ * @c: connection to keep alive meanwhile, NULL none. Return: 0; -errno with exit 6.
+ */
+int op_side_close(struct op_side *s, struct mig_conn *c, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** op_sync - syncfs of @fd with @c kept alive. */
+int op_sync(int fd, struct mig_conn *c, struct vz_error *err) __attribute__((warn_unused_result));
+/** op_side_unmount_stale - a mount that a migration left which died. */
+int op_side_unmount_stale(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
+
+/** op_moving_exit - give @err the exit status @exit, unless it is one of a held lock, which becomes 20. */
+int op_moving_exit(struct vz_error *err, int r, int exit);
+
+/** op_mem_* - memory of a running VPS, frozen, dumped, killed; moving-mem.c */
+
+/**
+ * op_moving_undo - source: our VPS goes on as before the migration (thawed, resumed or started); the journal
+ * then says aborted. Context: lock held.
+ */
+int op_moving_undo(struct op *o, struct mig_journal *j, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/**
+ * op_moving_drop - target: all that was taken is removed, unless it is to be kept for a next try; the journal
+ * last. Context: lock held, @o loaded as far as it goes.
+ */
+int op_moving_drop(struct op *o, const struct mig_journal *j, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** op_moving_take - target: it is ours now, by the word of the source; what was promised is kept. */
+int op_moving_take(struct op *o, struct mig_journal *j, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** op_moving_run - target, after op_moving_take: start or resume it. 0; -errno with exit 7. */
+int op_moving_run(const struct op *o, const struct mig_journal *j, struct mig_conn *c,
+		  struct vz_error *err) __attribute__((warn_unused_result));
+/** op_moving_clean - source, committed: our copy goes (or gets names with .migrated); the journal follows. */
+int op_moving_clean(struct op *o, struct mig_journal *j, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+/** struct op_link - a connection to a receiver that has been greeted */
+struct op_link {
+	struct mig_peer peer;
+	struct mig_conn conn;
+	bool up;
+};
+
+int op_link_open(const struct vz_list *transport, const char *host, int timeout_ms,
+		 struct op_link *ret, struct vz_error *err) __attribute__((warn_unused_result));
+void op_link_close(struct op_link *l);
+
+/**
+ * op_moving_tell - tell the target of @j over a new connection what became of it: commit, abort or forget
+ * Return: 0 it knows; -errno with @err.
+ */
+int op_moving_tell(const struct mig_journal *j, const char *what, int timeout_ms,
+		   struct vz_error *err) __attribute__((warn_unused_result));
+
+/** op_private_staged - where a target keeps a private area until it is whole. Return: @ret. */
+const char *op_private_staged(const char *private_dir, char ret[PATH_MAX]);
+
+/** small files that go along, by the names they have in verb FILE; NULL past the end */
+struct op_moving_file {
+	const char *name, *suffix; /* CTID.SUFFIX in ETC/conf */
+};
+const struct op_moving_file *op_moving_files(size_t i);
+
+#endif

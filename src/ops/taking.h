@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef OPS_TAKING_H
+#define OPS_TAKING_H
+
+#include "ops/moving.h"
+
+/**
+ * struct taking_facts - what the source says of its VPS in CHECK; owned lists
+ * @memory: a dump comes along; @same_base: the ids must be the same
+ * @idmap: files of simfs are unshifted on disk; @token: see look_shared
+ */
+struct taking_facts {
+	char layout[16], ostemplate[256], hash[65], name[256], token[33];
+	struct vz_list ips, cpu;
+	uint64_t bytes, inodes, base, count;
+	bool memory, same_base, idmap;
+	unsigned int nodeps;
+};
+
+/** struct taking - a VPS that comes here */
+struct taking {
+	struct mig_conn conn;
+	enum mig_state state;
+	struct op_env env;
+	struct op o;
+	bool opened; /* @o is locked and to be closed */
+	struct taking_facts f;
+	struct mig_journal j;
+	bool send_template;
+};
+
+/** op_taking_check - every check of the target; t->j.shared and t->send_template are its findings. */
+int op_taking_check(struct taking *t, struct vz_error *err) __attribute__((warn_unused_result));
+/** op_cpu_flags - the words that /proc/cpuinfo has for this CPU; malloc'ed, NULL unknown. */
+char *op_cpu_flags(void);
+
+#endif
