@@ -79,20 +79,21 @@ struct cli {
 
 static int usage(FILE *to, int rc)
 {
-	(void)fputs("Usage: vzmigrate [OPTIONS] [USER@]HOST CTID|NAME[:NEWID] ...\n"
-		    "       vzmigrate --recover [--ours|--theirs] [CTID ...]\n\n"
-		    "  --online, --live          with its memory, while it runs\n"
-		    "  --mode offline|warm|online\n"
-		    "  --fallback warm           where online cannot be had\n"
-		    "  -r, --remove-area yes|no  no: what is here gets the ending .migrated\n"
-		    "  --keep-dst                what was copied stays there after a failure\n"
-		    "  --dry-run, --check-only   only the checks\n"
-		    "  --new-id CTID --new-name NAME --nostart\n"
-		    "  -f, --nodeps[=cpu,space,all]\n"
-		    "  --limit-speed KIB/S  --compress  -W, --whole-file  --timeout SECONDS\n"
-		    "  --ssh OPTIONS             for ssh;  --transport-command COMMAND  in its place\n"
-		    "  -t, --times  -v, --verbose\n",
-		    to);
+	(void)fputs(
+		"Usage: vzmigrate [OPTIONS] [USER@]HOST CTID|NAME[:NEWID] ...\n"
+		"       vzmigrate --recover [--ours|--theirs] [CTID ...]\n\n"
+		"  --online, --live          with its memory, while it runs\n"
+		"  --mode offline|warm|online\n"
+		"  --fallback warm           where online cannot be had\n"
+		"  -r, --remove-area yes|no  no: what is here gets the ending .migrated\n"
+		"  --keep-dst                what was copied stays there after a failure\n"
+		"  --dry-run, --check-only   only the checks\n"
+		"  --new-id CTID --new-name NAME --nostart\n"
+		"  -f, --nodeps[=cpu,space,all]\n"
+		"  --limit-speed KIB/S  --compress  -W, --whole-file  --timeout SECONDS\n"
+		"  --ssh OPTIONS             for ssh;  --transport-command COMMAND  in its place\n"
+		"  -t, --times  -v, --verbose\n",
+		to);
 	return rc;
 }
 
@@ -126,12 +127,9 @@ static int take_nodeps(struct cli *c, const char *text)
 	static const struct {
 		const char *word;
 		unsigned int bits;
-	} words[] = { { "all", OP_NODEPS_ALL },
-		      { "cpu", OP_NODEPS_CPU },
-		      { "cpu_check", OP_NODEPS_CPU },
-		      { "space", OP_NODEPS_SPACE },
-		      { "disk_space", OP_NODEPS_SPACE },
-		      { "ipv6", 0 } };
+	} words[] = { { "all", OP_NODEPS_ALL },		 { "cpu", OP_NODEPS_CPU },
+		      { "cpu_check", OP_NODEPS_CPU },	 { "space", OP_NODEPS_SPACE },
+		      { "disk_space", OP_NODEPS_SPACE }, { "ipv6", 0 } };
 	VZ_LIST struct vz_list l = { 0 };
 
 	if (!text)
@@ -174,15 +172,15 @@ static int take_value(struct cli *c, int opt, const char *text)
 	switch (opt) {
 	case 'r':
 		c->a.remove = !strcmp(text, "yes");
-		return c->a.remove || !strcmp(text, "no")
-			       ? 0
-			       : bad("--remove-area", text, "yes, no");
+		return c->a.remove || !strcmp(text, "no") ? 0
+							  : bad("--remove-area", text, "yes, no");
 	case OPT_SSH:
 		c->ssh = text;
 		return 0;
 	case OPT_RSYNC:
-		(void)fprintf(stderr, "vzmigrate: --rsync is not used: see --limit-speed, --compress, "
-				      "--whole-file\n");
+		(void)fprintf(stderr,
+			      "vzmigrate: --rsync is not used: see --limit-speed, --compress, "
+			      "--whole-file\n");
 		return 0;
 	case OPT_MODE:
 		return take_mode(c, text);
@@ -210,30 +208,34 @@ static int take_value(struct cli *c, int opt, const char *text)
 	}
 }
 
-/* Options without. Return: 0 or the exit status. */
+/* Options without a value. */
 static int take_flag(struct cli *c, int opt)
 {
-	bool *const flags[] = {
-		[OPT_KEEP_DST - OPT_SSH] = &c->a.keep_dst,   [OPT_DRY_RUN - OPT_SSH] = &c->a.dry_run,
-		[OPT_NOSTART - OPT_SSH] = &c->a.nostart,     [OPT_COMPRESS - OPT_SSH] = &c->a.compress,
-		[OPT_RECOVER - OPT_SSH] = &c->recover,	     [OPT_RECEIVE - OPT_SSH] = &c->receive,
-		[OPT_HELP - OPT_SSH] = NULL,
+	const struct {
+		int opt;
+		bool *flag;
+	} flags[] = {
+		{ OPT_KEEP_DST, &c->a.keep_dst },
+		{ OPT_DRY_RUN, &c->a.dry_run },
+		{ OPT_NOSTART, &c->a.nostart },
+		{ OPT_COMPRESS, &c->a.compress },
+		{ OPT_RECOVER, &c->recover },
+		{ OPT_RECEIVE, &c->receive },
+		{ 't', &c->a.times },
+		{ 'W', &c->a.whole },
 	};
 
+	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
+		if (flags[i].opt == opt)
+			*flags[i].flag = true;
 	if (opt == 'v')
 		c->verbose++;
-	else if (opt == 't')
-		c->a.times = true;
-	else if (opt == 'W')
-		c->a.whole = true;
-	else if (opt == OPT_ONLINE)
+	if (opt == OPT_ONLINE)
 		c->a.mode = OP_MOVE_ONLINE;
-	else if (opt == OPT_OURS)
+	if (opt == OPT_OURS)
 		c->how = OP_RECOVER_OURS;
-	else if (opt == OPT_THEIRS)
+	if (opt == OPT_THEIRS)
 		c->how = OP_RECOVER_THEIRS;
-	else if (opt >= OPT_SSH && opt < OPT_HELP && flags[opt - OPT_SSH])
-		*flags[opt - OPT_SSH] = true;
 	return 0;
 }
 
@@ -264,14 +266,16 @@ static int find_ctid(const char *word, uint32_t *ret)
 		return 0;
 	if (vps_name_valid(word, UINT32_MAX) && vps_name_lookup(word, ret) == 0)
 		return 0;
-	(void)fprintf(stderr, "vzmigrate: there is no VPS %s\n", vz_quote(shown, sizeof(shown), word));
+	(void)fprintf(stderr, "vzmigrate: there is no VPS %s\n",
+		      vz_quote(shown, sizeof(shown), word));
 	return MIG_EXIT_ABSENT;
 }
 
 static void set_up_log(const struct cli *c)
 {
 	VPS_CONFIG struct vps_config g = { 0 };
-	struct vz_log_setup s = { .program = "vzmigrate", .tty_level = c->receive ? -1 : c->verbose };
+	struct vz_log_setup s = { .program = "vzmigrate",
+				  .tty_level = c->receive ? -1 : c->verbose };
 	struct vz_error ignored;
 
 	vz_log_level(-2); /* bad lines of vz.conf are told by each vzctl */
@@ -319,7 +323,8 @@ static int recover(struct cli *c, char **words, int n)
 
 		vz_log_ctid(ctid);
 		if (one == 0)
-			one = told(op_migrate_recover(&env, ctid, c->how, c->a.timeout_ms, &err), &err);
+			one = told(op_migrate_recover(&env, ctid, c->how, c->a.timeout_ms, &err),
+				   &err);
 		rc = rc ? rc : one;
 	}
 	return rc;
@@ -347,7 +352,8 @@ static int move_one(struct cli *c, char *word)
 		return r;
 	vz_log_ctid(ctid);
 	if (a.new_id && a.mode != OP_MOVE_OFFLINE)
-		return plain("--new-id needs --mode offline: a number cannot change under programs that run");
+		return plain("--new-id needs --mode offline: a number cannot change under programs "
+			     "that run");
 	return told(op_migrate(&env, ctid, &a, &err), &err);
 }
 

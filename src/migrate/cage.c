@@ -91,7 +91,8 @@ static int build(const struct mig_cage *c)
 	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWPID) < 0 ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return failed("namespaces");
-	if (mount("tmpfs", c->at, "tmpfs", MS_NOSUID | MS_NODEV, "size=64k,nr_inodes=64,mode=755") < 0)
+	if (mount("tmpfs", c->at, "tmpfs", MS_NOSUID | MS_NODEV, "size=64k,nr_inodes=64,mode=755") <
+	    0)
 		return failed(c->at);
 	for (int i = 0; i < LENT; i++)
 		if (put_lent(c->at, lent[i], m[i]) < 0)
@@ -104,7 +105,8 @@ static int build(const struct mig_cage *c)
 	if (file < 0 || attach(self, c->at, "/pipe") < 0)
 		return failed("attach ourselves");
 	vz_closep(&file);
-	if (mount(NULL, c->at, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) < 0)
+	if (mount(NULL, c->at, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV,
+		  NULL) < 0)
 		return failed("read-only root");
 	if (chdir(c->at) < 0 || chroot(".") < 0 || chdir("/") < 0)
 		return failed("chroot");
@@ -138,7 +140,8 @@ static int drop_caps(bool writes)
 static int become(const struct mig_cage *c)
 {
 	if (c->userns < 0)
-		return setgroups(0, NULL) < 0 || drop_caps(c->writes) < 0 ? failed("capabilities") : 0;
+		return setgroups(0, NULL) < 0 || drop_caps(c->writes) < 0 ? failed("capabilities")
+									  : 0;
 	if (setns(c->userns, CLONE_NEWUSER) < 0 || setgroups(0, NULL) < 0 ||
 	    setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
 		return failed("ids of the VPS");
@@ -152,8 +155,8 @@ static int streams(const struct mig_cage *c)
 	int err = fcntl(c->err, F_DUPFD, 16);
 	int extra = c->extra < 0 ? -1 : fcntl(c->extra, F_DUPFD, 16);
 
-	if (in < 0 || out < 0 || err < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0 ||
-	    (extra >= 0 && dup2(extra, EXTRA_FD) < 0))
+	if (in < 0 || out < 0 || err < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 ||
+	    dup2(err, 2) < 0 || (extra >= 0 && dup2(extra, EXTRA_FD) < 0))
 		return failed("standard streams");
 	return close_range(extra >= 0 ? EXTRA_FD + 1 : EXTRA_FD, ~0U, 0) < 0 ? failed("close") : 0;
 }

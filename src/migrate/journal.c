@@ -94,7 +94,7 @@ static int take_transport(const json_t *a, struct vz_list *ret)
 	size_t i;
 	json_t *v;
 
-	json_array_foreach(a, i, v) {
+	json_array_foreach (a, i, v) {
 		const char *s = json_string_value(v);
 
 		if (!s || vz_list_add(ret, s) < 0)
@@ -171,10 +171,10 @@ int mig_journal_save(const struct mig_journal *j)
 	for (size_t i = 0; words && i < j->transport.n; i++)
 		if (json_array_append_new(words, vz_json_text(j->transport.v[i])) < 0)
 			return -ENOMEM;
-	o = json_pack("{si ss ss sI sI ss sO ss ss}", "version", JOURNAL_VERSION, "id", j->id, "step",
-		      mig_step_name(j->step), "ctid", (json_int_t)j->ctid, "peer_ctid",
-		      (json_int_t)j->peer_ctid, "host", j->host, "transport", words, "mode", j->mode,
-		      "private", j->private_dir);
+	o = json_pack("{si ss ss sI sI ss sO ss ss}", "version", JOURNAL_VERSION, "id", j->id,
+		      "step", mig_step_name(j->step), "ctid", (json_int_t)j->ctid, "peer_ctid",
+		      (json_int_t)j->peer_ctid, "host", j->host, "transport", words, "mode",
+		      j->mode, "private", j->private_dir);
 	if (!o || json_object_set_new(o, "was_running", json_boolean(j->was_running)) < 0 ||
 	    json_object_set_new(o, "start", json_boolean(j->start)) < 0 ||
 	    json_object_set_new(o, "shared", json_boolean(j->shared)) < 0 ||
@@ -187,8 +187,7 @@ int mig_journal_save(const struct mig_journal *j)
 	if (!text)
 		return -ENOMEM;
 	r = vz_mkdir_p(mig_dir(dir), 0700);
-	return r < 0 ? r
-		     : vz_write_atomic(journal_path(j->ctid, path), text, strlen(text), 0600);
+	return r < 0 ? r : vz_write_atomic(journal_path(j->ctid, path), text, strlen(text), 0600);
 }
 
 int mig_journal_remove(uint32_t ctid)
@@ -216,7 +215,8 @@ ssize_t mig_journal_list(uint32_t **ret)
 		size_t digits = strspn(e->d_name, "0123456789");
 		uint32_t id, *more;
 
-		if (digits == 0 || digits >= sizeof(number) || strcmp(e->d_name + digits, ".journal") != 0)
+		if (digits == 0 || digits >= sizeof(number) ||
+		    strcmp(e->d_name + digits, ".journal") != 0)
 			continue;
 		(void)snprintf(number, sizeof(number), "%.*s", (int)digits, e->d_name);
 		if (vps_parse_ctid(number, &id) < 0)

@@ -66,7 +66,8 @@ struct mig_frame {
 	enum mig_type type;
 	uint32_t len;
 	uint32_t crc;
-	const unsigned char *payload; /* of mig_recv(): valid until the next call on the connection */
+	const unsigned char
+		*payload; /* of mig_recv(): valid until the next call on the connection */
 };
 
 /** mig_frame_head - write the head for @payload of @len <= MIG_PAYLOAD_MAX bytes. */
@@ -171,7 +172,16 @@ int mig_recv_file(struct mig_conn *c, int fd, uint64_t max, struct vz_error *err
 
 /* ---- verbs.c: what a receiver obeys in which state ---- */
 
-enum mig_state { MIG_NEW, MIG_GREETED, MIG_CHECKED, MIG_TAKING, MIG_PLACED, MIG_PROMISED, MIG_OWNS, MIG_OVER };
+enum mig_state {
+	MIG_NEW,
+	MIG_GREETED,
+	MIG_CHECKED,
+	MIG_TAKING,
+	MIG_PLACED,
+	MIG_PROMISED,
+	MIG_OWNS,
+	MIG_OVER
+};
 
 enum mig_verb {
 	MIG_HELLO,

@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <zlib.h>
 
+#define MAGIC UINT32_C(0x565a4d31) /* "VZM1" */
+
 enum { PING_MS = 5000, TICK_MS = 1000, BURST_MS = 200 };
 
 /* ---- the bytes ---- */
@@ -37,7 +39,7 @@ static uint32_t checksum(const unsigned char *head, const void *payload, uint32_
 void mig_frame_head(uint32_t seq, enum mig_type type, const void *payload, uint32_t len,
 		    unsigned char ret[MIG_HEAD])
 {
-	memcpy(ret, "VZM1", 4);
+	put32(ret, MAGIC);
 	put32(ret + 4, seq);
 	put32(ret + 8, (uint32_t)type);
 	put32(ret + 12, len);
@@ -48,7 +50,7 @@ int mig_frame_parse(const unsigned char head[MIG_HEAD], struct mig_frame *ret)
 {
 	uint32_t type = get32(head + 8), len = get32(head + 12);
 
-	if (memcmp(head, "VZM1", 4) != 0 || type < MIG_CALL || type >= MIG_TYPES)
+	if (get32(head) != MAGIC || type < MIG_CALL || type >= MIG_TYPES)
 		return -EBADMSG;
 	if (len > MIG_PAYLOAD_MAX || ((type == MIG_EOF || type == MIG_PING) && len > 0))
 		return -EMSGSIZE;
@@ -71,6 +73,12 @@ static int unblock(int fd)
 	int flags = fcntl(fd, F_GETFL);
 
 	return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+/* How long poll may wait: pings and ticks are due. */
+static int nap_ms(const struct mig_conn *c)
+{
+	return c->timeout_ms / 4 < TICK_MS ? c->timeout_ms / 4 + 1 : TICK_MS;
 }
 
 int mig_conn_init(struct mig_conn *c, int in, int out, int timeout_ms)
@@ -165,8 +173,8 @@ static int fill(struct mig_conn *c, struct mig_frame *ret, struct vz_error *err)
 		if (n < 0)
 			return cut(err, errno, "read");
 		if (n == 0)
-			return cut(err, EPIPE, c->rd_len ? "it ended within a frame"
-							 : "the other side ended");
+			return cut(err, EPIPE,
+				   c->rd_len ? "it ended within a frame" : "the other side ended");
 		c->rd_len += (size_t)n;
 		c->last_in = vz_now_ms();
 	}
@@ -190,7 +198,9 @@ static int on_time(struct mig_conn *c, bool hears, struct vz_error *err)
 		return cut(err, ETIMEDOUT, "nothing came from the other side");
 	if (queued(c) && now - c->last_out > (uint64_t)c->timeout_ms)
 		return cut(err, ETIMEDOUT, "the other side takes nothing");
-	if (!queued(c) && now - c->last_out >= PING_MS)
+	if (!queued(c) &&
+	    now - c->last_out >=
+		    (c->timeout_ms / 4 < PING_MS ? (uint64_t)c->timeout_ms / 4 : PING_MS))
 		queue(c, MIG_PING, NULL, 0);
 	if (c->tick && now - c->last_tick >= TICK_MS) {
 		c->last_tick = now;
@@ -220,7 +230,7 @@ static int drain(struct mig_conn *c, struct vz_error *err)
 	while (r == 0 && queued(c)) {
 		struct pollfd p = { .fd = c->out, .events = POLLOUT };
 
-		r = wait_for(&p, 1, TICK_MS, err);
+		r = wait_for(&p, 1, nap_ms(c), err);
 		if (r == 0)
 			r = on_time(c, false, err);
 	}
@@ -264,7 +274,7 @@ int mig_recv(struct mig_conn *c, struct mig_frame *ret, struct vz_error *err)
 		if (r == 1)
 			r = 0;
 		else
-			r = wait_for(&p, 1, TICK_MS, err);
+			r = wait_for(&p, 1, nap_ms(c), err);
 		if (r == 0)
 			r = on_time(c, true, err);
 	}
@@ -335,9 +345,9 @@ int mig_answer(struct mig_conn *c, json_t *j, struct vz_error *err)
 int mig_refuse(struct mig_conn *c, const struct vz_error *why, struct vz_error *err)
 {
 	VZ_JSON json_t *msg = vz_json_text(why->msg);
-	VZ_JSON json_t *j = msg ? json_pack("{si si sO}", "exit", why->exit, "sys", why->sys,
-					    "message", msg)
-				: NULL;
+	VZ_JSON json_t *j =
+		msg ? json_pack("{si si sO}", "exit", why->exit, "sys", why->sys, "message", msg)
+		    : NULL;
 
 	return mig_send_json(c, MIG_FAIL, j, err);
 }
@@ -367,7 +377,7 @@ static int wait_outcome(struct mig_conn *c, int fd, struct outcome *ret)
 		struct pollfd p = { .fd = fd, .events = POLLIN };
 		ssize_t got;
 
-		if (poll(&p, 1, TICK_MS) <= 0) {
+		if (poll(&p, 1, c ? nap_ms(c) : TICK_MS) <= 0) {
 			/* silence of the other side is looked at when we listen again */
 			if (c && on_time(c, false, &err) < 0)
 				c = NULL;
@@ -534,7 +544,7 @@ static int relay_once(struct relay *s, struct vz_error *err)
 	enum { LOCAL, IN, OUT };
 	struct mig_conn *c = s->c;
 	bool hears = s->pend_len == 0 && !s->out_end;
-	int late = throttle(c), ms = late && late < TICK_MS ? late : TICK_MS;
+	int late = throttle(c), ms = late && late < nap_ms(c) ? late : nap_ms(c);
 	struct pollfd p[] = {
 		[LOCAL] = { .fd = s->fd },
 		[IN] = { .fd = hears ? c->in : -1, .events = POLLIN },

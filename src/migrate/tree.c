@@ -15,7 +15,13 @@
 #include <sys/stat.h>
 
 #define RSYNC "/usr/bin/rsync"
-enum { ARGS_MAX = 16 << 10, WORDS_MAX = 40, DEPTH_MAX = 1000, RSYNC_PARTIAL = 23, RSYNC_VANISHED = 24 };
+enum {
+	ARGS_MAX = 16 << 10,
+	WORDS_MAX = 40,
+	DEPTH_MAX = 1000,
+	RSYNC_PARTIAL = 23,
+	RSYNC_VANISHED = 24
+};
 
 /* ---- what must be compared by content ---- */
 
@@ -48,7 +54,8 @@ static int walk_entry(struct walk *w, int dir, const char *name, size_t len, uns
 		if (fd < 0)
 			return fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP ? 0 : fd;
 		w->path[len + n] = '/';
-		return st.st_dev == w->dev ? walk_dir(w, fd, len + n + 1, depth + 1) : (close(fd), 0);
+		return st.st_dev == w->dev ? walk_dir(w, fd, len + n + 1, depth + 1)
+					   : (close(fd), 0);
 	}
 	if (w->out && S_ISREG(st.st_mode) && st.st_ctim.tv_sec >= w->since)
 		vz_buf_add(w->out, w->path, len + n + 1);
@@ -161,9 +168,10 @@ int mig_tree_args_valid(const json_t *args, struct vz_error *err)
 	char shown[80];
 	json_t *v;
 
-	if (n < 3 || n > WORDS_MAX || strcmp(json_string_value(json_array_get(args, 0)) ?: "", "--server"))
+	if (n < 3 || n > WORDS_MAX ||
+	    strcmp(json_string_value(json_array_get(args, 0)) ?: "", "--server"))
 		return vz_fail(err, MIG_EXIT_PROTOCOL, 0, "bad words for rsync");
-	json_array_foreach(args, i, v) {
+	json_array_foreach (args, i, v) {
 		const char *s = json_string_value(v);
 
 		if (!s || !word_valid(s))
@@ -201,11 +209,9 @@ static int rsync_start(struct rsync *ret, const struct mig_tree *t, const char *
 	VZ_FD int theirs = -EBADF;
 	VZ_FD int complain = -EBADF;
 	VZ_FD int null = vz_openat(AT_FDCWD, "/dev/null", O_WRONLY, 0);
-	struct mig_cage cage = { .tree = t->root,
-				 .userns = t->userns,
-				 .writes = writes,
-				 .at = t->at,
-				 .argv = argv };
+	struct mig_cage cage = {
+		.tree = t->root, .userns = t->userns, .writes = writes, .at = t->at, .argv = argv
+	};
 	int sk[2], p[2], r;
 
 	if (access(RSYNC, X_OK) < 0)
@@ -371,7 +377,7 @@ int mig_tree_take(struct mig_conn *c, const json_t *args, const struct mig_tree 
 
 	if (r < 0)
 		return r;
-	json_array_foreach(args, i, v)
+	json_array_foreach (args, i, v)
 		argv[i + 1] = json_string_value(v);
 	r = rsync_start(&run, t, argv, true, -1, err);
 	if (r == 0)

@@ -42,14 +42,16 @@ int op_guard(struct op *o, struct vz_error *err)
 		return 0;
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_LOCKED, 0,
-			       "VPS %u: the journal of its migration, %s/%u.journal, cannot be read: whose it "
+			       "VPS %u: the journal of its migration, %s/%u.journal, cannot be "
+			       "read: whose it "
 			       "is, is not known",
 			       o->ctid, mig_dir(dir), o->ctid);
 	if (mig_owner(j.step) == MIG_OURS) {
 		/* with the lock held by us: whoever moved it is dead */
 		if (j.step != MIG_S_COPYING || o->lock.fd < 0)
 			return 0;
-		vz_warn("WARNING: VPS %u: its migration to %s was cut off before it moved; it stays here",
+		vz_warn("WARNING: VPS %u: its migration to %s was cut off before it moved; it "
+			"stays here",
 			o->ctid, j.host);
 		return op_moving_undo(o, &j, err);
 	}
@@ -59,11 +61,13 @@ int op_guard(struct op *o, struct vz_error *err)
 			       o->ctid, j.host, o->ctid);
 	if (j.step == MIG_S_TAKING)
 		return vz_fail(err, VZ_EXIT_LOCKED, 0,
-			       "VPS %u is not whole: its migration to this node was cut off, it is where it "
+			       "VPS %u is not whole: its migration to this node was cut off, it is "
+			       "where it "
 			       "came from (`vzmigrate --recover %u` removes what is here)",
 			       o->ctid, o->ctid);
-	return vz_fail(err, VZ_EXIT_LOCKED, 0,
-		       "VPS %u came from %s, which alone knows whether it has moved: run `vzmigrate "
-		       "--recover %u` there",
-		       o->ctid, j.host[0] ? j.host : "another node", j.peer_ctid);
+	return vz_fail(
+		err, VZ_EXIT_LOCKED, 0,
+		"VPS %u came from %s, which alone knows whether it has moved: run `vzmigrate "
+		"--recover %u` there",
+		o->ctid, j.host[0] ? j.host : "another node", j.peer_ctid);
 }

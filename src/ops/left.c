@@ -5,6 +5,7 @@
  */
 #include "ops/priv.h"
 
+#include "migrate/migrate.h"
 #include "util/fd.h"
 #include "util/proc.h"
 
@@ -244,6 +245,9 @@ static const char *command_of(const char *word)
 		{ "unmounting", "umount" },
 		{ VPS_LOCK_REAPER, "clean-up" },
 		{ "running-script", "runscript" },
+		{ "migrating", "migration" },
+		{ "receiving", "migration" },
+		{ "recovering", "migration" },
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
@@ -299,6 +303,40 @@ static int write_report(struct report *p, struct vz_list *ret)
 	return r;
 }
 
+/* A migration that was cut off. */
+static int add_journal(uint32_t ctid, struct vz_list *ret)
+{
+	MIG_JOURNAL struct mig_journal j = { 0 };
+	VZ_FREE char *line = NULL;
+	int r;
+
+	if (!mig_journal_there(ctid))
+		return 0;
+	r = mig_journal_load(ctid, &j);
+	if (r == -ENOENT || (r == 0 && j.step == MIG_S_TAKEN))
+		return 0;
+	if (r < 0)
+		line = vz_fmt("CT %u: the journal of its migration cannot be read", ctid);
+	else if (mig_owner(j.step) == MIG_OURS)
+		line = vz_fmt("CT %u: stays here: its migration to %s was cut off; vzmigrate "
+			      "--recover tells "
+			      "that node",
+			      ctid, j.host);
+	else if (mig_role(j.step) == MIG_SOURCE)
+		line = vz_fmt("CT %u: has moved to %s; vzmigrate --recover completes that", ctid,
+			      j.host);
+	else if (j.step == MIG_S_TAKING)
+		line = vz_fmt(
+			"CT %u: left over from an interrupted migration to this node; vzmigrate "
+			"--recover removes it",
+			ctid);
+	else
+		line = vz_fmt("CT %u: promised by this node; its source%s%s decides: vzmigrate "
+			      "--recover there",
+			      ctid, j.host[0] ? ", " : "", j.host);
+	return line ? vz_list_add(ret, line) : -ENOMEM;
+}
+
 int op_left(uint32_t ctid, const struct vps_config *c, bool has_conf,
 	    const struct op_status_words *w, struct vz_list *ret)
 {
@@ -307,6 +345,8 @@ int op_left(uint32_t ctid, const struct vps_config *c, bool has_conf,
 
 	p.lock = vps_lock_look(c, ctid, p.word);
 	if (p.lock != VPS_LOCK_HELD)
+		r = add_journal(ctid, ret);
+	if (r == 0 && p.lock != VPS_LOCK_HELD)
 		r = write_report(&p, ret);
 	for (int by = 0; by < REMEDIES; by++)
 		vz_list_clear(&p.what[by]);

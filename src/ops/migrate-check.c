@@ -40,7 +40,8 @@ static int check_absent(const struct taking *t, struct vz_error *err)
 	if (vps_running(o->ctid, NULL))
 		return vz_fail(err, MIG_EXIT_EXISTS, 0, "VPS %u runs on the target", o->ctid);
 	if (!t->j.shared && access(o->cfg.ve_private, F_OK) == 0)
-		return vz_fail(err, MIG_EXIT_EXISTS, 0, "%s exists on the target", o->cfg.ve_private);
+		return vz_fail(err, MIG_EXIT_EXISTS, 0, "%s exists on the target",
+			       o->cfg.ve_private);
 	if (t->f.name[0] && vps_name_lookup(t->f.name, &holder) == 0 && holder != o->ctid)
 		return vz_fail(err, MIG_EXIT_CONFIG, 0, "name %s is that of VPS %u on the target",
 			       t->f.name, holder);
@@ -151,12 +152,13 @@ static int check_space(const struct taking *t, struct vz_error *err)
 	have = (uint64_t)fs.f_bavail * fs.f_frsize;
 	if (have < want)
 		return vz_fail(err, MIG_EXIT_SPACE, 0,
-			       "%s on the target has %" PRIu64 " MiB free, the VPS needs %" PRIu64, dir,
-			       have >> 20, want >> 20);
+			       "%s on the target has %" PRIu64 " MiB free, the VPS needs %" PRIu64,
+			       dir, have >> 20, want >> 20);
 	if (fs.f_files && fs.f_favail < inodes)
 		return vz_fail(err, MIG_EXIT_SPACE, 0,
-			       "%s on the target has %" PRIu64 " inodes free, the VPS needs %" PRIu64, dir,
-			       (uint64_t)fs.f_favail, inodes);
+			       "%s on the target has %" PRIu64
+			       " inodes free, the VPS needs %" PRIu64,
+			       dir, (uint64_t)fs.f_favail, inodes);
 	return 0;
 }
 
@@ -202,12 +204,15 @@ static int check_idmap(struct taking *t, struct vz_error *err)
 	userns = op_userns(&t->o, err);
 	if (userns < 0)
 		return userns;
-	idmap = existing_parent(t->o.cfg.ve_private, dir) < 0 ? -ENOENT : sto_can_idmap(dir, userns);
+	idmap = existing_parent(t->o.cfg.ve_private, dir) < 0 ? -ENOENT
+							      : sto_can_idmap(dir, userns);
 	if (idmap < 0)
-		return vz_fail(err, MIG_EXIT_LAYOUT, -idmap, "idmapped mounts of %s on the target", dir);
+		return vz_fail(err, MIG_EXIT_LAYOUT, -idmap, "idmapped mounts of %s on the target",
+			       dir);
 	if ((idmap == 1) != t->f.idmap)
 		return vz_fail(err, MIG_EXIT_LAYOUT, 0,
-			       "%s on the target %s idmapped mounts, the source's file system %s: owners of "
+			       "%s on the target %s idmapped mounts, the source's file system %s: "
+			       "owners of "
 			       "files would be wrong",
 			       dir, idmap ? "takes" : "takes no", t->f.idmap ? "does" : "does not");
 	return 0;

@@ -2,6 +2,7 @@
 /* The target's side: verbs, each legal in its state only (migrate/verbs.c). */
 #include "ops/taking.h"
 
+#include "ops/steps.h"
 #include "template/template.h"
 #include "util/fd.h"
 #include "util/kernel.h"
@@ -28,7 +29,7 @@ static int take_list(const json_t *a, struct vz_list *ret)
 	size_t i;
 	json_t *v;
 
-	json_array_foreach(a, i, v) {
+	json_array_foreach (a, i, v) {
 		const char *s = json_string_value(v);
 
 		if (!s || ret->n > 4096 || vz_list_add(ret, s) < 0)
@@ -63,7 +64,8 @@ static int on_hello(struct taking *t, const json_t *args, json_t **ret, struct v
 	*ret = json_pack("{si}", "version", MIG_VERSION);
 	return vz_json_int(args, "version", 0) == MIG_VERSION
 		       ? 0
-		       : vz_fail(err, MIG_EXIT_VERSION, 0, "version %lld of the protocol; here it is %d",
+		       : vz_fail(err, MIG_EXIT_VERSION, 0,
+				 "version %lld of the protocol; here it is %d",
 				 (long long)vz_json_int(args, "version", 0), MIG_VERSION);
 }
 
@@ -85,7 +87,8 @@ static int take_facts(const json_t *a, struct taking_facts *f)
 	f->same_base = json_is_true(json_object_get(a, "same_base"));
 	f->idmap = json_is_true(json_object_get(a, "idmap"));
 	f->nodeps = (unsigned int)number(a, "nodeps");
-	if (f->bytes > INT64_MAX / 2 || f->base > UINT32_MAX || f->count < 1 || f->count > UINT32_MAX)
+	if (f->bytes > INT64_MAX / 2 || f->base > UINT32_MAX || f->count < 1 ||
+	    f->count > UINT32_MAX)
 		return -EINVAL;
 	return 0;
 }
@@ -99,18 +102,20 @@ static int replace_journal(struct taking *t, struct vz_error *err)
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)
-		return vz_fail(err, MIG_EXIT_EXISTS, -r, "a journal of VPS %u is there and cannot be read",
-			       t->o.ctid);
+		return vz_fail(err, MIG_EXIT_EXISTS, -r,
+			       "a journal of VPS %u is there and cannot be read", t->o.ctid);
 	if (mig_role(old.step) == MIG_SOURCE && mig_owner(old.step) == MIG_THEIRS)
 		return vz_fail(err, MIG_EXIT_EXISTS, 0,
-			       "VPS %u moved away from the target, which is not completed there (vzmigrate "
+			       "VPS %u moved away from the target, which is not completed there "
+			       "(vzmigrate "
 			       "--recover %u)",
 			       t->o.ctid, t->o.ctid);
 	if (old.step == MIG_S_PROMISED && !vz_streq(old.id, t->j.id))
-		return vz_fail(err, MIG_EXIT_EXISTS, 0,
-			       "the target has a promised copy of VPS %u of another migration (vzmigrate "
-			       "--recover %u on the node that it came from)",
-			       t->o.ctid, old.peer_ctid);
+		return vz_fail(
+			err, MIG_EXIT_EXISTS, 0,
+			"the target has a promised copy of VPS %u of another migration (vzmigrate "
+			"--recover %u on the node that it came from)",
+			t->o.ctid, old.peer_ctid);
 	if (old.step == MIG_S_TAKING) {
 		/* what it copied is used again, and compared by content */
 		old.keep = old.keep && vz_streq(old.private_dir, t->o.cfg.ve_private);
@@ -123,7 +128,8 @@ static int replace_journal(struct taking *t, struct vz_error *err)
 static int own_paths(struct vps_config *c, uint32_t ctid, struct vz_error *err)
 {
 	if (!c->ve_root || !c->ve_private)
-		return vz_fail(err, MIG_EXIT_NODE, 0, "VE_ROOT and VE_PRIVATE are not set in vz.conf");
+		return vz_fail(err, MIG_EXIT_NODE, 0,
+			       "VE_ROOT and VE_PRIVATE are not set in vz.conf");
 	for (int i = 0; i < 2; i++) {
 		char **field = i ? &c->ve_root : &c->ve_private;
 		char *text = vps_subst(*field, ctid);
@@ -228,7 +234,8 @@ static int take_template(struct taking *t, struct vz_error *err)
 	VZ_FD int fd = -EBADF;
 	int r = vz_mkdir_p(vps_path(tmp, "%s/cache", c->template_dir), 0755);
 
-	(void)vps_path(tmp, "%s/cache/.%s.migrate.%d", c->template_dir, t->f.ostemplate, (int)getpid());
+	(void)vps_path(tmp, "%s/cache/.%s.migrate.%d", c->template_dir, t->f.ostemplate,
+		       (int)getpid());
 	fd = r < 0 ? r : vz_openat(AT_FDCWD, tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return vz_fail(err, MIG_EXIT_TEMPLATE, -fd, "%s", tmp);
@@ -277,8 +284,8 @@ static int place_conf(struct taking *t, struct vz_error *err)
 	VPS_CONFIG struct vps_config c = { 0 };
 	struct op *o = &t->o;
 	bool which[VP_MAX] = { false }, skip[VP_MAX];
-	static const enum vps_param_id own[] = { VP_VE_ROOT, VP_VE_PRIVATE, VP_VE_LAYOUT, VP_LOCAL_UID,
-						 VP_LOCAL_UID_COUNT };
+	static const enum vps_param_id own[] = { VP_VE_ROOT, VP_VE_PRIVATE, VP_VE_LAYOUT,
+						 VP_LOCAL_UID, VP_LOCAL_UID_COUNT };
 	char files[PATH_MAX], path[PATH_MAX];
 	int r = vps_load_global(&c, err);
 
@@ -290,8 +297,9 @@ static int place_conf(struct taking *t, struct vz_error *err)
 		skip[id] = vps_param(id)->when == PW_GLOBAL;
 	r = vps_load_file(&c, path, VS_VPS, skip);
 	if (r != 0)
-		return vz_fail(err, MIG_EXIT_CONFIG, r < 0 ? -r : 0,
-			       "the configuration has lines that the target does not take (see its log)");
+		return vz_fail(
+			err, MIG_EXIT_CONFIG, r < 0 ? -r : 0,
+			"the configuration has lines that the target does not take (see its log)");
 	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++) {
 		if (vps_param_copy(&c, &o->cfg, own[i]) < 0)
 			return vz_fail(err, MIG_EXIT_CONFIG, ENOMEM, "configuration");
@@ -389,9 +397,9 @@ static int on_tree(struct taking *t, const json_t *args, json_t **ret, struct vz
 	r = op_side_open(&t->o, op_private_staged(t->o.cfg.ve_private, staged), &side, err);
 	if (r < 0)
 		return op_moving_exit(err, r, MIG_EXIT_COPY);
-	r = mig_tree_take(&t->conn, words,
-			  &(struct mig_tree){ .root = side.root, .userns = side.userns, .at = side.at },
-			  err);
+	r = mig_tree_take(
+		&t->conn, words,
+		&(struct mig_tree){ .root = side.root, .userns = side.userns, .at = side.at }, err);
 	closed = op_side_close(&side, &t->conn, &later);
 	if (r == 0 && closed < 0) {
 		*err = later;
@@ -507,15 +515,16 @@ static int judge(struct op *o, struct mig_journal *j, struct mig_conn *c, bool c
 {
 	if (j->step == MIG_S_TAKEN)
 		return commit ? 0
-			      : vz_fail(err, MIG_EXIT_PROTOCOL, 0, "VPS %u was taken already", j->ctid);
+			      : vz_fail(err, MIG_EXIT_PROTOCOL, 0, "VPS %u was taken already",
+					j->ctid);
 	if (commit && j->step == MIG_S_PROMISED)
 		return take_it(o, j, c, ret, err);
 	if (!commit && (j->step == MIG_S_PROMISED || j->step == MIG_S_TAKING)) {
 		j->keep = false;
 		return op_moving_drop(o, j, err);
 	}
-	return vz_fail(err, MIG_EXIT_PROTOCOL, 0, "VPS %u: journal \"%s\" where the source says %s", j->ctid,
-		       mig_step_name(j->step), commit ? "commit" : "abort");
+	return vz_fail(err, MIG_EXIT_PROTOCOL, 0, "VPS %u: journal \"%s\" where the source says %s",
+		       j->ctid, mig_step_name(j->step), commit ? "commit" : "abort");
 }
 
 /* Lock and journal of a migration by CTID and id. Return: 0; 1 there is none of it (any more); -errno. */
@@ -555,8 +564,8 @@ static int on_verdict(struct taking *t, const json_t *args, json_t **ret, struct
 		return bad(err, "verdict");
 	r = open_journal(t, args, err);
 	if (r == 1 && commit)
-		r = vz_fail(err, MIG_EXIT_PROTOCOL, 0, "VPS %u: the target knows nothing of this migration",
-			    t->o.ctid);
+		r = vz_fail(err, MIG_EXIT_PROTOCOL, 0,
+			    "VPS %u: the target knows nothing of this migration", t->o.ctid);
 	else if (r == 1)
 		r = 0; /* nothing is left of it */
 	else if (r == 0)
@@ -611,7 +620,11 @@ static int serve(struct taking *t, struct vz_error *err)
 	if (r < 0)
 		return r;
 	verb = mig_verb_legal(t->state, vz_json_str(args, "verb"), &next, &why);
-	r = verb < 0 ? verb : verbs[verb](t, args, &answer, &why);
+	r = verb < 0 ? verb : op_steps_fault("receive", (size_t)verb + 1, &why);
+	if (r == 0)
+		r = verbs[verb](t, args, &answer, &why);
+	if (r == 0)
+		r = op_steps_fault("received", (size_t)verb + 1, &why);
 	vz_info("%s: %s", verb < 0 ? "bad verb" : mig_verb_name((enum mig_verb)verb),
 		r < 0 ? why.msg : "done");
 	if (r < 0 && mig_link_broken(&why) && why.sys) {
@@ -633,15 +646,18 @@ static void give_up(struct taking *t)
 	struct vz_error err;
 
 	if (t->state == MIG_PROMISED || t->j.step == MIG_S_PROMISED)
-		vz_warn("WARNING: VPS %u is promised; its source decides (vzmigrate --recover %u there)",
+		vz_warn("WARNING: VPS %u is promised; its source decides (vzmigrate --recover %u "
+			"there)",
 			t->j.ctid, t->j.peer_ctid);
-	else if ((t->state == MIG_TAKING || t->state == MIG_PLACED) && op_moving_drop(&t->o, &t->j, &err) < 0)
+	else if ((t->state == MIG_TAKING || t->state == MIG_PLACED) &&
+		 op_moving_drop(&t->o, &t->j, &err) < 0)
 		vz_warn("WARNING: %s", err.msg);
 }
 
 int op_migrate_receive(int in, int out, struct vz_error *err)
 {
-	struct taking t = { .env = { .migrating = true }, .o = { .lock = { .fd = -1 }, .userns = -1 } };
+	struct taking t = { .env = { .migrating = true },
+			    .o = { .lock = { .fd = -1 }, .userns = -1 } };
 	int r = mig_conn_init(&t.conn, in, out, 60000);
 
 	if (r < 0)

@@ -54,7 +54,9 @@ static int as_target(struct op *o, struct mig_journal *j, enum op_recover how, s
 
 	if (j->step == MIG_S_TAKEN) {
 		r = mig_journal_remove(o->ctid);
-		return r < 0 ? vz_fail(err, MIG_EXIT_NODE, -r, "remove the journal of VPS %u", o->ctid) : 0;
+		return r < 0 ? vz_fail(err, MIG_EXIT_NODE, -r, "remove the journal of VPS %u",
+				       o->ctid)
+			     : 0;
 	}
 	if (vps_load_over(&o->cfg, o->ctid, NULL, &ignored) < 0)
 		o->cfg.ctid = o->ctid;
@@ -67,7 +69,8 @@ static int as_target(struct op *o, struct mig_journal *j, enum op_recover how, s
 	}
 	if (how == OP_RECOVER_ASK)
 		return vz_fail(err, MIG_EXIT_CONNECT, 0,
-			       "VPS %u: only its source%s%s knows whether it has moved; run `vzmigrate --recover "
+			       "VPS %u: only its source%s%s knows whether it has moved; run "
+			       "`vzmigrate --recover "
 			       "%u` there (if that node is lost for good: --ours or --theirs here)",
 			       o->ctid, j->host[0] ? ", " : "", j->host, j->peer_ctid);
 	r = op_moving_take(o, j, err);
@@ -94,14 +97,17 @@ int op_migrate_recover(const struct op_env *env, uint32_t ctid, enum op_recover 
 		return op_moving_exit(err, r, MIG_EXIT_NODE);
 	r = mig_journal_load(ctid, &j);
 	if (r == -ENOENT)
-		return vz_fail(err, MIG_EXIT_ABSENT, ENOENT, "VPS %u: no journal of a migration", ctid);
+		return vz_fail(err, MIG_EXIT_ABSENT, ENOENT, "VPS %u: no journal of a migration",
+			       ctid);
 	if (r < 0)
-		return vz_fail(err, MIG_EXIT_NODE, -r, "the journal of VPS %u cannot be read", ctid);
+		return vz_fail(err, MIG_EXIT_NODE, -r, "the journal of VPS %u cannot be read",
+			       ctid);
 	if (mig_role(j.step) == MIG_TARGET)
 		return as_target(&o, &j, how, err);
 	if (how != OP_RECOVER_ASK)
-		return vz_fail(err, MIG_EXIT_USAGE, 0, "VPS %u: this node is the source, its journal says \"%s\"",
-			       ctid, mig_step_name(j.step));
+		return vz_fail(err, MIG_EXIT_USAGE, 0,
+			       "VPS %u: this node is the source, its journal says \"%s\"", ctid,
+			       mig_step_name(j.step));
 	if (j.step != MIG_S_CLEANED) {
 		r = vps_load_over(&o.cfg, ctid, &o.bad, err);
 		if (r < 0 && mig_owner(j.step) == MIG_OURS)

@@ -84,16 +84,17 @@ static int facts(struct sending *s, json_t **ret, struct vz_error *err)
 	if (flags && vz_list_split(&cpu, flags, " ") < 0)
 		return vz_fail(err, MIG_EXIT_CPU, ENOMEM, "CPU");
 	(void)gethostname(here, sizeof(here) - 1);
-	*ret = json_pack("{sI sI ss ss ss ss ss ss ss ss so so sI sI sI sI sb sb sb si}", "ctid",
-			 (json_int_t)s->j.peer_ctid, "peer_ctid", (json_int_t)o->ctid, "id", s->j.id,
-			 "mode", s->j.mode, "from", mig_host_valid(here) ? here : "", "layout",
-			 o->layout->name, "ostemplate", text_or(c->ostemplate), "hash",
-			 text_or(c->ostemplate_hash), "name", name, "token",
-			 s->token_path[0] ? s->token : "", "ips", texts(&c->ip_address), "cpu",
-			 texts(&cpu), "bytes", (json_int_t)bytes, "inodes", (json_int_t)inodes, "base",
-			 (json_int_t)o->base, "count", (json_int_t)o->count, "memory", memory, "same_base",
-			 memory || !idmap, "idmap", idmap == 1, "nodeps", (int)s->a->nodeps);
-	return *ret ? 0 : vz_fail(err, MIG_EXIT_CONFIG, 0, "the configuration holds what is no UTF-8");
+	*ret = json_pack(
+		"{sI sI ss ss ss ss ss ss ss ss so so sI sI sI sI sb sb sb si}", "ctid",
+		(json_int_t)s->j.peer_ctid, "peer_ctid", (json_int_t)o->ctid, "id", s->j.id, "mode",
+		s->j.mode, "from", mig_host_valid(here) ? here : "", "layout", o->layout->name,
+		"ostemplate", text_or(c->ostemplate), "hash", text_or(c->ostemplate_hash), "name",
+		name, "token", s->token_path[0] ? s->token : "", "ips", texts(&c->ip_address),
+		"cpu", texts(&cpu), "bytes", (json_int_t)bytes, "inodes", (json_int_t)inodes,
+		"base", (json_int_t)o->base, "count", (json_int_t)o->count, "memory", memory,
+		"same_base", memory || !idmap, "idmap", idmap == 1, "nodeps", (int)s->a->nodeps);
+	return *ret ? 0
+		    : vz_fail(err, MIG_EXIT_CONFIG, 0, "the configuration holds what is no UTF-8");
 }
 
 int op_send_check(struct sending *s, struct vz_error *err)
@@ -127,8 +128,8 @@ static int send_one(struct sending *s, const char *name, const char *path, bool 
 
 	if (fd < 0)
 		return vz_fail(err, MIG_EXIT_COPY, -fd, "open %s", path);
-	r = mig_call(&s->link.conn, "FILE", json_pack("{ss sb}", "name", name, "executable", executable),
-		     NULL, err);
+	r = mig_call(&s->link.conn, "FILE",
+		     json_pack("{ss sb}", "name", name, "executable", executable), NULL, err);
 	if (r == 0)
 		r = mig_send_file(&s->link.conn, fd, err);
 	if (r == 0)
@@ -153,7 +154,8 @@ static int send_template(struct sending *s, struct vz_error *err)
 		r = tpl_hash(archive, hash, err);
 	if (r == 0 && !vz_streq(hash, c->ostemplate_hash))
 		r = vz_fail(err, MIG_EXIT_TEMPLATE, 0,
-			    "generation %.12s of template %s is not on the target, and %s here is another",
+			    "generation %.12s of template %s is not on the target, and %s here is "
+			    "another",
 			    c->ostemplate_hash, c->ostemplate, archive);
 	if (r < 0)
 		return op_moving_exit(err, r, MIG_EXIT_TEMPLATE);

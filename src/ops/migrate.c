@@ -31,16 +31,17 @@ static int step_look(void *arg, struct vz_error *err)
 	int r;
 
 	if (o->bad)
-		return vz_fail(err, MIG_EXIT_CONFIG, 0, "%u bad line(s) in the configuration of VPS %u",
-			       o->bad, o->ctid);
+		return vz_fail(err, MIG_EXIT_CONFIG, 0,
+			       "%u bad line(s) in the configuration of VPS %u", o->bad, o->ctid);
 	w = op_status(o->ctid, &left);
 	if (!w.exists)
 		return vz_fail(err, MIG_EXIT_ABSENT, 0, "VPS %u has no private area", o->ctid);
 	s->running = w.running;
 	s->suspended = w.suspended;
 	if (!s->running && s->mode != OP_MOVE_OFFLINE)
-		return vz_fail(err, MIG_EXIT_STOPPED, 0, "VPS %u does not run: without --online it moves as "
-							 "it is",
+		return vz_fail(err, MIG_EXIT_STOPPED, 0,
+			       "VPS %u does not run: without --online it moves as "
+			       "it is",
 			       o->ctid);
 	if (!s->running) {
 		r = op_mend(o, err);
@@ -70,8 +71,10 @@ static int progress(void *arg)
 	uint64_t ms = vz_now_ms() - s->begun_ms;
 
 	if (s->a->progress)
-		(void)fprintf(stderr, "\r%-32.32s %6" PRIu64 " MiB %5" PRIu64 " KiB/s %5" PRIu64 " s\033[K",
-			      s->stage, c->sent >> 20, ms ? c->sent * 1000 / 1024 / ms : 0, ms / 1000);
+		(void)fprintf(stderr,
+			      "\r%-32.32s %6" PRIu64 " MiB %5" PRIu64 " KiB/s %5" PRIu64 " s\033[K",
+			      s->stage, c->sent >> 20, ms ? c->sent * 1000 / 1024 / ms : 0,
+			      ms / 1000);
 	return op_steps_cancelled() && !s->committed ? -EINTR : 0;
 }
 
@@ -97,7 +100,8 @@ static int save(struct sending *s, struct vz_error *err)
 {
 	int r = mig_journal_save(&s->j);
 
-	return r < 0 ? vz_fail(err, MIG_EXIT_COPY, -r, "write the journal of VPS %u", s->o->ctid) : 0;
+	return r < 0 ? vz_fail(err, MIG_EXIT_COPY, -r, "write the journal of VPS %u", s->o->ctid)
+		     : 0;
 }
 
 static int step_journal(void *arg, struct vz_error *err)
@@ -121,7 +125,8 @@ static void undo_journal(void *arg)
 		told = true;
 	if (told && mig_journal_remove(s->o->ctid) == 0)
 		return;
-	vz_warn("WARNING: %s may have part of a copy of VPS %u (vzmigrate --recover %u tells it): %s",
+	vz_warn("WARNING: %s may have part of a copy of VPS %u (vzmigrate --recover %u tells it): "
+		"%s",
 		s->j.host, s->j.peer_ctid, s->o->ctid, err.msg);
 }
 
@@ -224,16 +229,11 @@ static int step_commit(void *arg, struct vz_error *err)
 }
 
 static const struct op_step send_steps[] = {
-	{ "look", step_look, NULL },
-	{ "connect", step_connect, NULL },
-	{ "check", step_check, NULL },
-	{ "journal", step_journal, undo_journal },
-	{ "prepare", step_prepare, NULL },
-	{ "copy", step_copy, NULL },
-	{ "halt", step_halt, undo_halt },
-	{ "rest", step_rest, NULL },
-	{ "promise", step_promise, NULL },
-	{ "commit", step_commit, NULL },
+	{ "look", step_look, NULL },	   { "connect", step_connect, NULL },
+	{ "check", step_check, NULL },	   { "journal", step_journal, undo_journal },
+	{ "prepare", step_prepare, NULL }, { "copy", step_copy, NULL },
+	{ "halt", step_halt, undo_halt },  { "rest", step_rest, NULL },
+	{ "promise", step_promise, NULL }, { "commit", step_commit, NULL },
 };
 
 /* ---- after it ---- */
@@ -251,7 +251,10 @@ static int tell_commit(struct sending *s, struct vz_error *err)
 {
 	uint64_t until = vz_now_ms() + (uint64_t)s->a->timeout_ms;
 	VZ_JSON json_t *answer = NULL;
-	int r = mig_call(&s->link.conn, "COMMIT", NULL, &answer, err);
+	int r = op_steps_fault("finish", 1, err);
+
+	if (r == 0)
+		r = mig_call(&s->link.conn, "COMMIT", NULL, &answer, err);
 
 	if (r == 0 && *vz_json_str(answer, "start_error"))
 		tell_start(s, vz_json_str(answer, "start_error"), err);
@@ -259,7 +262,8 @@ static int tell_commit(struct sending *s, struct vz_error *err)
 		return 0;
 	op_link_close(&s->link);
 	while (r < 0 && mig_link_broken(err)) {
-		vz_warn("WARNING: %s; connecting again, since VPS %u is theirs now", err->msg, s->o->ctid);
+		vz_warn("WARNING: %s; connecting again, since VPS %u is theirs now", err->msg,
+			s->o->ctid);
 		r = op_moving_tell(&s->j, "commit", 10000, err);
 		if (r == 0 || vz_now_ms() > until)
 			break;
@@ -267,7 +271,8 @@ static int tell_commit(struct sending *s, struct vz_error *err)
 	}
 	if (r < 0)
 		return vz_wrap(err, r,
-			       "VPS %u belongs to %s, which does not answer (vzmigrate --recover %u tells it)",
+			       "VPS %u belongs to %s, which does not answer (vzmigrate --recover "
+			       "%u tells it)",
 			       s->o->ctid, s->j.host, s->o->ctid);
 	*err = (struct vz_error){ 0 };
 	return 0;
@@ -283,6 +288,29 @@ static void ignore_signals(void)
 	(void)sigaction(SIGHUP, &ign, NULL);
 }
 
+/* Our copy goes, then they forget, then we. */
+static int clean_up(struct sending *s, struct vz_error *err)
+{
+	int r = op_steps_fault("finish", 2, err);
+
+	if (r == 0)
+		r = op_moving_clean(s->o, &s->j, err);
+	if (r == 0)
+		r = op_steps_fault("finish", 3, err);
+	if (r == 0 && s->link.up)
+		r = mig_call(
+			&s->link.conn, "FORGET",
+			json_pack("{sI ss}", "ctid", (json_int_t)s->j.peer_ctid, "id", s->j.id),
+			NULL, err);
+	else if (r == 0)
+		r = op_moving_tell(&s->j, "forget", 10000, err);
+	if (r == 0)
+		r = op_steps_fault("finish", 4, err);
+	if (r == 0 && mig_journal_remove(s->o->ctid) < 0)
+		r = vz_fail(err, MIG_EXIT_COPY, EIO, "remove the journal");
+	return r;
+}
+
 static int finish(struct sending *s, struct vz_error *err)
 {
 	struct vz_error later = { 0 };
@@ -295,18 +323,10 @@ static int finish(struct sending *s, struct vz_error *err)
 	if (r < 0)
 		return r;
 	op_send_stage(s, "Cleaning up");
-	r = op_moving_clean(s->o, &s->j, &later);
-	if (r == 0 && s->link.up)
-		r = mig_call(&s->link.conn, "FORGET",
-			     json_pack("{sI ss}", "ctid", (json_int_t)s->j.peer_ctid, "id", s->j.id), NULL,
-			     &later);
-	else if (r == 0)
-		r = op_moving_tell(&s->j, "forget", 10000, &later);
-	if (r == 0 && mig_journal_remove(s->o->ctid) < 0)
-		r = vz_fail(&later, MIG_EXIT_COPY, EIO, "remove the journal");
-	if (r < 0) /* it has moved all the same */
-		vz_warn("WARNING: VPS %u: %s (vzmigrate --recover %u completes it)", s->o->ctid, later.msg,
-			s->o->ctid);
+	s->copied_bytes = s->link.up ? s->link.conn.sent : 0;
+	if (clean_up(s, &later) < 0) /* it has moved all the same */
+		vz_warn("WARNING: VPS %u: %s (vzmigrate --recover %u completes it)", s->o->ctid,
+			later.msg, s->o->ctid);
 	/* a start that failed there is told, and is this program's exit status */
 	return err->exit ? -EPROTO : 0;
 }
@@ -337,7 +357,6 @@ static int move(struct sending *s, struct vz_error *err)
 		r = finish(s, err);
 	if (s->a->progress)
 		(void)fprintf(stderr, "\r\033[K");
-	s->copied_bytes = s->link.up ? s->link.conn.sent : 0;
 	if (r == 0) {
 		tell_times(s);
 		vz_say("VPS %u was moved to %s", s->o->ctid, s->a->host);
@@ -356,14 +375,18 @@ static int work(void *arg, struct vz_error *err)
 {
 	const struct worker *w = arg;
 	OP struct op o = { .lock = { .fd = -1 }, .userns = -1 };
-	struct sending s = { .o = &o, .a = w->a, .mode = w->a->mode, .stage = "", .begun_ms = vz_now_ms() };
+	struct sending s = {
+		.o = &o, .a = w->a, .mode = w->a->mode, .stage = "", .begun_ms = vz_now_ms()
+	};
 	int r;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0); /* then it is taken back, or completed */
 	r = op_open(&o, w->env, w->ctid, "migrating", err);
+	if (r < 0 && err->exit == VZ_EXIT_NOVECONFIG)
+		return vz_fail(err, MIG_EXIT_ABSENT, 0, "there is no VPS %u", w->ctid);
 	if (r < 0)
-		return op_moving_exit(err, r,
-				      err->exit == VZ_EXIT_NOVECONFIG ? MIG_EXIT_ABSENT : MIG_EXIT_NODE);
+		return op_moving_exit(
+			err, r, err->exit == VZ_EXIT_NOVECONFIG ? MIG_EXIT_ABSENT : MIG_EXIT_NODE);
 	vz_say("Starting migration of VPS %u to %s", w->ctid, w->a->host);
 	r = move(&s, err);
 	if (s.link.up) {

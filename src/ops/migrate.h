@@ -44,7 +44,7 @@ enum op_recover { OP_RECOVER_ASK, OP_RECOVER_OURS, OP_RECOVER_THEIRS };
  * op_migrate_recover - complete or take back what a migration of @ctid that was cut off left
  * @how: OP_RECOVER_OURS, OP_RECOVER_THEIRS: on a target in doubt, the administrator's word
  */
-int op_migrate_recover(const struct op_env *env, uint32_t ctid, enum op_recover how,
-		       int timeout_ms, struct vz_error *err) __attribute__((warn_unused_result));
+int op_migrate_recover(const struct op_env *env, uint32_t ctid, enum op_recover how, int timeout_ms,
+		       struct vz_error *err) __attribute__((warn_unused_result));
 
 #endif

@@ -20,7 +20,8 @@ const char *op_move_mode_name(enum op_move_mode m)
 int op_moving_exit(struct vz_error *err, int r, int exit)
 {
 	if (r < 0 && !mig_link_broken(err))
-		err->exit = err->exit == VZ_EXIT_LOCKED && exit != MIG_EXIT_EXISTS ? MIG_EXIT_LOCKED : exit;
+		err->exit = err->exit == VZ_EXIT_LOCKED && exit != MIG_EXIT_EXISTS ? MIG_EXIT_LOCKED
+										   : exit;
 	return r;
 }
 
@@ -32,8 +33,12 @@ const char *op_private_staged(const char *private_dir, char ret[PATH_MAX])
 const struct op_moving_file *op_moving_files(size_t i)
 {
 	static const struct op_moving_file files[] = {
-		{ "conf", "conf" },	  { "start", "start" },		{ "stop", "stop" },
-		{ "mount", "mount" },	  { "umount", "umount" },	{ "premount", "premount" },
+		{ "conf", "conf" },
+		{ "start", "start" },
+		{ "stop", "stop" },
+		{ "mount", "mount" },
+		{ "umount", "umount" },
+		{ "premount", "premount" },
 		{ "postumount", "postumount" },
 	};
 
@@ -95,8 +100,10 @@ int op_side_open(struct op *o, const char *private_dir, struct op_side *ret, str
 	if (o->layout->needs_template) {
 		r = open_merged(o, &p, ret, err);
 	} else {
-		ret->root = vz_openat(AT_FDCWD, private_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-		r = ret->root < 0 ? vz_fail(err, MIG_EXIT_COPY, -ret->root, "open %s", private_dir) : 0;
+		ret->root =
+			vz_openat(AT_FDCWD, private_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+		r = ret->root < 0 ? vz_fail(err, MIG_EXIT_COPY, -ret->root, "open %s", private_dir)
+				  : 0;
 	}
 	if (r < 0 && op_side_close(ret, NULL, &(struct vz_error){ 0 }) < 0)
 		vz_warn("WARNING: %s is left mounted", ret->mount);
@@ -105,7 +112,9 @@ int op_side_open(struct op *o, const char *private_dir, struct op_side *ret, str
 
 static int sync_child(void *arg, struct vz_error *err)
 {
-	return syncfs(*(int *)arg) < 0 ? vz_fail(err, MIG_EXIT_COPY, errno, "write the files to disk") : 0;
+	return syncfs(*(int *)arg) < 0
+		       ? vz_fail(err, MIG_EXIT_COPY, errno, "write the files to disk")
+		       : 0;
 }
 
 int op_sync(int fd, struct mig_conn *c, struct vz_error *err)
@@ -165,7 +174,8 @@ int op_moving_drop(struct op *o, const struct mig_journal *j, struct vz_error *e
 		r = remove_tree(staged, err);
 	if (r == 0) {
 		r = mig_journal_remove(o->ctid);
-		r = r < 0 ? vz_fail(err, MIG_EXIT_COPY, -r, "remove the journal of VPS %u", o->ctid) : 0;
+		r = r < 0 ? vz_fail(err, MIG_EXIT_COPY, -r, "remove the journal of VPS %u", o->ctid)
+			  : 0;
 	}
 	return r;
 }
@@ -225,8 +235,9 @@ static int set_aside(struct op *o, const struct mig_journal *j, struct vz_error 
 			return vz_fail(err, MIG_EXIT_COPY, errno, "rename %s", from);
 	}
 	vps_name_unlink(o->ctid, o->cfg.name);
-	return vz_fsync_dir_of(from) < 0 ? vz_fail(err, MIG_EXIT_COPY, EIO, "fsync %s", vps_paths()->conf)
-					 : 0;
+	return vz_fsync_dir_of(from) < 0
+		       ? vz_fail(err, MIG_EXIT_COPY, EIO, "fsync %s", vps_paths()->conf)
+		       : 0;
 }
 
 static int clean_child(void *arg, struct vz_error *err)
@@ -245,7 +256,8 @@ int op_moving_clean(struct op *o, struct mig_journal *j, struct vz_error *err)
 	if (r == 0)
 		r = op_mend(o, err); /* the mount, groups */
 	if (r == 0 && access(vps_path(conf, "%s/%u.conf", vps_paths()->conf, o->ctid), F_OK) == 0)
-		r = j->remove && !j->shared ? mig_busy(NULL, clean_child, o, err) : set_aside(o, j, err);
+		r = j->remove && !j->shared ? mig_busy(NULL, clean_child, o, err)
+					    : set_aside(o, j, err);
 	if (r < 0)
 		return r;
 	vps_record_forget(o->ctid);
@@ -276,8 +288,9 @@ int op_link_open(const struct vz_list *transport, const char *host, int timeout_
 			     json_pack("{si si}", "version", MIG_VERSION, "timeout_ms", timeout_ms),
 			     &answer, err);
 	if (r == 0 && vz_json_int(answer, "version", 0) != MIG_VERSION)
-		r = vz_fail(err, MIG_EXIT_VERSION, 0, "%s speaks version %lld of the protocol, this node %d",
-			    host, (long long)vz_json_int(answer, "version", 0), MIG_VERSION);
+		r = vz_fail(err, MIG_EXIT_VERSION, 0,
+			    "%s speaks version %lld of the protocol, this node %d", host,
+			    (long long)vz_json_int(answer, "version", 0), MIG_VERSION);
 	if (r < 0) {
 		if (err->exit == MIG_EXIT_PROTOCOL)
 			err->exit = MIG_EXIT_CONNECT;
@@ -296,7 +309,8 @@ void op_link_close(struct op_link *l)
 	mig_peer_end(&l->peer, 2000);
 }
 
-int op_moving_tell(const struct mig_journal *j, const char *what, int timeout_ms, struct vz_error *err)
+int op_moving_tell(const struct mig_journal *j, const char *what, int timeout_ms,
+		   struct vz_error *err)
 {
 	struct op_link l;
 	VZ_JSON json_t *answer = NULL;
@@ -306,13 +320,14 @@ int op_moving_tell(const struct mig_journal *j, const char *what, int timeout_ms
 	if (r < 0)
 		return r;
 	r = mig_call(&l.conn, verb,
-		     json_pack("{sI ss ss}", "ctid", (json_int_t)j->peer_ctid, "id", j->id, "verdict",
-			       what),
+		     json_pack("{sI ss ss}", "ctid", (json_int_t)j->peer_ctid, "id", j->id,
+			       "verdict", what),
 		     &answer, err);
 	if (r == 0 && *vz_json_str(answer, "start_error")) {
 		char shown[300];
 
-		vz_warn("WARNING: VPS %u is on %s now, but does not run there: %s", j->peer_ctid, j->host,
+		vz_warn("WARNING: VPS %u is on %s now, but does not run there: %s", j->peer_ctid,
+			j->host,
 			vz_quote(shown, sizeof(shown), vz_json_str(answer, "start_error")));
 	}
 	op_link_close(&l);

@@ -62,6 +62,11 @@ static int fault(const char *name, size_t step, struct vz_error *err)
 		       name);
 }
 
+int op_steps_fault(const char *name, size_t n, struct vz_error *err)
+{
+	return fault(name, n - 1, err);
+}
+
 static int run_all(const char *name, const struct op_step *steps, size_t n, void *arg,
 		   struct vz_error *err)
 {

@@ -31,6 +31,12 @@ struct op_step {
 int op_steps_run(const char *name, const struct op_step *steps, size_t n, void *arg,
 		 struct vz_error *err) __attribute__((warn_unused_result));
 
+/**
+ * op_steps_fault - VZ_FAULT=NAME:N[:kill|:stop] for what is no table: fails, dies or stops as step @n (from 1) of
+ * @name would. Return: 0; -EIO with exit 3.
+ */
+int op_steps_fault(const char *name, size_t n, struct vz_error *err)
+	__attribute__((warn_unused_result));
 /** op_steps_cancelled - did SIGINT or SIGTERM come while a table runs? For steps that take long. */
 bool op_steps_cancelled(void);
 

@@ -5,19 +5,170 @@
 bats_require_minimum_version 1.5.0
 load ../lib/hosts
 
-setup_file() { hosts_up simfs; }
+setup_file() { hosts_up; }
 teardown_file() { hosts_down; }
 teardown() { hosts_clean; }
 
-@test "a stopped VPS moves with its files, and is gone here" {
-	on a vzctl create 5411 --ostemplate busybox >/dev/null
-	run --separate-stderr migrate b 5411
+# a CTID LAYOUT OPTION...: a VPS on node a
+a_vps() {
+	on a vzctl create "$1" --ostemplate busybox --layout "$2" >/dev/null
+	[ $# -lt 3 ] || on a vzctl set "$1" "${@:3}" --save >/dev/null
+}
+
+# moves ARG...: vzmigrate succeeds and says nothing on standard error
+moves() {
+	run --separate-stderr migrate "$@"
 	status_is 0
-	echo "$output"
-	[ -z "$stderr" ]
+	[ -z "$stderr" ] || {
+		echo "stderr: $stderr" >&2
+		return 1
+	}
+}
+
+# refused CODE TEXT ARG...: before anything changes
+refused() {
+	local code=$1 text=$2
+	shift 2
+	run --separate-stderr migrate "$@"
+	[ "$status" -eq "$code" ] && [[ "$stderr" == *"$text"* ]] || {
+		echo "vzmigrate $*: status $status, not $code; stderr: $stderr" >&2
+		return 1
+	}
+	[ -z "$(journals a)$(journals b)" ]
+}
+
+# every kind of file and attribute, below /x of VPS $1 on node a; a VPS that runs makes what a tenant can make
+every_attribute() {
+	on a vzctl exec2 "$1" 'mkdir -p /x/dir; cd /x; echo text >file; ln file hard; ln -s /etc/passwd sym; ln -s nowhere dangling
+		mkfifo fifo; chmod 4755 file; chown 1000:1001 dir; echo mode >secret; chmod 000 secret
+		dd if=/dev/zero of=sparse bs=1 seek=64M count=1 2>/dev/null; touch "new
+line"; touch -- "-dash"; mkdir "blank dir"; touch "blank dir/$(printf "\377\376")"'
+}
+
+# sheet HOST CTID: all of /x, with owners, modes, times to the nanosecond, blocks, links, ACLs and attributes
+sheet() {
+	on "$1" bash -c 'cd "$0" && find . -printf "%P|%y|%m|%U|%G|%s|%n|%T@|%l|%D\n" | sed "s/|[0-9]*$//" | sort
+		getfacl -nR . 2>/dev/null; getfattr -hRm - -d . 2>/dev/null; cat file' "$2"
+}
+
+@test "a stopped VPS moves with its files, and is gone here" {
+	a_vps 5411 simfs --hostname mover --name moving
+	dir=$(host_run a vzdir)/private/5411
+	on a vzctl start 5411 >/dev/null
+	every_attribute 5411
+	on a vzctl stop 5411 --fast >/dev/null
+	on a mknod "$dir/x/device" c 1 3
+	on a python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$dir/x/sock"
+	on a setfattr -n user.note -v kept "$dir/x/file"
+	on a setfacl -m u:1234:r "$dir/x/file"
+	on a setcap cap_net_raw+ep "$dir/x/hard"
+	sheet a "$dir/x" >"$hosts/before"
+	moves b 5411
 	[[ "$(on b vzctl status 5411)" == *"exist unmounted down"* ]]
 	[[ "$(on a vzctl status 5411)" == *"deleted unmounted down"* ]]
-	on b vzctl start 5411
-	[ "$(on b vzctl exec2 5411 cat /etc/hostname 2>&1)" ]
 	[ -z "$(journals a)$(journals b)" ]
+	sheet b "$dir/x" >"$hosts/after"
+	diff "$hosts/before" "$hosts/after"
+	[ "$(on b stat -c '%t:%T' "$dir/x/device")" = 1:3 ]
+	[ "$(on b stat -c %b "$dir/x/sparse")" -lt 1000 ]
+	on b vzctl start moving >/dev/null
+	[ "$(on b vzctl exec2 5411 hostname)" = mover ]
+}
+
+@test "a VPS that runs is stopped, moved and started there; scripts go along" {
+	a_vps 5412 simfs --ipadd 10.99.54.112
+	on a sh -c 'printf "#!/bin/sh\necho \$VEID >>\$CROFT_ROOT/mounted\n" >$CROFT_ROOT/etc/vz/conf/5412.mount; chmod +x $CROFT_ROOT/etc/vz/conf/5412.mount'
+	on a vzctl start 5412 >/dev/null
+	# a file that is written without end, times set back after each write
+	on a vzctl exec2 5412 'while :; do echo x >>/busy; touch -d @1000000000 /busy; done >/dev/null 2>&1 & echo $!' >/dev/null
+	moves -t b 5412
+	has "Total time"
+	has "Down time"
+	running_on b 5412
+	busybox ping -c 1 -w 5 10.99.54.112 >/dev/null
+	[ "$(on b sh -c 'cat $CROFT_ROOT/mounted')" = 5412 ]
+	[ -z "$(journals a)$(journals b)" ]
+	# and back, to be kept there under another name, not started
+	on b vzmigrate --transport-command "$hosts/enter-a" --remove-area no --nostart a 5412
+	[[ "$(on a vzctl status 5412)" == *"exist unmounted down"* ]]
+	[[ "$(on b vzctl status 5412)" == *"deleted unmounted down"* ]]
+	on b sh -c 'ls $CROFT_ROOT/etc/vz/conf/5412.conf.migrated $CROFT_ROOT/var/lib/vz/private/5412.migrated/busy; rm -r $CROFT_ROOT/var/lib/vz/private/5412.migrated $CROFT_ROOT/etc/vz/conf/*.migrated'
+}
+
+@test "an overlay moves as its files are seen, the template by its hash" {
+	on b sh -c 'rm -rf $CROFT_ROOT/var/lib/vz/template/cache/* $CROFT_ROOT/var/lib/vz/template/unpacked'
+	a_vps 5413 overlay
+	on a vzctl start 5413 >/dev/null
+	on a vzctl exec2 5413 'rm -r /etc/network; mv /root /boss; sed -i "s/^root:/ROOT:/" /etc/passwd; chmod 700 /tmp
+		mkdir /opt/d; echo a >/opt/d/a; ln /opt/d/a /opt/d/b; find / -xdev | sort' >"$hosts/before"
+	# a file of the template, changed within the same second to the same size
+	on a vzctl exec2 5413 'cp -p /etc/group /tmp/ref; sed -i "s/root/toor/" /etc/group; touch -r /tmp/ref /etc/group; rm /tmp/ref; cat /etc/group' >"$hosts/group"
+	moves b 5413
+	running_on b 5413
+	on b vzctl exec2 5413 'find / -xdev | sort' >"$hosts/after"
+	diff "$hosts/before" "$hosts/after"
+	on b vzctl exec2 5413 cat /etc/group | diff "$hosts/group" -
+	on b vzctl exec2 5413 'ls -il /opt/d; ls -ld /tmp; grep -i root /etc/passwd'
+	on b vzctl exec2 5413 'test "$(stat -c %h /opt/d/b)" = 2 && grep -q ^ROOT: /etc/passwd && test "$(stat -c %a /tmp)" = 700'
+	# only what differs from the template lies in the private area
+	[ "$(host_run b 'find $(vzdir)/private/5413/upper -type f | wc -l')" -lt 40 ]
+	host_run a 'template busybox; cp $(vzdir)/template/cache/* '"$hosts"'/'
+	host_run b 'template busybox'
+}
+
+@test "nothing changes where the target refuses" {
+	a_vps 5414 simfs --ipadd 10.99.54.114 --name blocked
+	refused 10 "there is no VPS 5499" b 5499
+	refused 1 'bad host "-oProxyCommand=x"' -- -oProxyCommand=x 5414
+	refused 1 'bad value for --mode: "fast"' --mode fast b 5414
+	refused 4 "no vzmigrate on b" --transport-command /bin/false b 5414
+	refused 4 "no vzmigrate on b" --transport-command /nonexistent b 5414
+	refused 4 "" --transport-command "/bin/echo hello" b 5414
+	refused 2 "does not run" --online b 5414
+	on b vzctl create 5414 --ostemplate busybox >/dev/null
+	refused 9 "exists on the target" b 5414
+	on b vzctl destroy 5414 >/dev/null
+	on b vzctl create 5415 --ostemplate busybox >/dev/null
+	on b vzctl set 5415 --ipadd 10.99.54.114/24 --save >/dev/null
+	refused 12 "is that of VPS 5415" b 5414
+	on b vzctl set 5415 --ipdel all --name blocked --save >/dev/null
+	refused 15 "name blocked is that of VPS 5415" b 5414
+	on b vzctl destroy 5415 >/dev/null
+	on b ip addr add 10.99.54.114/32 dev lo
+	refused 12 "is in use" b 5414
+	on b ip addr del 10.99.54.114/32 dev lo
+	on b sh -c 'mkdir -p $CROFT_ROOT/run/lock/vz; exec 9>$CROFT_ROOT/run/lock/vz/5414.lck; flock 9; sleep 30 & echo $!; wait' >"$hosts/pid" &
+	wait_for 5 test -s "$hosts/pid"
+	refused 20 "locked" b 5414
+	kill "$(cat "$hosts/pid")"
+	wait
+	run --separate-stderr migrate --dry-run b 5414
+	status_is 0
+	has "VPS 5414 can be moved to b"
+	[[ "$(on a vzctl status 5414)" == *"exist unmounted down"* ]]
+	[[ "$(on b vzctl status 5414)" == *"deleted unmounted down"* ]]
+}
+
+@test "another number and name there; two in one call; shared storage moves nothing" {
+	a_vps 5416 simfs --name old
+	a_vps 5417 simfs
+	a_vps 5418 simfs
+	moves --new-id 5419 --new-name new b old
+	[[ "$(on b vzctl status new)" == "CTID 5419 exist"* ]]
+	moves b 5417 5418
+	[[ "$(on b vzctl status 5417)$(on b vzctl status 5418)" == *exist*exist* ]]
+	# one directory, seen by both
+	mkdir "$hosts/shared"
+	on a mount --bind "$hosts/shared" "$hosts/node/var/lib/vz/private"
+	on b sh -c 'mkdir $CROFT_ROOT/own; mount --bind "$0" $CROFT_ROOT/var/lib/vz/private' "$hosts/shared"
+	a_vps 5420 simfs
+	inode=$(stat -c %i "$hosts/shared/5420")
+	moves b 5420
+	has "The files are on shared storage"
+	[ "$(stat -c %i "$hosts/shared/5420")" = "$inode" ]
+	[[ "$(on b vzctl status 5420)" == *"exist unmounted down"* ]]
+	on b vzctl destroy 5420
+	wait_for 5 sh -c "! ls -A $hosts/shared | grep ."
+	on a umount "$hosts/node/var/lib/vz/private"
+	on b umount "$hosts/node/var/lib/vz/private"
 }

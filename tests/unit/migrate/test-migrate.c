@@ -17,12 +17,14 @@
 
 static void heads(void)
 {
-	static const unsigned char golden[MIG_HEAD] = { 'V', 'Z', 'M', '1', 0, 0, 0, 7, 0, 0, 0, 4, 0, 0, 0, 3 };
+	static const unsigned char golden[MIG_HEAD] = { 'V', 'Z', 'M', '1', 0, 0, 0, 7,
+							0,   0,	  0,   4,   0, 0, 0, 3 };
 	unsigned char head[MIG_HEAD];
 	struct mig_frame f = { 0 };
 
 	mig_frame_head(7, MIG_DATA, "abc", 3, head);
-	OK_NAME(memcmp(head, golden, 16) == 0, "a head is magic, number, type, length, big end first");
+	OK_NAME(memcmp(head, golden, 16) == 0,
+		"a head is magic, number, type, length, big end first");
 	OK(mig_frame_parse(head, &f) == 0 && f.seq == 7 && f.type == MIG_DATA && f.len == 3);
 	OK(mig_frame_intact(head, "abc", 3));
 	OK_NAME(!mig_frame_intact(head, "abd", 3), "a changed payload is noticed");
@@ -69,26 +71,31 @@ static void links(void)
 	unsigned char head[MIG_HEAD];
 
 	OK(pair_up(&p, 60000));
-	OK(mig_send(&p.a, MIG_DATA, "one", 3, &err) == 0 && mig_send(&p.a, MIG_PING, NULL, 0, &err) == 0 &&
+	OK(mig_send(&p.a, MIG_DATA, "one", 3, &err) == 0 &&
+	   mig_send(&p.a, MIG_PING, NULL, 0, &err) == 0 &&
 	   mig_send(&p.a, MIG_DATA, "two", 3, &err) == 0);
 	OK(mig_recv(&p.b, &f, &err) == 0 && f.len == 3 && !memcmp(f.payload, "one", 3));
-	OK_NAME(mig_recv(&p.b, &f, &err) == 0 && !memcmp(f.payload, "two", 3), "pings are passed over");
+	OK_NAME(mig_recv(&p.b, &f, &err) == 0 && !memcmp(f.payload, "two", 3),
+		"pings are passed over");
 	mig_frame_head(9, MIG_DATA, "x", 1, head);
 	OK(vz_write_all(p.a.out, head, MIG_HEAD) == 0 && vz_write_all(p.a.out, "x", 1) == 0);
-	OK_NAME(mig_recv(&p.b, &f, &err) == -EBADMSG && err.exit == MIG_EXIT_PROTOCOL && strstr(err.msg, "missing"),
+	OK_NAME(mig_recv(&p.b, &f, &err) == -EBADMSG && err.exit == MIG_EXIT_PROTOCOL &&
+			strstr(err.msg, "missing"),
 		"a frame out of order ends the connection");
 	pair_down(&p);
 
 	OK(pair_up(&p, 60000));
 	mig_frame_head(0, MIG_DATA, "abc", 3, head);
 	OK(vz_write_all(p.a.out, head, MIG_HEAD) == 0 && vz_write_all(p.a.out, "abX", 3) == 0);
-	OK_NAME(mig_recv(&p.b, &f, &err) == -EBADMSG && strstr(err.msg, "damaged"), "a damaged frame");
+	OK_NAME(mig_recv(&p.b, &f, &err) == -EBADMSG && strstr(err.msg, "damaged"),
+		"a damaged frame");
 	pair_down(&p);
 
 	OK(pair_up(&p, 60000));
 	OK(vz_write_all(p.a.out, head, MIG_HEAD) == 0);
 	mig_conn_end(&p.a);
-	OK_NAME(mig_recv(&p.b, &f, &err) == -EPIPE && strstr(err.msg, "within a frame") && mig_link_broken(&err),
+	OK_NAME(mig_recv(&p.b, &f, &err) == -EPIPE && strstr(err.msg, "within a frame") &&
+			mig_link_broken(&err),
 		"a link that ends within a frame");
 	pair_down(&p);
 
@@ -98,7 +105,8 @@ static void links(void)
 	pair_down(&p);
 
 	OK(pair_up(&p, 1));
-	OK_NAME(mig_recv(&p.b, &f, &err) == -ETIMEDOUT && err.exit == MIG_EXIT_CONNECT, "silence is a cut link");
+	OK_NAME(mig_recv(&p.b, &f, &err) == -ETIMEDOUT && err.exit == MIG_EXIT_CONNECT,
+		"silence is a cut link");
 	pair_down(&p);
 }
 
@@ -108,13 +116,16 @@ static pid_t answer_once(struct mig_conn *c, bool good)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		const struct vz_error why = { .sys = ENOSPC, .exit = MIG_EXIT_SPACE, .msg = "full" };
+		const struct vz_error why = { .sys = ENOSPC,
+					      .exit = MIG_EXIT_SPACE,
+					      .msg = "full" };
 		struct vz_error err;
 		struct mig_frame f;
 		int r = mig_recv(c, &f, &err);
 
 		if (r == 0)
-			r = good ? mig_answer(c, json_pack("{si}", "n", 5), &err) : mig_refuse(c, &why, &err);
+			r = good ? mig_answer(c, json_pack("{si}", "n", 5), &err)
+				 : mig_refuse(c, &why, &err);
 		_exit(r < 0);
 	}
 	return pid;
@@ -135,8 +146,9 @@ static void calls(void)
 	pair_down(&p);
 	OK(pair_up(&p, 60000));
 	pid = answer_once(&p.b, false);
-	OK_NAME(mig_call(&p.a, "HELLO", NULL, NULL, &err) == -ENOSPC && err.exit == MIG_EXIT_SPACE &&
-			!strcmp(err.msg, "full") && !mig_link_broken(&err),
+	OK_NAME(mig_call(&p.a, "HELLO", NULL, NULL, &err) == -ENOSPC &&
+			err.exit == MIG_EXIT_SPACE && !strcmp(err.msg, "full") &&
+			!mig_link_broken(&err),
 		"what went wrong there comes back with its numbers");
 	OK(vz_wait(pid) == 0);
 	pair_down(&p);
@@ -223,7 +235,8 @@ static void busy(void)
 
 	OK(mig_busy(NULL, grow, &n, &err) == 0);
 	n = 3;
-	OK_NAME(mig_busy(NULL, grow, &n, &err) == -ENOENT && err.exit == 7 && strstr(err.msg, "it was 3"),
+	OK_NAME(mig_busy(NULL, grow, &n, &err) == -ENOENT && err.exit == 7 &&
+			strstr(err.msg, "it was 3"),
 		"an error comes back from a child");
 	OK_NAME(mig_busy(NULL, die, NULL, &err) == -ECHILD, "so does its death");
 }
@@ -232,19 +245,20 @@ static void busy(void)
 
 static void states(void)
 {
-	static const char *const usual[] = { "HELLO", "CHECK",	 "PREPARE", "FILE",   "FILE", "PLACE",
-					     "TREE",  "TREE",	 "PROMISE", "COMMIT", "FORGET" };
+	static const char *const usual[] = { "HELLO",	"CHECK",  "PREPARE", "FILE",
+					     "FILE",	"PLACE",  "TREE",    "TREE",
+					     "PROMISE", "COMMIT", "FORGET" };
 	/* what must never be, whatever came before */
 	static const struct {
 		enum mig_state in;
 		const char *verb;
 	} never[] = {
-		{ MIG_NEW, "CHECK" },	   { MIG_GREETED, "PREPARE" }, { MIG_GREETED, "TREE" },
-		{ MIG_CHECKED, "FILE" },   { MIG_TAKING, "TREE" },     { MIG_TAKING, "COMMIT" },
-		{ MIG_PLACED, "COMMIT" },  { MIG_PLACED, "CHECK" },    { MIG_PROMISED, "TREE" },
-		{ MIG_PROMISED, "BYE" },   { MIG_PROMISED, "FORGET" }, { MIG_OWNS, "ABORT" },
-		{ MIG_OWNS, "TREE" },	   { MIG_OWNS, "COMMIT" },     { MIG_OVER, "HELLO" },
-		{ MIG_CHECKED, "VERDICT" }, { MIG_PLACED, "VERDICT" },  { MIG_GREETED, "HELLO" },
+		{ MIG_NEW, "CHECK" },	    { MIG_GREETED, "PREPARE" }, { MIG_GREETED, "TREE" },
+		{ MIG_CHECKED, "FILE" },    { MIG_TAKING, "TREE" },	{ MIG_TAKING, "COMMIT" },
+		{ MIG_PLACED, "COMMIT" },   { MIG_PLACED, "CHECK" },	{ MIG_PROMISED, "TREE" },
+		{ MIG_PROMISED, "BYE" },    { MIG_PROMISED, "FORGET" }, { MIG_OWNS, "ABORT" },
+		{ MIG_OWNS, "TREE" },	    { MIG_OWNS, "COMMIT" },	{ MIG_OVER, "HELLO" },
+		{ MIG_CHECKED, "VERDICT" }, { MIG_PLACED, "VERDICT" },	{ MIG_GREETED, "HELLO" },
 	};
 	struct vz_error err = { 0 };
 	enum mig_state s = MIG_NEW;
@@ -276,8 +290,8 @@ static void owners(void)
 
 	/* what pairs of journals can be there at once: never two owners */
 	static const enum mig_step pairs[][2] = {
-		{ MIG_S_COPYING, MIG_S_TAKING },    { MIG_S_COPYING, MIG_S_PROMISED },
-		{ MIG_S_ABORTED, MIG_S_TAKING },    { MIG_S_ABORTED, MIG_S_PROMISED },
+		{ MIG_S_COPYING, MIG_S_TAKING },     { MIG_S_COPYING, MIG_S_PROMISED },
+		{ MIG_S_ABORTED, MIG_S_TAKING },     { MIG_S_ABORTED, MIG_S_PROMISED },
 		{ MIG_S_COMMITTED, MIG_S_PROMISED }, { MIG_S_COMMITTED, MIG_S_TAKEN },
 		{ MIG_S_CLEANED, MIG_S_TAKEN },
 	};
@@ -291,7 +305,8 @@ static void owners(void)
 	OK_NAME(both == 0, "no two journals both say ours");
 	OK_NAME(none == 0, "nor does a source give away what the target says is the source's");
 	for (int s = 0; s < MIG_STEPS; s++)
-		OK_NAME(mig_owner((enum mig_step)s) != MIG_DOUBT || mig_role((enum mig_step)s) == MIG_TARGET,
+		OK_NAME(mig_owner((enum mig_step)s) != MIG_DOUBT ||
+				mig_role((enum mig_step)s) == MIG_TARGET,
 			"only a target is in doubt");
 }
 
@@ -320,12 +335,14 @@ static void journals(const char *root)
 
 	OK(mig_new_id(j.id) == 0 && mig_id_valid(j.id) && !mig_id_valid("../x"));
 	OK(vz_list_split(&j.transport, "ssh -p 22", " ") == 0);
-	OK(!mig_journal_there(101) && mig_journal_load(101, &k) == -ENOENT && mig_journal_remove(101) == 0);
+	OK(!mig_journal_there(101) && mig_journal_load(101, &k) == -ENOENT &&
+	   mig_journal_remove(101) == 0);
 	OK(mig_journal_save(&j) == 0 && mig_journal_there(101));
 	OK(mig_journal_load(101, &k) == 0);
-	OK(!strcmp(k.id, j.id) && k.step == j.step && k.ctid == 101 && k.peer_ctid == 102 && k.start && k.keep &&
-	   !k.remove && !k.shared && !strcmp(k.host, j.host) && !strcmp(k.private_dir, j.private_dir) &&
-	   k.transport.n == 3 && !strcmp(k.transport.v[2], "22"));
+	OK(!strcmp(k.id, j.id) && k.step == j.step && k.ctid == 101 && k.peer_ctid == 102 &&
+	   k.start && k.keep && !k.remove && !k.shared && !strcmp(k.host, j.host) &&
+	   !strcmp(k.private_dir, j.private_dir) && k.transport.n == 3 &&
+	   !strcmp(k.transport.v[2], "22"));
 	OK(mig_journal_list(&ids) == 1 && ids[0] == 101);
 	mig_journal_clear(&k);
 	(void)snprintf(path, sizeof(path), "%s/etc/vz/migrate/101.journal", root);
@@ -365,17 +382,21 @@ static bool words_valid(const char *text)
 
 static void words(void)
 {
-	OK(mig_host_valid("b") && mig_host_valid("root@node-2.example.org") && mig_host_valid("[2001:db8::1]"));
+	OK(mig_host_valid("b") && mig_host_valid("root@node-2.example.org") &&
+	   mig_host_valid("[2001:db8::1]"));
 	OK(!mig_host_valid("") && !mig_host_valid("-oProxyCommand=x") && !mig_host_valid("a b") &&
 	   !mig_host_valid("a;b") && !mig_host_valid("@b") && !mig_host_valid("a@"));
-	OK(words_valid("--server -lHogDtpAXrxSe.iLsfxCIvu --delete --force -@-1 --numeric-ids . /tree/"));
+	OK(words_valid(
+		"--server -lHogDtpAXrxSe.iLsfxCIvu --delete --force -@-1 --numeric-ids . /tree/"));
 	OK(words_valid("--server -vlHogDtpAXrSe.iLsfxC --from0 --files-from=- . /tree/"));
-	OK_NAME(!words_valid("--server -lHogDtpAXrSe. --temp-dir=/usr . /tree/"), "no other directories");
+	OK_NAME(!words_valid("--server -lHogDtpAXrSe. --temp-dir=/usr . /tree/"),
+		"no other directories");
 	OK(!words_valid("--server -lHogDtpAXrSe. . /tree/../etc"));
 	OK(!words_valid("--server -lHogDtpAXrSe. . /"));
 	OK(!words_valid("--server --sender -lHogDtpAXrSe. . /tree/"));
 	OK(!words_valid("--daemon -lHogDtpAXrSe. . /tree/"));
-	OK_NAME(!words_valid("--server -slHogDtpAXre.iLsfxCIvu . /tree/"), "no words that come later in the stream");
+	OK_NAME(!words_valid("--server -slHogDtpAXre.iLsfxCIvu . /tree/"),
+		"no words that come later in the stream");
 	OK(!words_valid("--server --log-file=/tree/x . /tree/") && !words_valid("--server"));
 }
 
@@ -395,7 +416,8 @@ static void changed(const char *root)
 	(void)snprintf(path, sizeof(path), "%s/t", root);
 	dir = vz_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
 	OK(mig_tree_changed(dir, 0, &names) == 0 && names.len == 4 && !memcmp(names.s, "d/f", 4));
-	OK_NAME(mig_tree_changed(dir, INT64_MAX, &names) == 0 && names.len == 4, "what is older is left out");
+	OK_NAME(mig_tree_changed(dir, INT64_MAX, &names) == 0 && names.len == 4,
+		"what is older is left out");
 	OK(mig_tree_size(dir, &bytes, &inodes) == 0 && inodes == 3);
 }
 
