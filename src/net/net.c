@@ -301,7 +301,7 @@ static bool usable(const struct net_addr *a)
 	return a->raw[15] > 1; /* "::" and "::1" */
 }
 
-static int addr_parse(const char *text, struct net_addr *ret, struct vz_error *err)
+int net_addr_parse(const char *text, struct net_addr *ret, struct vz_error *err)
 {
 	struct net_addr a = { .family = strchr(text, ':') ? AF_INET6 : AF_INET };
 	char host[sizeof(a.text)], shown[80];
@@ -365,7 +365,7 @@ int net_addr_add(const char *ifname, int netns_fd, const char *addr, struct vz_e
 	struct inside in = { .add = true };
 	int ifindex = (int)if_nametoindex(ifname);
 	bool added = false;
-	int r = addr_parse(addr, &in.addr, err);
+	int r = net_addr_parse(addr, &in.addr, err);
 
 	if (r < 0)
 		return r;
@@ -393,7 +393,7 @@ int net_addr_del(const char *ifname, int netns_fd, const char *addr, struct vz_e
 	NET_NL struct nl_sock *sk = NULL;
 	struct inside in = { .add = false };
 	int ifindex = (int)if_nametoindex(ifname);
-	int r = addr_parse(addr, &in.addr, err);
+	int r = net_addr_parse(addr, &in.addr, err);
 
 	if (r == 0 && (r = net_nl_open(&sk)) < 0)
 		(void)vz_fail(err, VZ_EXIT_CANT_ADDIP, -r, "rtnetlink socket");
@@ -414,7 +414,7 @@ int net_addr_free(const char *addr, struct vz_error *err)
 	struct net_found f = { 0 };
 	char dev[IF_NAMESIZE] = "";
 	struct net_addr a;
-	int r = addr_parse(addr, &a, err);
+	int r = net_addr_parse(addr, &a, err);
 
 	if (r < 0)
 		return r;

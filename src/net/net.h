@@ -56,6 +56,12 @@ int net_addr_del(const char *ifname, int netns_fd, const char *addr, struct vz_e
 int net_addr_free(const char *addr, struct vz_error *err) __attribute__((warn_unused_result));
 
 /**
+ * net_announce - tell the neighbours on every segment of this host that @addr is reached through it now
+ * Return: at how many interfaces; -errno with @err when it could be told at none of those there are.
+ */
+int net_announce(const char *addr, struct vz_error *err) __attribute__((warn_unused_result));
+
+/**
  * net_link_delete - remove the host end now (synchronous; 18-36 ms). A missing link is no error.
  */
 int net_link_delete(const char *ifname, struct vz_error *err) __attribute__((warn_unused_result));

@@ -74,6 +74,10 @@ int net_nl_watch(struct nl_sock *sk) __attribute__((warn_unused_result));
 
 /* net.c */
 
+/** net_addr_parse - "10.0.0.1", "2001:db8::1/64". Return: 0; -EINVAL with exit 34. */
+int net_addr_parse(const char *text, struct net_addr *ret, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
 /** net_forward_all6 - IPv6 forwarding for the whole host; uplinks still accept advertisements. */
 int net_forward_all6(void) __attribute__((warn_unused_result));
 

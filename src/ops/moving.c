@@ -2,6 +2,7 @@
 /* What both sides of a migration do, and what a later command does after one that died. */
 #include "ops/moving.h"
 
+#include "net/net.h"
 #include "util/fd.h"
 #include "util/log.h"
 
@@ -190,6 +191,19 @@ int op_moving_take(struct op *o, struct mig_journal *j, struct vz_error *err)
 	return r < 0 ? vz_fail(err, MIG_EXIT_START, -r, "write the journal of VPS %u", j->ctid) : 0;
 }
 
+/* The neighbours send what is for it to the source, until they hear of us. */
+static void announce(uint32_t ctid)
+{
+	VPS_CONFIG struct vps_config c = { 0 };
+	struct vz_error err;
+
+	if (vps_load(ctid, &c, NULL, &err) < 0)
+		return;
+	for (size_t i = 0; i < c.ip_address.n; i++)
+		if (net_announce(c.ip_address.v[i], &err) < 0)
+			vz_warn("WARNING: %s", err.msg);
+}
+
 static int start_child(void *arg, struct vz_error *err)
 {
 	const struct mig_journal *j = arg;
@@ -211,6 +225,8 @@ int op_moving_run(const struct op *o, const struct mig_journal *j, struct mig_co
 	if (!j->start)
 		return 0;
 	r = mig_busy(c, start_child, &copy, err);
+	if (r == 0)
+		announce(j->ctid);
 	return op_moving_exit(err, r, MIG_EXIT_START);
 }
 

@@ -1,0 +1,113 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A migration from node a to node b that is disturbed, and what must hold after it: exactly one of them has the VPS.
+
+load ../lib/hosts
+
+# running CTID: on how many nodes
+running() {
+	local h n=0
+	for h in a b; do
+		[[ "$(on $h vzctl status "$1" 2>/dev/null)" != *" running"* ]] || n=$((n + 1))
+	done
+	echo $n
+}
+
+# migrators: processes of a migration that are there now
+migrators() {
+	local p
+	for p in $(pgrep -x vzmigrate); do
+		! grep -qsazF "CROFT_ROOT=$hosts/node" "/proc/$p/environ" || echo "$p"
+	done
+}
+no_migrators() { [ -z "$(migrators)" ]; }
+
+# settle CTID: nothing goes on any more; at no time two run; in the end one does, with its files, and nothing is left
+settle() {
+	local h starts=0
+	wait_for 20 no_migrators || {
+		echo "still at it: $(ps -o pid,args -p "$(migrators | paste -sd,)")" >&2
+		return 1
+	}
+	[ "$(running "$1")" -le 1 ]
+	for h in a b; do
+		on $h vzctl --quiet start "$1" >/dev/null 2>&1 || :
+		[ "$(running "$1")" -le 1 ] || {
+			echo "$1 runs on both" >&2
+			return 1
+		}
+	done
+	for h in a b; do
+		[ -z "$(journals $h)" ] || on $h vzmigrate --recover "$1" >"$hosts/recover-$h" 2>&1 || :
+		[ "$(running "$1")" -le 1 ]
+	done
+	[ -z "$(journals a)$(journals b)" ] || {
+		echo "journals: $(journals a) $(journals b) $(cat "$hosts"/recover-*)" >&2
+		return 1
+	}
+	for h in a b; do
+		if [[ "$(on $h vzctl status "$1")" == *" exist "* ]]; then
+			starts=$((starts + 1))
+			on $h vzctl --quiet start "$1" >/dev/null 2>&1 || [ "$(running "$1")" = 1 ]
+			[ "$(on $h vzctl exec2 "$1" cat /marker)" = "$1" ]
+			at=$h
+		fi
+	done
+	[ $starts = 1 ] && [ "$(running "$1")" = 1 ] || {
+		echo "$1 is on $starts nodes" >&2
+		return 1
+	}
+}
+
+# victim CTID LAYOUT: a VPS that runs on node a
+victim() {
+	on a vzctl create "$1" --ostemplate busybox --layout "${2:-simfs}" >/dev/null
+	on a vzctl start "$1" >/dev/null
+	on a vzctl exec2 "$1" "echo $1 >/marker; sync"
+}
+
+# home CTID: it is on node a again, for the next fault
+home() {
+	if [ "$at" = b ]; then on b vzmigrate --transport-command "$hosts/enter-a" "${mode[@]}" a "$1" >/dev/null; fi
+}
+
+# disturbed FAULT CTID: one migration with VZ_FAULT=FAULT, its output in $hosts/out. ":both" kills supervisor and worker.
+disturbed() {
+	local pids p
+	if [[ "$1" == *:both ]]; then
+		on a env VZ_FAULT="${1%:both}:stop" vzmigrate --transport-command "$transport" --timeout 4 "${mode[@]}" b "$2" >"$hosts/out" 2>&1 &
+		wait_for 20 stopped
+		pids=$(migrators)
+		for p in $pids; do
+			# the receiver, if it is not the one that stopped, sees its connection end
+			tr '\0' ' ' <"/proc/$p/cmdline" | grep -q -- --receive && ! grep -q '^State:.*T' "/proc/$p/status" || kill -9 "$p"
+		done
+		wait $! || :
+	else
+		on a env VZ_FAULT="$1" vzmigrate --transport-command "$transport" --timeout 4 "${mode[@]}" b "$2" >"$hosts/out" 2>&1 || :
+	fi
+}
+
+# stopped: some process of the migration stands still by VZ_FAULT
+stopped() {
+	local p
+	for p in $(migrators); do
+		grep -q '^State:.*T' "/proc/$p/status" && return 0
+	done
+	return 1
+}
+
+# faults CTID FAULT...: each in turn
+faults() {
+	local id=$1 f
+	shift
+	for f; do
+		echo "# $f" >&2
+		disturbed "$f" "$id"
+		settle "$id" || {
+			echo "after $f: $(cat "$hosts/out")" >&2
+			return 1
+		}
+		home "$id"
+	done
+}
