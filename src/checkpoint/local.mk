@@ -1,3 +1,12 @@
 noinst_LIBRARIES += libcheckpoint.a
-libcheckpoint_a_SOURCES = src/checkpoint/preflight.h src/checkpoint/judge.h \
-	src/checkpoint/dirty.c src/checkpoint/estimate.c src/checkpoint/judge.c src/checkpoint/scan.c
+libcheckpoint_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+libcheckpoint_a_SOURCES = src/checkpoint/checkpoint.h src/checkpoint/preflight.h src/checkpoint/judge.h src/checkpoint/priv.h \
+	src/checkpoint/crc.c src/checkpoint/criu.c src/checkpoint/desc.c src/checkpoint/dirty.c src/checkpoint/estimate.c \
+	src/checkpoint/judge.c src/checkpoint/pack.c src/checkpoint/scan.c
+
+# Loaded into CRIU: a shared object of its own, without libtool for one file
+croftlibexec_DATA = criu-owner.so
+EXTRA_DIST += src/checkpoint/owner.c
+CLEANFILES += criu-owner.so
+criu-owner.so: src/checkpoint/owner.c
+	$(AM_V_CCLD)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN_CFLAGS) -O2 $(CPPFLAGS) $(LDFLAGS) -fPIC -shared -o $@ $(srcdir)/src/checkpoint/owner.c

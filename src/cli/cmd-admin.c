@@ -5,6 +5,7 @@
 #include "ops/ubc.h"
 
 #include "util/fd.h"
+#include "util/parse.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -93,6 +94,134 @@ static int cmd_destroy(struct cli *c, int argc, char **argv, struct vz_error *er
 	int r = parse_run("destroy", argc, argv, &a, err);
 
 	return r < 0 ? r : op_destroy(&c->env, c->ctid, err);
+}
+
+/* ---- suspend, resume ---- */
+
+struct cpt_args {
+	bool suspend, dump, kill, resume, undump;
+	bool keep, skip_remount, skip_umount, skip_arpdetect;
+	const char *dumpfile, *compress, *context, *flags;
+};
+
+#define CPT(field) offsetof(struct cpt_args, field)
+#define CPT_OPTS                                                                                    \
+	{ "dumpfile", 0, CLI_TEXT, CPT(dumpfile), "FILE", "instead of DUMPDIR/Dump.CTID" },         \
+		{ "context", 0, CLI_TEXT, CPT(context), "N", "accepted, of no effect" },            \
+		{ "flags", 0, CLI_TEXT, CPT(flags), "N", "accepted, of no effect" },                \
+	{                                                                                           \
+		"skip_arpdetect", 0, CLI_FLAG, CPT(skip_arpdetect), NULL, "accepted, of no effect"  \
+	}
+
+static const struct cli_opt suspend_opts[] = {
+	CPT_OPTS,
+	{ "suspend", 0, CLI_FLAG, CPT(suspend), NULL, "freeze it, no more" },
+	{ "dump", 0, CLI_FLAG, CPT(dump), NULL, "write the file of a frozen one" },
+	{ "kill", 0, CLI_FLAG, CPT(kill), NULL, "kill a frozen one" },
+	{ "resume", 0, CLI_FLAG, CPT(resume), NULL, "let a frozen one run again" },
+	{ "compress", 0, CLI_TEXT, CPT(compress), "zstd[:N]", "compress the file" },
+	{ "skip-umount", 0, CLI_FLAG, CPT(skip_umount), NULL, "leave it mounted" },
+	{ 0 },
+};
+static const struct cli_opt resume_opts[] = {
+	CPT_OPTS,
+	{ "undump", 0, CLI_FLAG, CPT(undump), NULL, "restore all, let nothing run yet" },
+	{ "resume", 0, CLI_FLAG, CPT(resume), NULL, "let a restored one run" },
+	{ "kill", 0, CLI_FLAG, CPT(kill), NULL, "kill a restored one that does not run yet" },
+	{ "keep", 0, CLI_FLAG, CPT(keep), NULL, "leave the file" },
+	{ "skip-remount", 0, CLI_FLAG, CPT(skip_remount), NULL, "keep an existing mount" },
+	{ "skip-fsck", 0, CLI_MORE, 0, NULL, "" },
+	{ 0 },
+};
+
+/* --context and --flags are numbers to a kernel that had checkpoints of its own. */
+static int check_number(const char *option, const char *text, struct vz_error *err)
+{
+	uint64_t v;
+
+	if (!text || vz_parse_u64(text, 0, UINT32_MAX, &v) == 0 || !strncmp(text, "0x", 2))
+		return 0;
+	return vz_fail(err, VZ_EXIT_USAGE, 0, "Bad value for --%s: \"%s\" (allowed: a number)",
+		       option, text);
+}
+
+static int one_stage(const struct cpt_args *a, unsigned int all, unsigned int *ret,
+		     struct vz_error *err)
+{
+	const struct {
+		bool given;
+		unsigned int stage;
+	} stages[] = {
+		{ a->suspend, OP_STAGE_FREEZE },
+		{ a->dump, OP_STAGE_DUMP },
+		{ a->kill, OP_STAGE_KILL },
+		{ a->undump, OP_STAGE_UNDUMP },
+		{ a->resume, all & OP_STAGE_UNDUMP ? OP_STAGE_GO : OP_STAGE_THAW },
+	};
+	unsigned int given = 0;
+	int r = check_number("context", a->context, err);
+
+	if (r == 0)
+		r = check_number("flags", a->flags, err);
+	if (r < 0)
+		return r;
+	*ret = all;
+	for (size_t i = 0; i < sizeof(stages) / sizeof(*stages); i++)
+		if (stages[i].given) {
+			*ret = stages[i].stage;
+			given++;
+		}
+	if (given > 1)
+		return vz_fail(err, VZ_EXIT_USAGE, 0, "only one stage at a time");
+	if (a->dumpfile && !*a->dumpfile)
+		return vz_fail(err, VZ_EXIT_USAGE, 0, "Bad value for --dumpfile: it is empty");
+	return 0;
+}
+
+/* "zstd" or "zstd:1" to "zstd:19". */
+static int compression(const char *text, int *ret, struct vz_error *err)
+{
+	uint64_t level = 3;
+
+	if (!text || !strcmp(text, "none"))
+		return 0;
+	if (strncmp(text, "zstd", 4) != 0 ||
+	    (text[4] && (text[4] != ':' || vz_parse_u64(text + 5, 1, 19, &level) < 0)))
+		return vz_fail(err, VZ_EXIT_USAGE, 0,
+			       "Bad value for --compress: \"%s\" (allowed: none, zstd, zstd:1 to "
+			       "zstd:19)",
+			       text);
+	*ret = (int)level;
+	return 0;
+}
+
+static int cmd_suspend(struct cli *c, int argc, char **argv, struct vz_error *err)
+{
+	struct cpt_args a = { 0 };
+	struct op_suspend op = { 0 };
+	int words, r = cli_parse(command("suspend"), argc, argv, &a, NULL, NULL, &words, err);
+
+	if (r == 0)
+		r = one_stage(&a, OP_STAGE_FREEZE | OP_STAGE_DUMP | OP_STAGE_KILL, &op.stages, err);
+	if (r == 0)
+		r = compression(a.compress, &op.level, err);
+	op.dumpfile = a.dumpfile;
+	op.skip_umount = a.skip_umount;
+	return r < 0 ? r : op_suspend(&c->env, c->ctid, &op, err);
+}
+
+static int cmd_resume(struct cli *c, int argc, char **argv, struct vz_error *err)
+{
+	struct cpt_args a = { 0 };
+	struct op_resume op = { 0 };
+	int words, r = cli_parse(command("resume"), argc, argv, &a, NULL, NULL, &words, err);
+
+	if (r == 0)
+		r = one_stage(&a, OP_STAGE_UNDUMP | OP_STAGE_GO, &op.stages, err);
+	op.dumpfile = a.dumpfile;
+	op.keep = a.keep;
+	op.skip_remount = a.skip_remount;
+	return r < 0 ? r : op_resume(&c->env, c->ctid, &op, err);
 }
 
 /* ---- create ---- */
@@ -338,6 +467,10 @@ static const struct cli_cmd commands[] = {
 	{ "umount", cmd_umount, NULL, "", CLI_CTID, "unmount it" },
 	{ "start", cmd_start, start_opts, "", CLI_CTID, "mount and boot" },
 	{ "stop", cmd_stop, stop_opts, "", CLI_CTID, "shut down" },
+	{ "suspend", cmd_suspend, suspend_opts, "", CLI_CTID, "freeze it into a file" },
+	{ "chkpnt", cmd_suspend, suspend_opts, "", CLI_CTID, "same as suspend" },
+	{ "resume", cmd_resume, resume_opts, "", CLI_CTID, "let it go on from the file" },
+	{ "restore", cmd_resume, resume_opts, "", CLI_CTID, "same as resume" },
 	{ "restart", cmd_restart, restart_opts, "", CLI_CTID, "stop, then start" },
 	{ "set", cmd_set, set_opts, "[PARAMETERS]",
 	  CLI_CTID | CLI_ZERO | CLI_PARAMS | CLI_BAD_OPTION_21, "change parameters" },

@@ -2,6 +2,7 @@
 #ifndef CONTEXT_CONTEXT_H
 #define CONTEXT_CONTEXT_H
 
+#include "context/gate.h"
 #include "context/orders.h"
 #include "util/error.h"
 #include "vps/vps.h"
@@ -60,6 +61,7 @@ struct ctx_view {
 	size_t ntasks;
 	const struct vz_list
 		*hierarchies; /* mount points of the control groups that tell of a VPS */
+	const struct vz_list *covered; /* after a restore: paths inside that its view had; NULL none */
 };
 
 /** ctx_view_server - path of lxcfs, NULL when this node has none that serves. */
@@ -88,6 +90,21 @@ int ctx_view_shown(struct ctx_start *s, struct vz_list *ret, struct vz_error *er
  */
 int ctx_spawn(const struct ctx_orders *o, const struct ctx_fds *fds, struct ctx_start *s,
 	      struct vz_error *err) __attribute__((warn_unused_result));
+
+/**
+ * ctx_restore - as ctx_spawn, but init comes from CRIU; come back when it stands at the gate: all is restored, nothing
+ * of it runs. s->init_pid, init_pidfd and netns are known then. On failure nothing of the VPS runs any more.
+ * @argv, @env: CRIU's, NULL-ended; see struct ctx_restore_orders for what it finds where
+ * Return: 0; -errno with @err (exit 17): vzmon's or CRIU's, whose log says more.
+ */
+int ctx_restore(const struct ctx_orders *o, const struct ctx_fds *fds, char *const *argv,
+		char *const *env, struct ctx_start *s, struct ctx_gate *ret_gate,
+		struct vz_error *err) __attribute__((warn_unused_result));
+/**
+ * ctx_restored - after ctx_gate_say(go): wait until vzmon has init for its child
+ * Return: 0: the VPS runs; -errno with @err: CRIU has killed what was there.
+ */
+int ctx_restored(struct ctx_start *s, struct vz_error *err) __attribute__((warn_unused_result));
 
 /** ctx_rooted - wait for ROOT: /proc/INIT/root is the VPS's root from now on. */
 int ctx_rooted(struct ctx_start *s, struct vz_error *err) __attribute__((warn_unused_result));

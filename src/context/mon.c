@@ -23,47 +23,24 @@ struct mon {
 	struct console con;
 	struct fresh fresh, node; /* files of this VPS, and those of the node */
 	struct mon_view view;
+	struct ctx_restore_orders restore; /* version 0: a start */
 	int ep, pidfd;
 	pid_t init;
+	int criu; /* pidfd, while it restores; -1 */
 	bool started; /* vzctl said so; before that we only clean up after its death */
 };
 
-/* ---- orders ---- */
-
-/* The orders; those for a view come before them, so that it is made meanwhile. */
-static int take_orders(struct mon *m)
+static int watch(int ep, int fd)
 {
-	int fds[24];
-	size_t n = 24, i = 0;
-	ssize_t len = vz_recv_fds(m->f.control, &m->o, sizeof(m->o), fds, &n);
+	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
 
-	if (len == (ssize_t)sizeof(struct ctx_view_orders)) {
-		struct ctx_view_orders view;
-
-		memcpy(&view, &m->o, sizeof(view));
-		if (view_order(&m->view, &view, (size_t)len, fds, n) < 0)
-			return -EPROTO;
-		n = 24;
-		len = vz_recv_fds(m->f.control, &m->o, sizeof(m->o), fds, &n);
-	}
-	if (len < 0 || ctx_orders_check(&m->o, (size_t)len, n) < 0)
-		return -EPROTO;
-	m->f.protocol = fds[i++];
-	m->f.root = fds[i++];
-	m->f.group = fds[i++];
-	m->f.seccomp = m->o.has_seccomp ? fds[i++] : -1;
-	m->f.script = m->o.has_script ? fds[i++] : -1;
-	for (int p = 0; p < m->o.nprocs; p++)
-		m->f.procs[p] = fds[i++];
-	for (int v = 0; v < m->o.nvolumes; v++)
-		m->f.volumes[v] = fds[i++];
-	return 0;
+	return epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
 }
 
 static void close_start_fds(struct mon *m)
 {
 	int *const fds[] = { &m->f.protocol, &m->f.root,   &m->f.group,
-			     &m->f.seccomp,  &m->f.script, &m->f.console };
+			     &m->f.seccomp,  &m->f.script, &m->f.console, &m->f.args };
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
 		vz_closep(fds[i]);
@@ -104,6 +81,32 @@ static int start_init(struct mon *m)
 	while (waitpid(builder, &st, 0) < 0 && errno == EINTR)
 		;
 	return r;
+}
+
+/* ---- a VPS that is restored ---- */
+
+/* What vzctl waits for on the protocol socket. Return: 0 the VPS runs; -errno it does not. */
+static int after_criu(struct mon *m)
+{
+	struct vz_error err = { 0 };
+	int r;
+
+	(void)epoll_ctl(m->ep, EPOLL_CTL_DEL, m->criu, NULL);
+	r = restore_end(&m->criu, m->o.rundir, &m->init, &m->pidfd, &err);
+	if (r == 0)
+		r = watch(m->ep, m->pidfd);
+	if (r < 0) {
+		sync_fail(m->f.protocol, &err);
+		return r;
+	}
+	/* vzctl may have gone: it runs all the same, and state.json knows it */
+	(void)!sync_tell(m->f.protocol, STEP_GO, m->init, m->pidfd);
+	m->started = true;
+	close_start_fds(m);
+	fresh_open(&m->fresh, m->ep, m->o.rundir, m->o.vzctl, m->o.ctid);
+	fresh_open_node(&m->node, m->ep, m->o.rundir, m->o.vzctl);
+	view_started(&m->view, m->pidfd);
+	return 0;
 }
 
 static void log_end(const struct mon *m, const siginfo_t *si)
@@ -154,12 +157,17 @@ static int after_init(struct mon *m)
 	return 1;
 }
 
-/* vzctl spoke or died. Before "started" its death means that nobody wants this VPS. */
+/*
+ * vzctl spoke or died. Before "started" its death means that nobody wants this VPS; a restore waits at
+ * its gate for the next command.
+ */
 static void on_control(struct mon *m)
 {
 	char word[16] = "";
 	ssize_t n = read(m->f.control, word, sizeof(word) - 1);
 
+	if (m->criu >= 0)
+		n = 0;
 	if (n > 0 && !strcmp(word, "started")) {
 		m->started = true;
 		close_start_fds(m);
@@ -170,13 +178,6 @@ static void on_control(struct mon *m)
 		(void)epoll_ctl(m->ep, EPOLL_CTL_DEL, m->f.control, NULL);
 		vz_closep(&m->f.control);
 	}
-}
-
-static int watch(int ep, int fd)
-{
-	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
-
-	return epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
 }
 
 static int loop(struct mon *m)
@@ -190,6 +191,13 @@ static int loop(struct mon *m)
 		for (int i = 0; i < n; i++) {
 			if (ev[i].data.fd == m->pidfd)
 				return 0;
+			if (m->criu >= 0 && ev[i].data.fd == m->criu) {
+				int r = after_criu(m);
+
+				if (r < 0)
+					return r;
+				continue;
+			}
 			if (ev[i].data.fd == m->f.control)
 				on_control(m);
 			else if (!fresh_event(&m->fresh, ev[i].data.fd) &&
@@ -201,13 +209,37 @@ static int loop(struct mon *m)
 	}
 }
 
+/* The view is there, the console too; init is on its way. */
+static int begin(struct mon *m)
+{
+	int r = start_init(m);
+
+	if (r < 0)
+		return r;
+	/* after the last fork that could keep the watch alive without us */
+	fresh_open(&m->fresh, m->ep, m->o.rundir, m->o.vzctl, m->o.ctid);
+	fresh_open_node(&m->node, m->ep, m->o.rundir, m->o.vzctl);
+	view_started(&m->view, m->pidfd);
+	vz_closep(&m->f.protocol); /* only init holds it now: its exec or death is seen by vzctl */
+	return watch(m->ep, m->pidfd);
+}
+
+/* Nothing of it runs: vzctl was told why. */
+static int give_up(struct mon *m)
+{
+	console_close(&m->con, m->o.rundir);
+	view_end(&m->view);
+	return 1;
+}
+
 int mon_main(int control)
 {
 	struct mon m = {
 		.pidfd = -1,
+		.criu = -1,
 		.fresh = { .fan = -1 },
 		.node = { .fan = -1 },
-		.f = { .control = control, .group = -1, .console = -1 },
+		.f = { .control = control, .group = -1, .console = -1, .args = -1 },
 	};
 	struct sigaction ign = { .sa_handler = SIG_IGN };
 	int r;
@@ -222,7 +254,7 @@ int mon_main(int control)
 	if (m.ep < 0)
 		return 1;
 	view_init(&m.view, m.ep);
-	r = take_orders(&m);
+	r = orders_receive(&m.o, &m.restore, &m.view, &m.f);
 	if (r < 0)
 		return 1;
 	/* our death is the VPS's death (see child.c): the OOM killer shall look elsewhere */
@@ -235,15 +267,18 @@ int mon_main(int control)
 		sync_fail(m.f.protocol, &err);
 		return 1;
 	}
-	r = start_init(&m);
-	if (r < 0)
-		return 1;
-	/* after the last fork that could keep the watch alive without us */
-	fresh_open(&m.fresh, m.ep, m.o.rundir, m.o.vzctl, m.o.ctid);
-	fresh_open_node(&m.node, m.ep, m.o.rundir, m.o.vzctl);
-	view_started(&m.view, m.pidfd);
-	vz_closep(&m.f.protocol); /* only init holds it now: its exec or death is seen by vzctl */
-	if (watch(m.ep, m.pidfd) < 0 || watch(m.ep, m.f.control) < 0 || loop(&m) < 0)
+	if (m.restore.version) {
+		m.criu = restore_begin(&m.o, &m.restore, &m.f);
+		r = m.criu < 0 ? m.criu : watch(m.ep, m.criu);
+	} else {
+		r = begin(&m);
+	}
+	if (r < 0 && m.pidfd < 0)
+		return give_up(&m);
+	if (r < 0 || watch(m.ep, m.f.control) < 0 || loop(&m) < 0) {
+		if (m.pidfd < 0)
+			return give_up(&m);
 		(void)kill(m.init, SIGKILL);
+	}
 	return after_init(&m);
 }

@@ -14,7 +14,9 @@ enum {
 	CTX_PROCS = 12,
 	CTX_VOLUMES = 3,
 	CTX_RING = 64 * 1024,
-	CTX_VIEW_VERSION = 1,
+	CTX_VIEW_VERSION = 2,
+	CTX_RESTORE_VERSION = 1,
+	CTX_RESTORE_BYTES = 64 * 1024, /* of CRIU's arguments */
 	CTX_VIEW_TASKS = 4,
 	CTX_VIEW_HIERARCHIES = 8,
 };
@@ -63,10 +65,31 @@ struct ctx_view_orders {
 	uint32_t version, ctid;
 	uint32_t files; /* bit n: the n-th file of view_files */
 	uint8_t ntasks, nhierarchies, no_swap;
+	uint32_t covered; /* bit n: something of ours lies over the n-th file and goes first */
 	char server[64]; /* the program, below /usr */
 	char rundir[256]; /* /run/vz/CTID */
 	char hierarchies[CTX_VIEW_HIERARCHIES][64]; /* below /sys/fs/cgroup, that it is to see */
 };
+
+/**
+ * struct ctx_restore_orders - the record that makes vzmon restore the VPS by CRIU instead of starting it; it comes just
+ * before the orders. Plain data. One descriptor follows: a sealed file with @nargs texts, each ended by NUL: CRIU's
+ * program and arguments, then its environment (@nenv). Its console is descriptor CTX_CONSOLE_FD, and what it mounts is
+ * in CTX_STAGE beside @rundir, where nobody else sees it.
+ */
+struct ctx_restore_orders {
+	uint32_t version, nargs, nenv, bytes;
+};
+
+/** CTX_CONSOLE_FD - the console's slave in CRIU, for --inherit-fd */
+enum { CTX_CONSOLE_FD = 9 };
+/* Below /run/vz; and in it: root, dev, console, inside, volume-N. */
+#define CTX_STAGE    "stage"
+#define CTX_PID_FILE "restored.pid"
+
+/** ctx_restore_check - are @len bytes with @nfds descriptors whole orders for a restore? 0 or -EPROTO. */
+int ctx_restore_check(const struct ctx_restore_orders *o, size_t len, size_t nfds)
+	__attribute__((warn_unused_result));
 
 /** struct ctx_view_answer - what became of the first attempt to show the view */
 struct ctx_view_answer {

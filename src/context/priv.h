@@ -23,10 +23,35 @@ struct mon_fds {
 	int console; /* slave of the console pty */
 	int console_mnt; /* detached mount of its device file */
 	int mon; /* builder: tells vzmon init's pid and pidfd */
+	int args; /* of CRIU, when the VPS is restored */
 };
+
+struct mon_view;
+/**
+ * orders_receive - all of vzctl's orders from @f->control, descriptors into @f
+ * @restore: version 0 when the VPS is to be started; @view: begun when it is wanted
+ * Return: 0; -EPROTO, also when vzctl died before.
+ */
+int orders_receive(struct ctx_orders *o, struct ctx_restore_orders *restore, struct mon_view *view,
+		   struct mon_fds *f);
 
 /** child_builder - body of the builder; never returns. Host namespaces, root. See child.c. */
 void child_builder(const struct ctx_orders *o, struct mon_fds *f) __attribute__((noreturn));
+
+/** child_restorer - body of the child that becomes CRIU; never returns. See restore.c. */
+void child_restorer(const struct ctx_orders *o, const struct ctx_restore_orders *r, struct mon_fds *f)
+	__attribute__((noreturn));
+
+/**
+ * restore_begin - vzmon's part: begin that child. Return: its pidfd; -errno.
+ */
+int restore_begin(const struct ctx_orders *o, const struct ctx_restore_orders *r, struct mon_fds *f);
+/**
+ * restore_end - CRIU has ended: take over init, whose number it wrote before
+ * @criu: its pidfd, closed then. Return: 0; -errno with @err: nothing of the VPS runs.
+ */
+int restore_end(int *criu, const char *rundir, pid_t *ret_init, int *ret_pidfd,
+		struct vz_error *err);
 
 /* rootfs.c */
 
@@ -53,6 +78,16 @@ int rootfs_console(int console, uint64_t base);
  * root.
  */
 int rootfs_build(const struct ctx_orders *o, const struct mon_fds *f, struct vz_error *err);
+
+/** rootfs_attach - the detached mount @mnt at what @spot is open on. 0 or -errno. */
+int rootfs_attach(int mnt, int spot);
+/**
+ * rootfs_stage_dev - for a restore: /dev of a VPS with its nodes, at @stage/dev, nothing mounted below
+ * Context: root of the host, a mount namespace of its own. Return: 0 or -errno.
+ */
+int rootfs_stage_dev(int stage, const struct ctx_orders *o);
+/** rootfs_stage_node_files - likewise: /run/vz of the VPS at @stage/inside. */
+int rootfs_stage_node_files(int stage, const struct ctx_orders *o);
 
 /**
  * rootfs_dev_node - a device node below @dev, the VPS's /dev; directories on the way are made, no

@@ -7,6 +7,7 @@
 #include "context/priv.h"
 
 #include "util/fd.h"
+#include "util/userns.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -52,7 +53,7 @@ static int open_dir(int root, const char *name)
 	return vz_open_nolink(root, name, O_PATH | O_DIRECTORY, 0);
 }
 
-static int attach(int mnt, int dir)
+int rootfs_attach(int mnt, int dir)
 {
 	return move_mount(mnt, "", dir, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0
 		       ? -errno
@@ -102,7 +103,7 @@ static int put_tmpfs(int root, const char *name, const struct ctx_orders *o, con
 	mnt = rootfs_new_fs("tmpfs", opts, attrs);
 	if (mnt < 0)
 		return mnt;
-	return attach(mnt, dir);
+	return rootfs_attach(mnt, dir);
 }
 
 /* ---- /dev ---- */
@@ -163,10 +164,11 @@ static int put_console(int dev, int mnt)
 {
 	VZ_FD int spot = vz_openat(dev, "console", O_WRONLY | O_CREAT | O_EXCL, 0600);
 
-	return spot < 0 ? spot : attach(mnt, spot);
+	return spot < 0 ? spot : rootfs_attach(mnt, spot);
 }
 
-static int put_dev(int root, const struct ctx_orders *o, const struct mon_fds *f)
+/* /dev with its nodes; nothing is mounted below it yet. */
+static int put_bare_dev(int root, const struct ctx_orders *o, int *ret_dev)
 {
 	VZ_FD int dev = -EBADF;
 	int r = put_tmpfs(root, "dev", o, "0755", 1 << 20, 4096,
@@ -182,11 +184,37 @@ static int put_dev(int root, const struct ctx_orders *o, const struct mon_fds *f
 	if (r == 0)
 		r = make_dev_names(dev);
 	if (r == 0)
+		*ret_dev = vz_take_fd(&dev);
+	return r;
+}
+
+static int put_dev(int root, const struct ctx_orders *o, const struct mon_fds *f)
+{
+	VZ_FD int dev = -EBADF;
+	int r = put_bare_dev(root, o, &dev);
+
+	if (r == 0)
 		r = put_console(dev, f->console_mnt);
 	if (r == 0)
 		r = put_tmpfs(dev, "shm", o, "1777", o->run_bytes, o->run_inodes,
 			      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 	return r;
+}
+
+int rootfs_stage_dev(int stage, const struct ctx_orders *o)
+{
+	VZ_FD int dev = -EBADF, spot = -EBADF;
+	int r;
+
+	(void)umask(0);
+	r = mkdirat(stage, "dev", 0755) < 0 ? -errno : vz_fs_as(o->uid_base);
+	if (r == 0)
+		r = put_bare_dev(stage, o, &dev);
+	if (r == 0) /* what the console is mounted on */
+		spot = vz_openat(dev, "console", O_WRONLY | O_CREAT | O_EXCL, 0600);
+	if (r == 0 && spot < 0)
+		r = spot;
+	return r < 0 ? r : vz_fs_as(0);
 }
 
 /* Facts for software inside, as the systemd container interface describes /run/host. */
@@ -213,11 +241,11 @@ static int put_host_facts(int root, const struct ctx_orders *o)
  * /run/vz: what the node tells this VPS (ops/ubcfile.c). The files stay the node's; read-only, and the
  * user namespace locks that.
  */
-static int put_node_files(int root, const struct ctx_orders *o)
+static int put_node_files(int root, const char *name, const struct ctx_orders *o)
 {
 	struct mount_attr attrs = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
 						MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC };
-	VZ_FD int dir = open_dir(root, "run/vz");
+	VZ_FD int dir = open_dir(root, name);
 	VZ_FD int mnt = -EBADF;
 	char from[300];
 
@@ -227,7 +255,12 @@ static int put_node_files(int root, const struct ctx_orders *o)
 	mnt = open_tree(AT_FDCWD, from, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (mnt < 0 || mount_setattr(mnt, "", AT_EMPTY_PATH, &attrs, sizeof(attrs)) < 0)
 		return -errno;
-	return attach(mnt, dir);
+	return rootfs_attach(mnt, dir);
+}
+
+int rootfs_stage_node_files(int stage, const struct ctx_orders *o)
+{
+	return put_node_files(stage, "inside", o);
 }
 
 /*
@@ -237,7 +270,7 @@ static int put_volumes(int root, const struct ctx_orders *o, const struct mon_fd
 {
 	for (int i = 0; i < o->nvolumes; i++) {
 		VZ_FD int dir = open_dir(root, volume_paths[i]);
-		int r = dir < 0 ? dir : attach(f->volumes[i], dir);
+		int r = dir < 0 ? dir : rootfs_attach(f->volumes[i], dir);
 
 		if (r < 0)
 			return r;
@@ -258,7 +291,7 @@ int rootfs_build(const struct ctx_orders *o, const struct mon_fds *f, struct vz_
 	spot = vz_openat(AT_FDCWD, stage, O_PATH | O_DIRECTORY, 0);
 	if (spot < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, -spot, "open %s", stage);
-	r = attach(f->root, spot);
+	r = rootfs_attach(f->root, spot);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "attach the root at %s", stage);
 	root = vz_openat(AT_FDCWD, stage, O_RDONLY | O_DIRECTORY, 0);
@@ -272,7 +305,7 @@ int rootfs_build(const struct ctx_orders *o, const struct mon_fds *f, struct vz_
 	if (r == 0)
 		r = put_host_facts(root, o);
 	if (r == 0)
-		r = put_node_files(root, o);
+		r = put_node_files(root, "run/vz", o);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "make /run of the VPS");
 	r = put_tmpfs(root, "tmp", o, "1777", o->run_bytes, o->run_inodes,
@@ -302,7 +335,7 @@ static int put_fs(int root, const char *name, const char *type, const struct fs_
 	mnt = rootfs_new_fs(type, opts, attrs);
 	if (mnt < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, -mnt, "mount %s for the VPS", type);
-	r = attach(mnt, dir);
+	r = rootfs_attach(mnt, dir);
 	return r < 0 ? vz_fail(err, VZ_EXIT_ENVCREATE, -r, "mount %s at /%s of the VPS", type, name)
 		     : 0;
 }
@@ -352,7 +385,7 @@ static int bind_over(int root, const char *from, const char *to, bool readonly)
 		return errno == ENOENT ? 0 : -errno;
 	if (readonly && mount_setattr(mnt, "", AT_EMPTY_PATH, &ro, sizeof(ro)) < 0)
 		return -errno;
-	return attach(mnt, spot);
+	return rootfs_attach(mnt, spot);
 }
 
 /* Cosmetic: the wall is the user namespace (root inside can undo these and gains nothing by it). */
@@ -373,7 +406,7 @@ static int put_masks(int root)
 	    net >= 0) { /* the network namespace is the VPS's own: its settings stay writable */
 		VZ_FD int spot = vz_open_nolink(root, "proc/sys/net", O_PATH | O_DIRECTORY, 0);
 
-		r = spot < 0 ? spot : attach(net, spot);
+		r = spot < 0 ? spot : rootfs_attach(net, spot);
 	}
 	return r;
 }

@@ -167,6 +167,70 @@ int ctx_spawn(const struct ctx_orders *o, const struct ctx_fds *fds, struct ctx_
 	return r;
 }
 
+static int open_restored(const struct ctx_gate *g, struct ctx_start *s, struct vz_error *err)
+{
+	char path[64];
+
+	s->init_pid = g->init;
+	s->init_pidfd = vz_proc_pidfd(g->init, 0);
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)g->init);
+	s->netns = vz_openat(AT_FDCWD, path, O_RDONLY, 0);
+	if (s->init_pidfd < 0 || s->netns < 0)
+		return vz_fail(err, VZ_EXIT_RESTORE, ESRCH, "the restored init");
+	return 0;
+}
+
+static int send_restore(struct ctx_start *s, char *const *argv, char *const *env,
+			struct vz_error *err)
+{
+	struct ctx_restore_orders o = { .version = CTX_RESTORE_VERSION };
+	VZ_BUF struct vz_buf b = { 0 };
+	VZ_FD int fd = -EBADF;
+	int r;
+
+	for (; argv[o.nargs]; o.nargs++)
+		vz_buf_add(&b, argv[o.nargs], strlen(argv[o.nargs]) + 1);
+	for (; env[o.nenv]; o.nenv++)
+		vz_buf_add(&b, env[o.nenv], strlen(env[o.nenv]) + 1);
+	o.bytes = (uint32_t)b.len;
+	fd = b.failed ? -ENOMEM : vz_memfd("criu", b.s, b.len);
+	r = fd < 0 ? fd : vz_send_fds(s->mon, &o, sizeof(o), &fd, 1);
+	return r < 0 ? vz_fail(err, VZ_EXIT_RESTORE, -r, "send orders to vzmon") : 0;
+}
+
+int ctx_restore(const struct ctx_orders *o, const struct ctx_fds *fds, char *const *argv,
+		char *const *env, struct ctx_start *s, struct ctx_gate *ret_gate,
+		struct vz_error *err)
+{
+	VZ_FD int watch = ctx_gate_watch(o->rundir);
+	int r = watch < 0 ? vz_fail(err, VZ_EXIT_RESTORE, -watch, "watch %s", o->rundir)
+			  : send_restore(s, argv, env, err);
+
+	if (r == 0)
+		r = send_orders(s, o, fds, err);
+	if (r == 0) {
+		r = ctx_gate_wait(o->rundir, watch, s->sk, ret_gate);
+		if (r == -ECHILD) /* it says why */
+			r = sync_expect(s->sk, STEP_GO, NULL, NULL, err);
+		else if (r < 0)
+			(void)vz_fail(err, VZ_EXIT_RESTORE, -r, "wait for CRIU");
+		else
+			r = open_restored(ret_gate, s, err);
+	}
+	if (r < 0)
+		err->exit = VZ_EXIT_RESTORE;
+	return r;
+}
+
+int ctx_restored(struct ctx_start *s, struct vz_error *err)
+{
+	int r = sync_expect(s->sk, STEP_GO, NULL, NULL, err);
+
+	if (r < 0)
+		err->exit = VZ_EXIT_RESTORE;
+	return r;
+}
+
 int ctx_rooted(struct ctx_start *s, struct vz_error *err)
 {
 	return sync_expect(s->sk, STEP_ROOT, NULL, NULL, err);

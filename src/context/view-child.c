@@ -318,13 +318,18 @@ static int look(int root, const char *file, int *ret_spot)
  * something of his own, or nothing is, it stays. In his namespace of mounts nothing of the host's
  * can be hit, whatever the names have become meanwhile.
  */
-static int show(int root, const char *file, int clone)
+static int show(int root, const char *file, int clone, bool covered)
 {
 	VZ_FD int spot = -EBADF;
 	char path[64];
 	int r = look(root, file, &spot);
 
 	(void)snprintf(path, sizeof(path), "/%s", file);
+	/* after a restore: what CRIU was given for a file of ours; the kernel's own lies below */
+	if (covered && umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {
+		vz_closep(&spot);
+		r = look(root, file, &spot);
+	}
 	for (int i = 0; r == -ENOTCONN && i < DEAD_LAYERS; i++) {
 		if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
 			return -errno;
@@ -348,7 +353,7 @@ static int show_all(struct shower *s)
 	if (root < 0)
 		return root;
 	for (unsigned int i = 0; i < VIEW_FILES; i++)
-		if ((s->o->files >> i & 1) && show(root, files[i], s->clones[i]) == 1)
+		if ((s->o->files >> i & 1) && show(root, files[i], s->clones[i], s->o->covered >> i & 1) == 1)
 			s->a.shown |= 1U << i;
 	return 0;
 }

@@ -86,6 +86,7 @@ int view_order(struct mon_view *v, const struct ctx_view_orders *o, size_t len, 
 	v->wanted = true;
 	v->born_ms = vz_now_ms();
 	launch(v, VIEW_SERVE);
+	v->o.covered = 0; /* of the first attempt only */
 	return 0;
 }
 

@@ -37,6 +37,10 @@ static int fill(const struct ctx_view *v, struct ctx_view_orders *o)
 	o->version = CTX_VIEW_VERSION;
 	o->ctid = v->ctid;
 	o->files = wanted_files(v->want);
+	for (size_t i = 0; v->covered && i < v->covered->n; i++)
+		for (unsigned int f = 0; view_file(f); f++)
+			if (!strcmp(&v->covered->v[i][1], view_file(f)))
+				o->covered |= 1U << f;
 	o->no_swap = (v->want & CTX_VIEW_NO_SWAP) != 0;
 	o->ntasks = (uint8_t)v->ntasks;
 	if (r == 0)

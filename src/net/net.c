@@ -289,6 +289,33 @@ int net_link_create(const char *ifname, int netns_fd, bool ipv6, struct vz_error
 	return r;
 }
 
+int net_link_prepare(const char *ifname, bool ipv6, char ret_peer[16], struct vz_error *err)
+{
+	VZ_FD int home = vz_openat(AT_FDCWD, "/proc/self/ns/net", O_RDONLY, 0);
+	NET_NL struct nl_sock *sk = NULL;
+	unsigned char mac[6];
+	char peer[16];
+	int r = home < 0 ? home : net_nl_open(&sk);
+
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_VETH, -r, "rtnetlink socket");
+	(void)snprintf(peer, sizeof(peer), "vp%.13s", ifname + 2);
+	mac_of(ifname, mac);
+	r = net_nl_veth(sk, ifname, peer, home, mac);
+	if (r == -EEXIST) { /* of a restore that was cut off; either end takes the other along */
+		if (net_nl_link_del(sk, ifname) < 0)
+			(void)!net_nl_link_del(sk, peer);
+		r = net_nl_veth(sk, ifname, peer, home, mac);
+	}
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_VETH, -r, "make the pair %s, %s", ifname, peer);
+	r = host_setup(sk, ifname, ipv6, err);
+	if (r < 0 && net_nl_link_del(sk, ifname) < 0)
+		return vz_wrap(err, r, "%s is left over", ifname);
+	memcpy(ret_peer, peer, sizeof(peer));
+	return r;
+}
+
 static bool usable(const struct net_addr *a)
 {
 	if (a->family == AF_INET)

@@ -31,6 +31,15 @@ int net_link_create(const char *ifname, int netns_fd, bool ipv6, struct vz_error
 	__attribute__((warn_unused_result));
 
 /**
+ * net_link_prepare - for a restore: the same pair, its other end still in the host's network namespace
+ * under a name of its own and down. CRIU moves it into the VPS, names it NET_GUEST_IF and sets it up as
+ * it was.
+ * @ret_peer: its name. Return: 0; -errno with exit 130.
+ */
+int net_link_prepare(const char *ifname, bool ipv6, char ret_peer[16], struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+/**
  * net_addr_add - give @addr ("10.0.0.1", "10.0.0.1/24", "2001:db8::1/64") to the VPS: inside on
  * venet0 (with /32 or
  * /128 unless a mask is given), on the host a host route to @ifname. Idempotent.
@@ -65,6 +74,16 @@ int net_announce(const char *addr, struct vz_error *err) __attribute__((warn_unu
  * net_link_delete - remove the host end now (synchronous; 18-36 ms). A missing link is no error.
  */
 int net_link_delete(const char *ifname, struct vz_error *err) __attribute__((warn_unused_result));
+
+/**
+ * net_ping_get - net.ipv4.ping_group_range in the network namespace @netns_fd, as the VPS sees it
+ * @base, @count: its ids. Return: 0; -errno.
+ */
+int net_ping_get(int netns_fd, uint64_t base, uint64_t count, char ret[48])
+	__attribute__((warn_unused_result));
+/** net_ping_set - and set it; @text: "LOW HIGH"; "1 0" is nobody. Return: 0; -EINVAL; -errno. */
+int net_ping_set(int netns_fd, uint64_t base, uint64_t count, const char *text)
+	__attribute__((warn_unused_result));
 
 /**
  * struct net_sample - what is in a network namespace now

@@ -76,6 +76,59 @@ int op_set(const struct op_env *env, uint32_t ctid, const struct op_set *a, stru
 int op_after_end(uint32_t ctid, bool reboot, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
+/* ---- suspend and resume: vzctl(8), docs/checkpoint.md ---- */
+
+/**
+ * enum op_stage - parts of a suspend or a resume, as bits; a command that names none does all of them
+ * Suspend: FREEZE; DUMP: the file is written, CRIU waits; KILL; THAW: as if nothing had been.
+ * Resume: UNDUMP: all is restored and nothing runs, CRIU waits at its gate; GO; KILL: as if nothing had been.
+ * What waits does so when the command has ended, however it ended.
+ */
+enum op_stage {
+	OP_STAGE_FREEZE = 1 << 0,
+	OP_STAGE_DUMP = 1 << 1,
+	OP_STAGE_KILL = 1 << 2,
+	OP_STAGE_THAW = 1 << 3,
+	OP_STAGE_UNDUMP = 1 << 4,
+	OP_STAGE_GO = 1 << 5,
+};
+
+/**
+ * struct op_suspend - @stages of enum op_stage, FREEZE | DUMP | KILL in all; @dumpfile: NULL DUMPDIR/Dump.CTID
+ * @level: of zstd, 0 not compressed; @force: although the pre-flight check names a blocker
+ */
+struct op_suspend {
+	unsigned int stages;
+	const char *dumpfile;
+	int level;
+	bool skip_umount, force;
+};
+
+/**
+ * struct op_resume - @stages UNDUMP | GO in all; @keep: the dump file stays
+ * @arrived: for a migration, which has put the VPS's files here itself: the dump may be of another boot or node
+ */
+struct op_resume {
+	unsigned int stages;
+	const char *dumpfile;
+	bool keep, skip_remount, arrived;
+};
+
+/**
+ * op_suspend - into one file. Until that has its name any failure thaws the VPS and nothing has happened; from then on
+ * the file is the VPS.
+ * Return: 0; -errno with @err: 31 not running, 16 anything else; KILL or THAW of a VPS that does not stand still: 16.
+ */
+int op_suspend(const struct op_env *env, uint32_t ctid, const struct op_suspend *a,
+	       struct vz_error *err) __attribute__((warn_unused_result));
+/**
+ * op_resume - from such a file. UNDUMP alone leaves all restored and nothing running: this is where a migration
+ * commits; then GO or KILL. Until GO the file is the VPS; after it the file is used up, and removed unless @keep.
+ * Return: 0; -errno with @err: 32 running, 17 anything else, and then the file is as it was.
+ */
+int op_resume(const struct op_env *env, uint32_t ctid, const struct op_resume *a,
+	      struct vz_error *err) __attribute__((warn_unused_result));
+
 /** struct op_status_words - the words of the status line */
 struct op_status_words {
 	bool exists, mounted, running, suspended;

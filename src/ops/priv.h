@@ -183,9 +183,10 @@ struct ctx_start;
 /**
  * op_view_begin - have the view from inside made while the start goes on, unless it is switched off
  * (--features procview:off). Where it cannot be had that is said, and no error.
+ * @covered: after a restore, paths inside that its view had; NULL: a start
  * Return: whether op_view_shown() has something to wait for.
  */
-bool op_view_begin(const struct op *o, struct ctx_start *s);
+bool op_view_begin(const struct op *o, const struct vz_list *covered, struct ctx_start *s);
 /** op_view_shown - wait until it is there. @ret: paths inside that show it, none when it failed. */
 void op_view_shown(struct ctx_start *s, struct vz_list *ret);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* start: one table of host steps, each with its undo. */
-#include "ops/priv.h"
+#include "ops/boot.h"
 
 #include "context/context.h"
 #include "dist/dist.h"
@@ -18,23 +18,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-struct starting {
-	struct op *o;
-	const struct op_start *a;
-	bool was_mounted;
-	int root, notify;
-	struct ctx_fds fds;
-	struct ctx_orders orders;
-	struct ctx_start ctx;
-	struct cg *cg;
-	struct vps_state st;
-	struct dist_init init;
-	bool view; /* a server of the view is on its way */
-};
-
 /* ---- the steps ---- */
 
-static int step_mount(void *arg, struct vz_error *err)
+int op_boot_mount(void *arg, struct vz_error *err)
 {
 	struct starting *s = arg;
 	int r = op_do_mount(s->o, !s->a->skip_remount, &s->was_mounted, err);
@@ -44,7 +30,7 @@ static int step_mount(void *arg, struct vz_error *err)
 	return r;
 }
 
-static void undo_mount(void *arg)
+void op_boot_umount(void *arg)
 {
 	struct starting *s = arg;
 	struct vz_error err;
@@ -53,14 +39,14 @@ static void undo_mount(void *arg)
 		vz_warn("WARNING: %s", err.msg);
 }
 
-static int step_root(void *arg, struct vz_error *err)
+int op_boot_root(void *arg, struct vz_error *err)
 {
 	struct starting *s = arg;
 
 	return op_root_fd(s->o, &s->root, err);
 }
 
-static int step_resources(void *arg, struct vz_error *err)
+int op_boot_groups(void *arg, struct vz_error *err)
 {
 	struct starting *s = arg;
 	VZ_LIST struct vz_list missing = { 0 };
@@ -83,7 +69,7 @@ static int step_resources(void *arg, struct vz_error *err)
 	return r;
 }
 
-static void undo_resources(void *arg)
+void op_boot_groups_remove(void *arg)
 {
 	struct starting *s = arg;
 	struct vz_error err;
@@ -94,7 +80,7 @@ static void undo_resources(void *arg)
 	ubc_forget(s->o->ctid);
 }
 
-static int step_counters(void *arg, struct vz_error *err)
+int op_boot_counters(void *arg, struct vz_error *err)
 {
 	struct starting *s = arg;
 
@@ -173,7 +159,7 @@ static int fill_devs(struct starting *s, struct vz_error *err)
 	return 0;
 }
 
-static int fill_orders(struct starting *s, struct vz_error *err)
+int op_boot_orders(struct starting *s, struct vz_error *err)
 {
 	struct ctx_orders *o = &s->orders;
 	const struct vps_config *c = &s->o->cfg;
@@ -221,7 +207,7 @@ static int fill_orders(struct starting *s, struct vz_error *err)
 }
 
 /* The filter is kept beside the state, for commands that enter later. */
-static int prepare_seccomp(struct starting *s, struct vz_error *err)
+int op_boot_seccomp(struct starting *s, struct vz_error *err)
 {
 	const struct vz_list *features = &s->o->cfg.features;
 	unsigned int allow = 0;
@@ -253,7 +239,7 @@ static int prepare_seccomp(struct starting *s, struct vz_error *err)
  * engines' directories come from PRIVATE/volumes, idmapped; they are moved and backed up with the
  * VPS.
  */
-static int prepare_volumes(struct starting *s, struct vz_error *err)
+int op_boot_volumes(struct starting *s, struct vz_error *err)
 {
 	static const char *const names[CTX_VOLUMES] = { "docker", "containerd", "containers" };
 	char path[PATH_MAX];
@@ -273,7 +259,7 @@ static int prepare_volumes(struct starting *s, struct vz_error *err)
 }
 
 /* Early: it is loaded on one processor while we work on another; so is the server of the view. */
-static int step_monitor(void *arg, struct vz_error *err)
+int op_boot_monitor(void *arg, struct vz_error *err)
 {
 	struct starting *s = arg;
 	int group, tasks[CTX_PROCS], n, r;
@@ -287,11 +273,11 @@ static int step_monitor(void *arg, struct vz_error *err)
 	while (n > 0)
 		vz_closep(&tasks[--n]);
 	if (r == 0 && !s->a->bare)
-		s->view = op_view_begin(s->o, &s->ctx);
+		s->view = op_view_begin(s->o, s->covered, &s->ctx);
 	return r;
 }
 
-static void undo_monitor(void *arg)
+void op_boot_monitor_abort(void *arg)
 {
 	struct starting *s = arg;
 	struct vz_error err;
@@ -304,7 +290,7 @@ static void undo_monitor(void *arg)
 static int step_spawn(void *arg, struct vz_error *err)
 {
 	struct starting *s = arg;
-	int r = prepare_seccomp(s, err);
+	int r = op_boot_seccomp(s, err);
 
 	if (r < 0)
 		return r;
@@ -312,11 +298,11 @@ static int step_spawn(void *arg, struct vz_error *err)
 	s->fds.start_script = s->a->bare ? -ENOENT : op_script_inside(s->o, "start");
 	if (s->fds.start_script < 0 && s->fds.start_script != -ENOENT)
 		return vz_fail(err, VZ_EXIT_SCRIPT, -s->fds.start_script, "read the start script");
-	r = fill_orders(s, err);
+	r = op_boot_orders(s, err);
 	if (r == 0)
 		r = op_ubc_prepare(s->o->ctid, s->o->base, err);
 	if (r == 0)
-		r = prepare_volumes(s, err);
+		r = op_boot_volumes(s, err);
 	s->orders.nvolumes = (uint8_t)s->fds.nvolumes;
 	if (r == 0)
 		r = ctx_spawn(&s->orders, &s->fds, &s->ctx, err);
@@ -341,7 +327,7 @@ static int step_network(void *arg, struct vz_error *err)
 	return r;
 }
 
-static void undo_network(void *arg)
+void op_boot_unlink(void *arg)
 {
 	struct starting *s = arg;
 	struct vz_error err;
@@ -370,7 +356,7 @@ static int step_ready(void *arg, struct vz_error *err)
 	return r;
 }
 
-static int step_state(void *arg, struct vz_error *err)
+int op_boot_state(void *arg, struct vz_error *err)
 {
 	struct starting *s = arg;
 	struct vps_state *st = &s->st;
@@ -395,7 +381,7 @@ static int step_state(void *arg, struct vz_error *err)
 		     : 0;
 }
 
-static void undo_state(void *arg)
+void op_boot_state_forget(void *arg)
 {
 	struct starting *s = arg;
 
@@ -410,16 +396,16 @@ static int step_go(void *arg, struct vz_error *err)
 }
 
 static const struct op_step start_steps[] = {
-	{ "monitor", step_monitor, undo_monitor },
-	{ "mount", step_mount, undo_mount },
-	{ "root", step_root, NULL },
+	{ "monitor", op_boot_monitor, op_boot_monitor_abort },
+	{ "mount", op_boot_mount, op_boot_umount },
+	{ "root", op_boot_root, NULL },
 	{ "dist", step_dist, NULL },
-	{ "resources", step_resources, undo_resources },
-	{ "counters", step_counters, NULL }, /* with the resources */
-	{ "spawn", step_spawn, undo_monitor }, /* before the groups are removed */
-	{ "network", step_network, undo_network },
+	{ "resources", op_boot_groups, op_boot_groups_remove },
+	{ "counters", op_boot_counters, NULL }, /* with the resources */
+	{ "spawn", step_spawn, op_boot_monitor_abort }, /* before the groups are removed */
+	{ "network", step_network, op_boot_unlink },
 	{ "ready", step_ready, NULL },
-	{ "state", step_state, undo_state },
+	{ "state", op_boot_state, op_boot_state_forget },
 	{ "go", step_go, NULL },
 };
 
@@ -429,7 +415,7 @@ static const struct op_step start_steps[] = {
  * A counter of starts, part of link names: a link of this start never meets a dying one of the
  * last.
  */
-static uint32_t next_generation(uint32_t ctid)
+uint32_t op_boot_generation(uint32_t ctid)
 {
 	char path[PATH_MAX], text[24];
 	uint64_t n = 0;
@@ -478,7 +464,7 @@ static int wait_booted(const struct starting *s, struct vz_error *err)
 		       r == -ETIMEDOUT ? " - timeout expired" : "");
 }
 
-static void release(struct starting *s)
+void op_boot_release(struct starting *s)
 {
 	vz_closep(&s->root);
 	vz_closep(&s->notify);
@@ -516,19 +502,14 @@ static int preconditions(struct op *o, const struct op_start *a, struct vz_error
 
 int op_do_start(struct op *o, const struct op_start *a, struct vz_error *err)
 {
-	struct starting s = { .o = o,
-			      .a = a,
-			      .root = -1,
-			      .notify = -1,
-			      .fds = { .group = -1, .seccomp = -1, .start_script = -1 },
-			      .ctx = CTX_START_NONE };
+	struct starting s = OP_STARTING(o, a);
 	int r = preconditions(o, a, err);
 
 	if (r < 0)
 		return r;
 	if (!a->bare)
 		vz_say("Starting VPS ...");
-	s.st.generation = next_generation(o->ctid);
+	s.st.generation = op_boot_generation(o->ctid);
 	r = op_steps_run("start", OP_STEPS(start_steps), &s, err);
 	if (r == 0)
 		op_ubc_refresh_unwatched(o->ctid, op_ubc_net);
@@ -541,6 +522,6 @@ int op_do_start(struct op *o, const struct op_start *a, struct vz_error *err)
 		if (a->wait)
 			r = wait_booted(&s, err);
 	}
-	release(&s);
+	op_boot_release(&s);
 	return r;
 }

@@ -7,10 +7,10 @@
 
 #include <string.h>
 
-bool op_view_begin(const struct op *o, struct ctx_start *s)
+bool op_view_begin(const struct op *o, const struct vz_list *covered, struct ctx_start *s)
 {
 	const struct vps_config *c = &o->cfg;
-	struct ctx_view v = { .ctid = o->ctid };
+	struct ctx_view v = { .ctid = o->ctid, .covered = covered };
 	struct res_view place;
 	struct vz_error err;
 	int r;

@@ -133,6 +133,13 @@ int res_monitor_place(int *ret_group, int *ret_tasks, size_t max, struct vz_erro
 	__attribute__((warn_unused_result));
 
 /**
+ * res_freeze - stop all processes of the VPS, or let them go on; waits for it by events
+ * @paths: groups as in struct vps_state. Return: 0; -ETIMEDOUT (then they run); -errno with @err.
+ */
+int res_freeze(const struct vz_list *paths, bool on, int timeout_ms, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+/**
  * res_kill_all - kill every process of the VPS (cgroup.kill) and wait until the groups are empty,
  * by events.
  * Return: 0; -ETIMEDOUT; -errno.

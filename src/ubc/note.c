@@ -48,6 +48,12 @@ void ubc_note(struct ubc_slot *slot, enum ubc_counter c, uint64_t failcnt, uint6
 	__atomic_store_n(&r->seq, seq, __ATOMIC_RELEASE);
 }
 
+void ubc_carry(struct ubc_slot *slot, enum ubc_counter c, uint64_t maxheld, uint64_t failcnt)
+{
+	ubc_raise(slot, c, maxheld);
+	(void)__atomic_add_fetch(&slot->row[c].failcnt, failcnt, __ATOMIC_RELAXED);
+}
+
 size_t ubc_refusals(const struct ubc_slot *slot, uint64_t after, struct ubc_refusal ret[UBC_RING])
 {
 	uint64_t last = __atomic_load_n(&slot->refusals, __ATOMIC_ACQUIRE);

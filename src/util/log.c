@@ -70,7 +70,12 @@ static void emit(int level, FILE *tty, const char *fmt, va_list ap)
 
 	/* one line, and nothing in it that a terminal obeys: much of it comes from files */
 	(void)vsnprintf(raw, sizeof(raw), fmt, ap);
-	(void)vz_quote(text, sizeof(text), raw);
+	if (raw[0] == '\t') { /* a stage of a suspend or resume */
+		text[0] = '\t';
+		(void)vz_quote(text + 1, sizeof(text) - 1, raw + 1);
+	} else {
+		(void)vz_quote(text, sizeof(text), raw);
+	}
 	if (level <= sink.tty_level) {
 		(void)fprintf(tty, "%s\n", text);
 		(void)fflush(tty);

@@ -110,6 +110,7 @@ int vps_state_parse(const char *text, size_t len, const char *boot, struct vps_s
 	get_text(j, "ifname", s.ifname, sizeof(s.ifname));
 	get_text(j, "layout", s.layout, sizeof(s.layout));
 	get_text(j, "init_kind", s.init_kind, sizeof(s.init_kind));
+	get_text(j, "dump", s.dump, sizeof(s.dump));
 	r = get_list(j, "addrs", &s.addrs);
 	if (r == 0)
 		r = get_list(j, "live", &s.live);
@@ -139,14 +140,14 @@ char *vps_state_text(const struct vps_state *s)
 {
 	VZ_JSON json_t *j = NULL;
 
-	j = json_pack("{si ss si sI si sI sI si sI sI sI sb ss ss ss so so so so}", "schema", 1,
+	j = json_pack("{si ss si sI si sI sI si sI sI sI sb ss ss ss ss so so so so}", "schema", 1,
 		      "boot_id", s->boot_id, "init_pid", (int)s->init_pid, "init_start",
 		      (json_int_t)s->init_start, "mon_pid", (int)s->mon_pid, "mon_start",
 		      (json_int_t)s->mon_start, "started_ms", (json_int_t)s->started_ms,
 		      "generation", (int)s->generation, "uid_base", (json_int_t)s->uid_base,
 		      "uid_count", (json_int_t)s->uid_count, "caps", (json_int_t)s->caps, "seccomp",
 		      (int)s->seccomp, "ifname", s->ifname, "layout", s->layout, "init_kind",
-		      s->init_kind, "addrs", put_list(&s->addrs), "live", put_list(&s->live),
+		      s->init_kind, "dump", s->dump, "addrs", put_list(&s->addrs), "live", put_list(&s->live),
 		      "view", put_list(&s->view), "cgroups", put_list(&s->cgroups));
 	return j ? json_dumps(j, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
 }

@@ -364,6 +364,7 @@ struct vps_state {
 	char ifname[16]; /* host end of the veth, "" = none */
 	char layout[16];
 	char init_kind[16]; /* @kind of struct dist_init */
+	char dump[256]; /* dump file that it was restored from and that is used up, "" = none */
 	struct vz_list addrs; /* IP addresses that are up now, also those set without --save */
 	struct vz_list live; /* "KEY=value" of limits set without --save, see vps_live_note() */
 	struct vz_list view; /* paths inside that lxcfs serves, each a mount of its own */

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CHECKPOINT_CHECKPOINT_H
+#define CHECKPOINT_CHECKPOINT_H
+
+#include "util/error.h"
+#include "util/str.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * CRIU as a separate program: which one, its command lines, what its log says. And our side of a dump: the descriptor,
+ * and the one file that holds it with CRIU's images. Nothing here starts or stops a VPS; ops does.
+ */
+
+/* ---- criu.c ---- */
+
+/**
+ * struct cpt_criu - a CRIU that can be used
+ * @program: absolute path; @own: it is the one that `setup criu` unpacked, run by a wrapper; @version: "4.1.1"
+ */
+struct cpt_criu {
+	char program[PATH_MAX];
+	bool own;
+	char version[16];
+};
+
+/** CPT_CRIU_OLDEST - 4.1: older ones fail on Linux 6.13 and later */
+#define CPT_CRIU_OLDEST "4.1"
+
+/**
+ * cpt_criu_find - the first that is new enough: LIBEXEC/criu/criu, then the standard PATH. What was found is kept in
+ * /run/vz/criu as long as the file there is the same.
+ * Return: 0; -ENOENT with @err, exit @exit: what there is, and how to get another.
+ */
+int cpt_criu_find(int exit, struct cpt_criu *ret, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+/**
+ * struct cpt_run - what both command lines have in common; borrowed
+ * @images: directory of the images; @rundir: of the VPS, for log and gate; @root: its mounted root
+ * @owner: the VPS's base id; @tty: key of the console, "tty[8800:1a]"; @log: name of the log in @rundir
+ */
+struct cpt_run {
+	const struct cpt_criu *criu;
+	const char *images, *rundir, *root, *tty, *log;
+	uint64_t owner;
+};
+
+/**
+ * cpt_dump_args - arguments and environment for a dump of process @init, frozen already in the group @freezer
+ * @external: paths inside of mounts that are ours
+ * Return: 0 or -ENOMEM.
+ */
+int cpt_dump_args(const struct cpt_run *r, pid_t init, const char *freezer,
+		  const struct vz_list *external, struct vz_list *argv, struct vz_list *env)
+	__attribute__((warn_unused_result));
+
+/**
+ * cpt_restore_args - the same for a restore by vzmon (context/orders.h: struct ctx_restore_orders)
+ * @stage: directory with root, dev, console, inside, volume-N; @link: our end of the VPS's link, to be moved in
+ * @view: paths inside that a server of the view had
+ */
+int cpt_restore_args(const struct cpt_run *r, const char *stage, const char *link,
+		     const struct vz_list *view, struct vz_list *argv, struct vz_list *env)
+	__attribute__((warn_unused_result));
+
+/**
+ * cpt_criu_start - run it as a child that a Ctrl-C at our terminal does not reach and the OOM killer passes over
+ * Return: pid, for vz_wait; -errno.
+ */
+pid_t cpt_criu_start(const struct vz_list *argv, const struct vz_list *env)
+	__attribute__((warn_unused_result));
+
+/**
+ * cpt_criu_why - the one line of CRIU's log that tells why it failed, quoted for a terminal, cut to @size
+ * Return: @dst; "" when the log tells nothing.
+ */
+char *cpt_criu_why(const char *rundir, const char *log, char *dst, size_t size);
+
+/**
+ * cpt_mounts - mounts of the VPS that CRIU must take as given from outside
+ * @mountinfo: text of its init's /proc/PID/mountinfo; @view: paths of its view
+ * Return: 0; -EOPNOTSUPP with @err (exit 16) for a mount of the host that an action script put there; -ENOMEM.
+ */
+int cpt_mounts(const char *mountinfo, const struct vz_list *view, struct vz_list *ret_external,
+	       struct vz_error *err) __attribute__((warn_unused_result));
+
+/* ---- desc.c: vps.json, what we know of a VPS that CRIU does not ---- */
+
+enum { CPT_SCHEMA = 1, CPT_COUNTERS = 32, CPT_DESC_BYTES = 4 << 20 };
+
+/** struct cpt_counter - a beancounter to be taken up again */
+struct cpt_counter {
+	char name[24];
+	uint64_t maxheld, failcnt;
+};
+
+/**
+ * struct cpt_desc - the descriptor; owned texts and lists, cleared by cpt_desc_clear
+ * @boot_id, @init_pid, @init_start: of whom the dump was taken, so that a command knows its own dump
+ * @tty: key of the console, "tty[8800:1a]"; @ping: the VPS's net.ipv4.ping_group_range
+ * @config: text of CTID.conf; @live: as in struct vps_state; @cpu: flags of the processor
+ */
+struct cpt_desc {
+	uint32_t ctid;
+	char croft[32], criu[16], kernel[72], machine[24];
+	char boot_id[37];
+	int64_t taken; /* seconds since 1970 */
+	pid_t init_pid;
+	uint64_t init_start;
+	uint64_t uid_base, uid_count, caps;
+	bool seccomp;
+	char layout[16], init_kind[16], template_hash[80], tty[48], ping[48];
+	struct vz_list addrs, live, view;
+	char *config, *cpu;
+	struct cpt_counter counters[CPT_COUNTERS];
+	size_t ncounters;
+};
+
+void cpt_desc_clear(struct cpt_desc *d);
+#define CPT_DESC __attribute__((cleanup(cpt_desc_clear)))
+
+/** cpt_desc_text - as JSON; malloc'ed, NULL without memory. */
+char *cpt_desc_text(const struct cpt_desc *d);
+/**
+ * cpt_desc_parse - from hostile text: every field is checked for type, length and characters
+ * Return: 0; -EINVAL, -ENOTSUP (a newer schema) with @err, exit 17.
+ */
+int cpt_desc_parse(const char *text, size_t len, struct cpt_desc *ret, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+/* ---- pack.c: the one file ---- */
+
+/*
+ * A header, then entries (header, bytes, their CRC-32C), vps.json first, then an end mark that counts them. All
+ * after the file's header may be one zstd frame. See docs/adr for why it is none of the usual archives.
+ */
+
+/** cpt_pack_bytes - what the images in directory @images take. 0 or -errno. */
+int cpt_pack_bytes(const char *images, uint64_t *ret) __attribute__((warn_unused_result));
+/**
+ * cpt_pack - the descriptor and all images to @file: written beside it, fsync, rename, fsync of the directory
+ * @level: of zstd, 1 to 19; 0: not compressed. Return: 0; -errno with @err, exit 16, and no @file.
+ */
+int cpt_pack(const char *images, const char *file, const struct cpt_desc *d, int level,
+	     struct vz_error *err) __attribute__((warn_unused_result));
+/**
+ * cpt_unpack - read all of @file, checking everything, and write the images to @images, which is made anew
+ * @images: NULL: check only; @owner: id of the VPS's root, whose they are then. Return: 0; -errno with @err, exit 17: what is wrong with it; nothing is left then.
+ */
+int cpt_unpack(const char *file, const char *images, uint64_t owner, struct cpt_desc *ret,
+	       struct vz_error *err) __attribute__((warn_unused_result));
+/** cpt_peek - the descriptor alone; @ret_bytes: what the images take. Return: as cpt_unpack. */
+int cpt_peek(const char *file, struct cpt_desc *ret, uint64_t *ret_bytes, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** cpt_read_entries - the body, not compressed, from @fd; for the fuzzer. @dir: -1 check only. */
+int cpt_read_entries(int fd, int dir, bool all, struct cpt_desc *ret, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+#endif

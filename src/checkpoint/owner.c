@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A library loaded into CRIU (LD_PRELOAD). CRIU works as root, but two of its calls must be made as the
+ * id that owns the VPS. clone3(CLONE_NEWUSER): what the kernel counts by user, inotify above all, it
+ * charges to the owner of the user namespace, and that must not be the node's root (decision 6).
+ * prlimit64 of the VPS's processes: root of the node may lack CAP_SYS_RESOURCE, in a sandbox, but the
+ * owner of a user namespace has every capability in it. CRIU makes both by syscall(3), which is
+ * replaced here; everything else goes through untouched.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <linux/capability.h>
+#include <linux/sched.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+typedef long call_fn(long number, ...);
+
+static uid_t owner; /* 0: nobody in particular */
+
+static void __attribute__((constructor)) take_owner(void)
+{
+	const char *text = secure_getenv("CROFT_OWNER");
+	uint64_t id = 0;
+
+	for (; text && *text >= '0' && *text <= '9' && id < UINT32_MAX; text++)
+		id = id * 10 + (uint64_t)(*text - '0');
+	if (text && !*text && id < UINT32_MAX)
+		owner = (uid_t)id;
+	(void)unsetenv("LD_PRELOAD"); /* not into the programs that CRIU runs */
+	(void)unsetenv("CROFT_OWNER");
+}
+
+/* Changing the effective id clears the effective capabilities, not the permitted ones. */
+static int act_as(call_fn *real, uid_t id)
+{
+	struct __user_cap_header_struct hdr = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	if (real(SYS_setresuid, (long)-1, (long)id, (long)-1) < 0 || real(SYS_capget, &hdr, data) < 0)
+		return -1;
+	for (int i = 0; i < 2; i++)
+		data[i].effective = data[i].permitted;
+	if (real(SYS_capset, &hdr, data) < 0)
+		return -1;
+	/* it cleared this, too: then files below /proc of a child were the node's root's */
+	(void)prctl(PR_SET_DUMPABLE, 1);
+	return 0;
+}
+
+static int of_the_owner(long number, long first, long fourth)
+{
+	const struct clone_args *a = (const void *)first;
+
+	if (!owner)
+		return 0;
+	return (number == SYS_clone3 && (a->flags & CLONE_NEWUSER)) ||
+	       (number == SYS_prlimit64 && first != 0 && first != getpid() && fourth);
+}
+
+long syscall(long number, ...)
+{
+	static call_fn *real;
+	long a[6], r;
+	va_list ap;
+	int saved;
+
+	va_start(ap, number);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "syscall");
+	if (!real)
+		abort();
+	if (!of_the_owner(number, a[0], a[3]))
+		return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	if (act_as(real, owner) < 0)
+		return -1;
+	r = real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	saved = errno;
+	/* the child of clone stays what it is: root of its own namespace, once that has its maps */
+	if (number == SYS_clone3 && r == 0)
+		return 0;
+	if (act_as(real, 0) < 0)
+		abort();
+	errno = saved;
+	return r;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What runs between vzmon and CRIU when a VPS is restored. A child of vzmon, root of the host, puts all that CRIU
+ * mounts from outside (the root, /dev with its nodes, the console, /run/vz, volumes) into a tree in a mount namespace of
+ * its own, then becomes CRIU. Each is a mount by itself: CRIU clones them one by one in the VPS's user namespace,
+ * where the kernel clones nothing that has locked mounts below it. Init is cloned as CRIU's sibling (-S), so it is
+ * a child of vzmon as after a start.
+ */
+#include "context/priv.h"
+
+#include "util/fd.h"
+#include "util/proc.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+static int spot(int stage, const char *name, bool dir)
+{
+	if (dir ? mkdirat(stage, name, 0755) < 0
+		: mknodat(stage, name, S_IFREG | 0600, 0) < 0)
+		return -errno;
+	return vz_openat(stage, name, O_PATH, 0);
+}
+
+static int put(int stage, const char *name, bool dir, int mnt)
+{
+	VZ_FD int to = spot(stage, name, dir);
+
+	return to < 0 ? to : rootfs_attach(mnt, to);
+}
+
+static int fill_stage(int stage, const struct ctx_orders *o, const struct mon_fds *f)
+{
+	char name[24];
+	int r = put(stage, "root", true, f->root);
+
+	if (r == 0)
+		r = put(stage, "console", false, f->console_mnt);
+	if (r == 0)
+		r = rootfs_stage_dev(stage, o);
+	if (r == 0)
+		r = rootfs_stage_node_files(stage, o);
+	for (int i = 0; r == 0 && i < o->nvolumes; i++) {
+		(void)snprintf(name, sizeof(name), "volume-%d", i);
+		r = put(stage, name, true, f->volumes[i]);
+	}
+	return r;
+}
+
+static int make_stage(const struct ctx_orders *o, const struct mon_fds *f)
+{
+	VZ_FD int stage = -EBADF;
+	char path[300];
+
+	if (unshare(CLONE_NEWNS) < 0 || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return -errno;
+	(void)snprintf(path, sizeof(path), "%s/../" CTX_STAGE, o->rundir);
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	if (mount("croft", path, "tmpfs", MS_NOSUID | MS_NODEV, "size=256k,mode=0755") < 0)
+		return -errno;
+	stage = vz_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+	return stage < 0 ? stage : fill_stage(stage, o, f);
+}
+
+/* Texts of the sealed file, one after the other. Return: 0 or -EPROTO. */
+static int split(char *text, size_t len, const struct ctx_restore_orders *r, char **argv, char **env)
+{
+	char *at = text, *end = text + len;
+
+	for (uint32_t i = 0; i < r->nargs + r->nenv; i++) {
+		char *nul = at < end ? memchr(at, '\0', (size_t)(end - at)) : NULL;
+
+		if (!nul)
+			return -EPROTO;
+		if (i < r->nargs)
+			argv[i] = at;
+		else
+			env[i - r->nargs] = at;
+		at = nul + 1;
+	}
+	argv[r->nargs] = env[r->nenv] = NULL;
+	return at == end ? 0 : -EPROTO;
+}
+
+static void die(const struct mon_fds *f, int r, const char *what) __attribute__((noreturn));
+
+static void die(const struct mon_fds *f, int r, const char *what)
+{
+	struct vz_error err = { 0 };
+
+	(void)vz_fail(&err, VZ_EXIT_RESTORE, -r, "%s", what);
+	sync_fail(f->protocol, &err);
+	_exit(1);
+}
+
+void child_restorer(const struct ctx_orders *o, const struct ctx_restore_orders *r, struct mon_fds *f)
+{
+	VZ_FREE char *text = NULL;
+	char *argv[257], *env[17];
+	ssize_t n = vz_read_all(f->args, CTX_RESTORE_BYTES, &text);
+	int e = n < 0 ? (int)n : split(text, (size_t)n, r, argv, env);
+
+	if (e < 0)
+		die(f, e, "arguments for CRIU");
+	f->console_mnt = rootfs_console(f->console, o->uid_base);
+	if (f->console_mnt < 0)
+		die(f, f->console_mnt, "console of the VPS");
+	e = make_stage(o, f);
+	if (e < 0)
+		die(f, e, "mounts of the VPS");
+	cage_reset_signals();
+	if (dup2(f->console, CTX_CONSOLE_FD) < 0)
+		die(f, -errno, "console of the VPS");
+	(void)close_range(3, CTX_CONSOLE_FD - 1, CLOSE_RANGE_CLOEXEC);
+	(void)close_range(CTX_CONSOLE_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+	(void)execve(argv[0], argv, env);
+	die(f, -errno, "execute CRIU");
+}
+
+/* ---- vzmon's part ---- */
+
+int restore_begin(const struct ctx_orders *o, const struct ctx_restore_orders *r, struct mon_fds *f)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		vz_closep(&f->control);
+		child_restorer(o, r, f);
+	}
+	return pid < 0 ? -errno : vz_proc_pidfd(pid, 0);
+}
+
+/* Init is CRIU's sibling, so our child. */
+static int take_init(const char *rundir, pid_t *ret_init, int *ret_pidfd)
+{
+	char path[320];
+	uint64_t pid;
+	int r;
+
+	(void)snprintf(path, sizeof(path), "%s/" CTX_PID_FILE, rundir);
+	r = vz_read_u64(AT_FDCWD, path, &pid);
+	(void)unlink(path);
+	if (r < 0 || pid < 2 || pid > INT32_MAX)
+		return r < 0 ? r : -EINVAL;
+	*ret_pidfd = vz_proc_pidfd((pid_t)pid, 0);
+	*ret_init = (pid_t)pid;
+	return *ret_pidfd < 0 ? *ret_pidfd : 0;
+}
+
+int restore_end(int *criu, const char *rundir, pid_t *ret_init, int *ret_pidfd,
+		struct vz_error *err)
+{
+	siginfo_t si = { 0 };
+	int r;
+
+	while (waitid(P_PIDFD, (id_t)*criu, &si, WEXITED) < 0 && errno == EINTR)
+		;
+	vz_closep(criu);
+	if (si.si_code != CLD_EXITED || si.si_status != 0)
+		return vz_fail(err, VZ_EXIT_RESTORE, 0, "CRIU ended with %s %d",
+			       si.si_code == CLD_EXITED ? "status" : "signal", si.si_status);
+	r = take_init(rundir, ret_init, ret_pidfd);
+	return r < 0 ? vz_fail(err, VZ_EXIT_RESTORE, -r, "CRIU left no process") : 0;
+}

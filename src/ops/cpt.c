@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ops/cpt.h"
+
+#include "context/gate.h"
+#include "net/net.h"
+#include "util/fd.h"
+#include "util/log.h"
+#include "util/proc.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+enum { THAW_MS = 10000 };
+
+char *op_dump_path(const struct op *o, char *dst)
+{
+	return vps_path(dst, "%s/Dump.%u", o->cfg.dumpdir ? o->cfg.dumpdir : "", o->ctid);
+}
+
+char *op_cpt_rundir(uint32_t ctid, char *dst)
+{
+	return vps_path(dst, "%s/%u", vps_paths()->run, ctid);
+}
+
+/* ---- the note ---- */
+
+static const char *const words[] = { [OP_HOLD_NONE] = "none",
+				     [OP_HOLD_WORKING] = "working",
+				     [OP_HOLD_STAGE] = "stage",
+				     [OP_HOLD_RESTORING] = "restoring",
+				     [OP_HOLD_RESTORED] = "restored" };
+
+static char *held_path(uint32_t ctid, char *dst)
+{
+	return vps_path(dst, "%s/%u/held", vps_paths()->run, ctid);
+}
+
+void op_held_read(uint32_t ctid, struct op_held *ret)
+{
+	VZ_FREE char *text = NULL;
+	char path[PATH_MAX], *save = NULL, *line;
+
+	*ret = (struct op_held){ .hold = OP_HOLD_NONE };
+	if (vz_read_file(AT_FDCWD, held_path(ctid, path), 8192, &text) < 0)
+		return;
+	ret->hold = OP_HOLD_WORKING; /* at least that, whatever it says */
+	line = strtok_r(text, "\n", &save);
+	for (size_t i = 0; line && i < sizeof(words) / sizeof(*words); i++)
+		if (!strcmp(line, words[i]))
+			ret->hold = (enum op_hold)i;
+	while ((line = strtok_r(NULL, "\n", &save))) {
+		if (!strncmp(line, "file ", 5))
+			(void)!vz_copy(ret->file, sizeof(ret->file), line + 5);
+		else if (!strncmp(line, "ping ", 5))
+			(void)!vz_copy(ret->ping, sizeof(ret->ping), line + 5);
+	}
+}
+
+int op_held_write(uint32_t ctid, const struct op_held *h, struct vz_error *err)
+{
+	VZ_FREE char *text = vz_fmt("%s\nfile %s\nping %s\n", words[h->hold], h->file, h->ping);
+	char path[PATH_MAX];
+	int r = text ? vz_write_volatile(held_path(ctid, path), text, strlen(text), 0600) : -ENOMEM;
+
+	return r < 0 ? vz_fail(err, VZ_EXIT_CHKPNT, -r, "note that VPS %u stands still", ctid) : 0;
+}
+
+void op_held_forget(uint32_t ctid)
+{
+	char path[PATH_MAX];
+
+	(void)unlink(held_path(ctid, path));
+}
+
+/* ---- going back ---- */
+
+static void ping_back(const struct vps_state *st, const struct op_held *h)
+{
+	char path[64];
+	VZ_FD int netns = -EBADF;
+
+	if (!h->ping[0])
+		return;
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)st->init_pid);
+	netns = vz_openat(AT_FDCWD, path, O_RDONLY, 0);
+	if (netns < 0 || net_ping_set(netns, st->uid_base, st->uid_count, h->ping) < 0)
+		vz_warn("WARNING: net.ipv4.ping_group_range of the VPS is \"1 0\" now, it was \"%s\"",
+			h->ping);
+}
+
+/* Is @h->file a whole dump of the very VPS that stands still? It was renamed when it was whole. */
+static bool dumped(const struct op *o, const struct vps_state *st, const struct op_held *h)
+{
+	CPT_DESC struct cpt_desc d = { 0 };
+	struct vz_error ignored;
+
+	return h->file[0] && cpt_peek(h->file, &d, NULL, &ignored) == 0 && d.ctid == o->ctid &&
+	       d.init_pid == st->init_pid && d.init_start == st->init_start &&
+	       !strcmp(d.boot_id, st->boot_id);
+}
+
+int op_thaw(struct op *o, const struct vps_state *st, const struct op_held *h, struct vz_error *err)
+{
+	CTX_GATE struct ctx_gate gate = CTX_GATE_NONE;
+	char rundir[PATH_MAX];
+	int r = 0;
+
+	if (ctx_gate_open(op_cpt_rundir(o->ctid, rundir), &gate) == 0)
+		r = ctx_gate_say(&gate, false);
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_CHKPNT, -r, "CRIU does not answer");
+	if (dumped(o, st, h))
+		(void)unlink(h->file);
+	ping_back(st, h);
+	r = res_freeze(&st->cgroups, false, THAW_MS, err);
+	if (r == 0)
+		op_held_forget(o->ctid);
+	else
+		err->exit = VZ_EXIT_CHKPNT;
+	return r;
+}
+
+static int finish_suspend(struct op *o, const struct vps_state *st, struct vz_error *err)
+{
+	RES_CG struct cg *cg = NULL;
+	int r = res_open(&st->cgroups, &cg, err);
+
+	if (r == 0)
+		r = res_kill_all(cg, THAW_MS, err);
+	if (r == 0)
+		op_held_forget(o->ctid);
+	return r;
+}
+
+int op_drop_restored(struct op *o, const struct vps_state *st, const struct op_held *h,
+		     struct vz_error *err)
+{
+	CTX_GATE struct ctx_gate gate = CTX_GATE_NONE;
+	char rundir[PATH_MAX];
+
+	if (ctx_gate_open(op_cpt_rundir(o->ctid, rundir), &gate) == 0)
+		(void)!ctx_gate_say(&gate, false); /* it kills them */
+	if (st->dump[0] && h->file[0] && rename(st->dump, h->file) < 0 && errno != ENOENT)
+		vz_warn("WARNING: the dump is %s: %s", st->dump, strerrordesc_np(errno));
+	return finish_suspend(o, st, err);
+}
+
+/* Cut off. Where CRIU waits at its gate nothing has run; else it was let go. */
+static int mend_restore(struct op *o, struct vps_state *st, const struct op_held *h,
+			struct vz_error *err)
+{
+	char rundir[PATH_MAX];
+
+	if (ctx_gate_there(op_cpt_rundir(o->ctid, rundir)))
+		return op_drop_restored(o, st, h, err);
+	op_held_forget(o->ctid);
+	if (st->dump[0])
+		(void)unlink(st->dump);
+	st->dump[0] = '\0';
+	(void)!vps_state_save(o->ctid, st);
+	return 0;
+}
+
+int op_cpt_mend(struct op *o, struct vz_error *err)
+{
+	VPS_STATE struct vps_state st = { 0 };
+	struct op_held h;
+
+	op_held_read(o->ctid, &h);
+	if (!vps_running(o->ctid, &st)) {
+		CTX_GATE struct ctx_gate gate = CTX_GATE_NONE;
+		char rundir[PATH_MAX];
+
+		/* a restore whose command died before state.json was written */
+		if (ctx_gate_open(op_cpt_rundir(o->ctid, rundir), &gate) == 0)
+			(void)!ctx_gate_say(&gate, false);
+		if (h.hold != OP_HOLD_NONE)
+			op_held_forget(o->ctid);
+		return 0;
+	}
+	if (h.hold == OP_HOLD_RESTORING || (h.hold == OP_HOLD_NONE && st.dump[0]))
+		return mend_restore(o, &st, &h, err);
+	if (h.hold != OP_HOLD_WORKING)
+		return 0;
+	vz_say("VPS stands still since a suspend was cut off");
+	return dumped(o, &st, &h) ? finish_suspend(o, &st, err) : op_thaw(o, &st, &h, err);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef OPS_CPT_H
+#define OPS_CPT_H
+
+#include "ops/priv.h"
+
+#include "checkpoint/checkpoint.h"
+
+/* What suspend and resume share: where a dump is, and the note that a VPS stands still. */
+
+/** op_dump_path - DUMPDIR/Dump.CTID; borrowed @dst of PATH_MAX. */
+char *op_dump_path(const struct op *o, char *dst);
+
+enum op_hold {
+	OP_HOLD_NONE,
+	OP_HOLD_WORKING, /* a suspend is at work, or was cut off */
+	OP_HOLD_STAGE, /* suspend --suspend or --dump left it so, on purpose */
+	OP_HOLD_RESTORING, /* a resume is at work, or was cut off */
+	OP_HOLD_RESTORED, /* resume --undump did: restored, and nothing runs yet */
+};
+
+/**
+ * struct op_held - the note RUNDIR/held of a VPS whose processes stand still
+ * @file: dump file that the command under way makes, or has made; the one restored from; "" none yet
+ * @ping: what net.ipv4.ping_group_range was, "" = not touched
+ */
+struct op_held {
+	enum op_hold hold;
+	char file[PATH_MAX], ping[48];
+};
+
+/** op_held_read - hold is OP_HOLD_NONE when there is no note. */
+void op_held_read(uint32_t ctid, struct op_held *ret);
+/** op_held_write - before the thing is done. Return: 0; -errno with @err, exit 16. */
+int op_held_write(uint32_t ctid, const struct op_held *h, struct vz_error *err)
+	__attribute__((warn_unused_result));
+void op_held_forget(uint32_t ctid);
+
+/**
+ * op_thaw - let a frozen VPS run again: CRIU, if it waits, takes everything back first; a dump that was made of it
+ * is removed, since what it holds of the disk is not true any more
+ * Return: 0; -errno with @err, exit 16.
+ */
+int op_thaw(struct op *o, const struct vps_state *st, const struct op_held *h, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+/**
+ * op_drop_restored - kill what was restored and was not let go; its dump is what it was before
+ * Return: 0; -errno with @err.
+ */
+int op_drop_restored(struct op *o, const struct vps_state *st, const struct op_held *h,
+		     struct vz_error *err) __attribute__((warn_unused_result));
+
+/**
+ * op_cpt_mend - what a suspend or resume that was cut off left: the VPS is thawed when there is no whole
+ * dump of it, killed when there is; one that was restored but not let go is killed, and its dump kept
+ * Context: VPS lock held. Nothing is done for what stands still on purpose. Return: 0; -errno with @err.
+ */
+int op_cpt_mend(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
+
+/** op_do_resume - op_resume under the lock, the VPS down and nothing left over. Return: as op_resume. */
+int op_do_resume(struct op *o, const struct op_resume *a, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+/** op_cpt_rundir - /run/vz/CTID; borrowed @dst of PATH_MAX. */
+char *op_cpt_rundir(uint32_t ctid, char *dst);
+
+#endif
