@@ -78,6 +78,19 @@ bool cpt_judge_mount(const char *type)
 	return one_of(type, known);
 }
 
+bool cpt_our_mount(const char *path, const struct vz_list *view)
+{
+	static const char *const paths[] = { "/dev",
+					     "/dev/console",
+					     "/run/vz",
+					     "/var/lib/docker",
+					     "/var/lib/containerd",
+					     "/var/lib/containers",
+					     NULL };
+
+	return one_of(path, paths) || vz_list_find(view, path) >= 0;
+}
+
 bool cpt_judge_eventfd(const char *fdinfo)
 {
 	const char *at = strstr(fdinfo, "eventfd-semaphore:");

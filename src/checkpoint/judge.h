@@ -22,6 +22,11 @@ bool cpt_judge_socket(const char *protocol);
 bool cpt_judge_device(unsigned int major, unsigned int minor);
 /** cpt_judge_mount - by the type of a file system that is mounted inside and is not the root's */
 bool cpt_judge_mount(const char *type);
+/**
+ * cpt_our_mount - did the node put it at @path: /dev, the console, /run/vz, volumes for nesting, and what of
+ * @view is shown? Whoever restores mounts these himself.
+ */
+bool cpt_our_mount(const char *path, const struct vz_list *view);
 /** cpt_judge_eventfd - by the text of its fdinfo */
 bool cpt_judge_eventfd(const char *fdinfo);
 

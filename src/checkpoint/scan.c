@@ -296,7 +296,7 @@ static void look_at_terminal(struct scan *s, const struct task *t, int proc)
 static bool is_ours(const struct scan *s, const struct cpt_mount *m)
 {
 	return (m->major == s->root_major && m->minor == s->root_minor) ||
-	       vz_streq(m->type, "devtmpfs") || vz_list_find(s->ours, m->point) >= 0;
+	       vz_streq(m->type, "devtmpfs") || cpt_our_mount(m->point, s->ours);
 }
 
 static void look_at_mounts(struct scan *s, const struct task *t, const char *text)
