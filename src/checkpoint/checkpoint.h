@@ -82,6 +82,12 @@ pid_t cpt_criu_start(const struct vz_list *argv, const struct vz_list *env)
 char *cpt_criu_why(const char *rundir, const char *log, char *dst, size_t size);
 
 /**
+ * cpt_share_slaves - before a dump: mounts of the @n processes @pids that CRIU could not make again, see slaves.c
+ * Context: forks; the VPS may be frozen. Return: 0; -errno.
+ */
+int cpt_share_slaves(const pid_t *pids, size_t n) __attribute__((warn_unused_result));
+
+/**
  * cpt_mounts - mounts of the VPS that CRIU must take as given from outside
  * @mountinfo: text of its init's /proc/PID/mountinfo; @view: paths of its view
  * Return: 0; -EOPNOTSUPP with @err (exit 16) for a mount of the host that an action script put there; -ENOMEM.

@@ -6,6 +6,9 @@
  * prlimit64 of the VPS's processes: root of the node may lack CAP_SYS_RESOURCE, in a sandbox, but the
  * owner of a user namespace has every capability in it. CRIU makes both by syscall(3), which is
  * replaced here; everything else goes through untouched.
+ *
+ * And since Linux 6.16 SO_PASSCRED and SO_PASSSEC are options of Unix and netlink sockets alone; CRIU before 4.2
+ * reads and writes them on all, and gives up. There they are 0, and 0 is what they may be set to.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -15,6 +18,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -41,7 +45,8 @@ static int act_as(call_fn *real, uid_t id)
 	struct __user_cap_header_struct hdr = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2];
 
-	if (real(SYS_setresuid, (long)-1, (long)id, (long)-1) < 0 || real(SYS_capget, &hdr, data) < 0)
+	if (real(SYS_setresuid, (long)-1, (long)id, (long)-1) < 0 ||
+	    real(SYS_capget, &hdr, data) < 0)
 		return -1;
 	for (int i = 0; i < 2; i++)
 		data[i].effective = data[i].permitted;
@@ -90,4 +95,30 @@ long syscall(long number, ...)
 		abort();
 	errno = saved;
 	return r;
+}
+
+/* Is this the refusal of an option that the socket once had, and that was 0? */
+static int gone_option(int r, int level, int option)
+{
+	return r < 0 && errno == EOPNOTSUPP && level == SOL_SOCKET &&
+	       (option == SO_PASSCRED || option == SO_PASSSEC);
+}
+
+int getsockopt(int fd, int level, int option, void *restrict value, socklen_t *restrict len)
+{
+	int r = (int)syscall(SYS_getsockopt, fd, level, option, value, len);
+
+	if (!gone_option(r, level, option) || *len < sizeof(int))
+		return r;
+	*(int *)value = 0;
+	*len = sizeof(int);
+	return 0;
+}
+
+int setsockopt(int fd, int level, int option, const void *value, socklen_t len)
+{
+	int r = (int)syscall(SYS_setsockopt, fd, level, option, value, len);
+
+	return gone_option(r, level, option) && len >= sizeof(int) && *(const int *)value == 0 ? 0
+											       : r;
 }

@@ -9,7 +9,7 @@
 #include <sys/types.h>
 
 enum {
-	CTX_ORDERS_VERSION = 3,
+	CTX_ORDERS_VERSION = 4,
 	CTX_DEVS = 32,
 	CTX_PROCS = 12,
 	CTX_VOLUMES = 3,
@@ -45,7 +45,7 @@ struct ctx_orders {
 	/* of the whole VPS, UINT64_MAX = none: queued signals; locked memory of a process; ptys */
 	uint64_t sigpending, memlock_bytes, ptys;
 	uint64_t run_bytes, run_inodes; /* limits of the tmpfs on /run, /tmp and /dev/shm, each */
-	uint8_t nesting, notify, bare, has_seccomp, has_script, nprocs, nvolumes;
+	uint8_t nesting, notify, bare, service_rules, has_seccomp, has_script, nprocs, nvolumes;
 	uint32_t ndevs;
 	struct ctx_dev devs[CTX_DEVS];
 	char hostname[65];

@@ -217,20 +217,70 @@ int rootfs_stage_dev(int stage, const struct ctx_orders *o)
 	return r < 0 ? r : vz_fs_as(0);
 }
 
+/*
+ * For systemd: services inside get no namespaces of their own but those of mounts and network, so that the VPS can be
+ * checkpointed (CRIU carries no others). A setting of the unit that its administrator wants all the same goes into
+ * a file of this name in /etc. systemd.unit(5): directories for all units of a type.
+ */
+static int put_rule(int system, const char *unit, const char *rules)
+{
+	VZ_FD int dir = -EBADF, fd = -EBADF;
+
+	if (mkdirat(system, unit, 0755) < 0)
+		return -errno;
+	dir = vz_openat(system, unit, O_RDONLY | O_DIRECTORY, 0);
+	if (dir < 0)
+		return dir;
+	fd = vz_openat(dir, "50-croft.conf", O_WRONLY | O_CREAT | O_EXCL, 0644);
+	return fd < 0 ? fd : vz_write_all(fd, rules, strlen(rules));
+}
+
+static int put_service_rules(int run, const struct ctx_orders *o)
+{
+	static const char intro[] = "# so that this VPS can be suspended and migrated; without it: "
+				    "vzctl set --features checkpoint:off\n[Service]\n";
+	static const struct {
+		const char *unit, *rules;
+	} all[] = {
+		{ "service.d", "ProtectHostname=no\nPrivateUsers=no\nPrivateIPC=no\n"
+			       "IPAddressAllow=\nIPAddressDeny=\n" },
+		/* a ramfs for nothing, which stays as long as they count as active */
+		{ "systemd-sysctl.service.d", "LoadCredential=\n" },
+		{ "systemd-sysusers.service.d", "LoadCredential=\n" },
+		{ "systemd-tmpfiles-setup.service.d", "LoadCredential=\n" },
+		{ "systemd-tmpfiles-setup-dev.service.d", "LoadCredential=\n" },
+	};
+	VZ_FD int system = -EBADF;
+	char text[400];
+	int r = vz_fs_as(o->uid_base);
+
+	if (r == 0 &&
+	    (mkdirat(run, "systemd", 0755) < 0 || mkdirat(run, "systemd/system", 0755) < 0))
+		r = -errno;
+	if (r == 0)
+		r = system = vz_openat(run, "systemd/system", O_RDONLY | O_DIRECTORY, 0);
+	for (size_t i = 0; r >= 0 && i < sizeof(all) / sizeof(*all); i++) {
+		(void)snprintf(text, sizeof(text), "%s%s", intro, all[i].rules);
+		r = put_rule(system, all[i].unit, text);
+	}
+	return r < 0 ? r : vz_fs_as(0);
+}
+
 /* Facts for software inside, as the systemd container interface describes /run/host. */
 static int put_host_facts(int root, const struct ctx_orders *o)
 {
 	static const char manager[] = "croft\n";
 	VZ_FD int dir = -EBADF, fd = -EBADF;
-	int run = vz_open_nolink(root, "run", O_RDONLY | O_DIRECTORY, 0), r;
+	VZ_FD int run = vz_open_nolink(root, "run", O_RDONLY | O_DIRECTORY, 0);
+	int r;
 
-	(void)o;
 	if (run < 0)
 		return run;
 	r = mkdirat(run, "host", 0755) < 0 ? -errno : 0;
 	if (r == 0)
 		dir = vz_openat(run, "host", O_RDONLY | O_DIRECTORY, 0);
-	(void)close(run);
+	if (r == 0 && o->service_rules)
+		r = put_service_rules(run, o);
 	if (r < 0 || dir < 0)
 		return r < 0 ? r : dir;
 	fd = vz_openat(dir, "container-manager", O_WRONLY | O_CREAT | O_EXCL, 0444);

@@ -184,6 +184,8 @@ int op_boot_orders(struct starting *s, struct vz_error *err)
 	o->oom_adj = res_oom_adj(s->cg, c);
 	o->bare = s->a->bare;
 	o->notify = s->a->wait && !strcmp(s->st.init_kind, "systemd");
+	o->service_rules =
+		!strcmp(s->st.init_kind, "systemd") && vps_onoff(&c->features, "checkpoint", true);
 	o->nesting = vps_onoff(&c->features, "nesting", false);
 	o->has_seccomp = s->fds.seccomp >= 0;
 	o->has_script = s->fds.start_script >= 0;

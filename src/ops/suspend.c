@@ -254,6 +254,17 @@ static int ping_away(struct suspending *s, struct vz_error *err)
 	return r < 0 ? sus_fail(err, r, "net.ipv4.ping_group_range of the VPS") : 0;
 }
 
+static int prepare_mounts(struct suspending *s, struct vz_error *err)
+{
+	VZ_FREE pid_t *pids = NULL;
+	size_t n = 0;
+	int r = res_pids(s->cg, &pids, &n, err);
+
+	if (r == 0)
+		r = cpt_share_slaves(pids, n);
+	return r < 0 ? sus_fail(err, r, "mounts of the VPS") : 0;
+}
+
 static int run_criu(struct suspending *s, struct vz_error *err)
 {
 	VZ_LIST struct vz_list argv = { 0 }, env = { 0 };
@@ -299,6 +310,8 @@ static int step_dump(void *arg, struct vz_error *err)
 	if (r < 0)
 		return sus_fail(err, r, "find the console of the VPS");
 	r = ping_away(s, err);
+	if (r == 0)
+		r = prepare_mounts(s, err);
 	if (r < 0)
 		return r;
 	r = vz_rm_rf(AT_FDCWD, s->images);

@@ -76,6 +76,8 @@ static int make_overlay(void *arg)
 	if (r == 0)
 		r = set(fs, "workdir", vps_path(w, "%s/work", b));
 	if (r == 0)
+		r = set(fs, "nfs_export", "on");
+	if (r == 0)
 		r = set(fs, "redirect_dir", "on");
 	if (r == 0)
 		r = set(fs, "index", "on");

@@ -401,9 +401,10 @@ static const char *const cap_names[] = {
 };
 enum { CAP_COUNT = 41, CAP_VE_ADMIN = 30, CAP_BITS = 41 };
 
-static const char *const feature_names[] = { "sysfs",	 "nfs",	       "sit",	  "ipip", "ppp",
-					     "ipgre",	 "bridge",     "nfsd",	  "time", "nesting",
-					     "io_uring", "socketcall", "procview" };
+static const char *const feature_names[] = { "sysfs",	 "nfs",	      "sit",	  "ipip",
+					     "ppp",	 "ipgre",     "bridge",	  "nfsd",
+					     "time",	 "nesting",   "io_uring", "socketcall",
+					     "procview", "checkpoint" };
 
 static int known_name(const char *const *names, size_t n, const char *word, size_t len)
 {

@@ -448,7 +448,7 @@ static const struct vps_type_ops types[PT_MAX] = {
 		      print_list },
 	[PT_FEATURES] = { STORE_LIST, VZ_EXIT_VALUE,
 			  "NAME:on or NAME:off; names: sysfs nfs sit ipip ppp ipgre bridge nfsd "
-			  "time nesting io_uring socketcall procview",
+			  "time nesting io_uring socketcall procview checkpoint",
 			  vps_parse_features, print_list },
 	[PT_DEVICES] = { STORE_LIST, VZ_EXIT_VALUE, "b|c:MAJOR:MINOR|all:[r][w][q], or none",
 			 vps_parse_devices, print_list },
