@@ -109,7 +109,7 @@ struct cpt_counter {
  * struct cpt_desc - the descriptor; owned texts and lists, cleared by cpt_desc_clear
  * @boot_id, @init_pid, @init_start: of whom the dump was taken, so that a command knows its own dump
  * @tty: key of the console, "tty[8800:1a]"; @ping: the VPS's net.ipv4.ping_group_range
- * @config: text of CTID.conf; @live: as in struct vps_state; @cpu: flags of the processor
+ * @groups: those that the VPS made, see res_tree_read(); @config: text of CTID.conf; @live: as in struct vps_state; @cpu: flags of the processor
  */
 struct cpt_desc {
 	uint32_t ctid;
@@ -122,6 +122,7 @@ struct cpt_desc {
 	bool seccomp;
 	char layout[16], init_kind[16], template_hash[80], tty[48], ping[48];
 	struct vz_list addrs, live, view;
+	char *groups;
 	char *config, *cpu;
 	struct cpt_counter counters[CPT_COUNTERS];
 	size_t ncounters;

@@ -7,7 +7,13 @@
 
 #include <string.h>
 
-enum { LIST_ITEMS = 256, ITEM_BYTES = 4096, CONFIG_BYTES = 1 << 20, CPU_BYTES = 16384 };
+enum {
+	LIST_ITEMS = 256,
+	ITEM_BYTES = 4096,
+	CONFIG_BYTES = 1 << 20,
+	CPU_BYTES = 16384,
+	GROUPS_BYTES = 2 << 20
+};
 
 void cpt_desc_clear(struct cpt_desc *d)
 {
@@ -15,6 +21,7 @@ void cpt_desc_clear(struct cpt_desc *d)
 	vz_list_clear(&d->live);
 	vz_list_clear(&d->view);
 	free(d->config);
+	free(d->groups);
 	free(d->cpu);
 	*d = (struct cpt_desc){ 0 };
 }
@@ -46,17 +53,18 @@ char *cpt_desc_text(const struct cpt_desc *d)
 {
 	VZ_JSON json_t *j = NULL;
 
-	j = json_pack("{si sI ss ss ss ss ss sI si sI sI sI sI sb ss ss ss ss ss so so so so so so}",
-		      "schema", CPT_SCHEMA, "ctid", (json_int_t)d->ctid, "croft", d->croft, "criu",
-		      d->criu, "kernel", d->kernel, "machine", d->machine, "boot_id", d->boot_id,
-		      "taken", (json_int_t)d->taken, "init_pid", (int)d->init_pid, "init_start",
-		      (json_int_t)d->init_start, "uid_base", (json_int_t)d->uid_base, "uid_count",
-		      (json_int_t)d->uid_count, "caps", (json_int_t)d->caps, "seccomp",
-		      (int)d->seccomp, "layout", d->layout, "init_kind", d->init_kind,
-		      "template_hash", d->template_hash, "tty", d->tty, "ping", d->ping, "addrs",
-		      put_list(&d->addrs), "live", put_list(&d->live), "view", put_list(&d->view),
-		      "config", vz_json_text(d->config ? d->config : ""), "cpu",
-		      vz_json_text(d->cpu ? d->cpu : ""), "counters", put_counters(d));
+	j = json_pack(
+		"{si sI ss ss ss ss ss sI si sI sI sI sI sb ss ss ss ss ss so so so so so so so}",
+		"schema", CPT_SCHEMA, "ctid", (json_int_t)d->ctid, "croft", d->croft, "criu",
+		d->criu, "kernel", d->kernel, "machine", d->machine, "boot_id", d->boot_id, "taken",
+		(json_int_t)d->taken, "init_pid", (int)d->init_pid, "init_start",
+		(json_int_t)d->init_start, "uid_base", (json_int_t)d->uid_base, "uid_count",
+		(json_int_t)d->uid_count, "caps", (json_int_t)d->caps, "seccomp", (int)d->seccomp,
+		"layout", d->layout, "init_kind", d->init_kind, "template_hash", d->template_hash,
+		"tty", d->tty, "ping", d->ping, "addrs", put_list(&d->addrs), "live",
+		put_list(&d->live), "view", put_list(&d->view), "config",
+		vz_json_text(d->config ? d->config : ""), "cpu", vz_json_text(d->cpu ? d->cpu : ""),
+		"counters", put_counters(d), "groups", vz_json_text(d->groups ? d->groups : "[]"));
 	return j ? json_dumps(j, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
 }
 
@@ -234,6 +242,8 @@ static int get_all(const json_t *j, struct cpt_desc *d)
 		r = get_long(j, "config", CONFIG_BYTES, &d->config);
 	if (r == 0)
 		r = get_long(j, "cpu", CPU_BYTES, &d->cpu);
+	if (r == 0)
+		r = get_long(j, "groups", GROUPS_BYTES, &d->groups);
 	return r < 0 ? r : get_counters(j, d);
 }
 
@@ -246,9 +256,10 @@ int cpt_desc_parse(const char *text, size_t len, struct cpt_desc *ret, struct vz
 
 	schema = r < 0 ? 0 : vz_json_int(j, "schema", 0);
 	if (schema > CPT_SCHEMA)
-		return vz_fail(err, VZ_EXIT_RESTORE, ENOTSUP,
-			       "it was made by a newer version of Croft (its schema is %lld, ours %d)",
-			       (long long)schema, CPT_SCHEMA);
+		return vz_fail(
+			err, VZ_EXIT_RESTORE, ENOTSUP,
+			"it was made by a newer version of Croft (its schema is %lld, ours %d)",
+			(long long)schema, CPT_SCHEMA);
 	if (r == 0)
 		r = schema == CPT_SCHEMA ? get_all(j, &d) : -EINVAL;
 	if (r < 0)

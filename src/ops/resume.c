@@ -109,8 +109,9 @@ static int check_space(const struct resuming *s, uint64_t bytes, struct vz_error
 	(void)vps_path(dir, "%.*s", slash && slash > s->images ? (int)(slash - s->images) : 1,
 		       s->images);
 	if (statvfs(dir, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < bytes)
-		return vz_fail(err, VZ_EXIT_RESTORE, ENOSPC, "%s has no room for the %" PRIu64
-			       " MiB of the dump", dir, bytes >> 20);
+		return vz_fail(err, VZ_EXIT_RESTORE, ENOSPC,
+			       "%s has no room for the %" PRIu64 " MiB of the dump", dir,
+			       bytes >> 20);
 	return 0;
 }
 
@@ -189,6 +190,23 @@ static int step_counters(void *arg, struct vz_error *err)
 	return r;
 }
 
+/* Those that CRIU would not make: no process is in them. */
+static int step_groups(void *arg, struct vz_error *err)
+{
+	struct resuming *s = arg;
+
+	return res_tree_make(&s->b.st.cgroups, s->b.o->base, s->b.o->count, s->desc.groups, false,
+			     err);
+}
+
+static int step_limits(void *arg, struct vz_error *err)
+{
+	struct resuming *s = arg;
+
+	return res_tree_make(&s->b.st.cgroups, s->b.o->base, s->b.o->count, s->desc.groups, true,
+			     err);
+}
+
 static int step_link(void *arg, struct vz_error *err)
 {
 	struct resuming *s = arg;
@@ -255,8 +273,9 @@ static int step_restore(void *arg, struct vz_error *err)
 		return res_fail(err, -ENOMEM, "arguments for CRIU");
 	r = ctx_restore(&s->b.orders, &s->b.fds, a, e, &s->b.ctx, &s->gate, err);
 	if (r < 0 && cpt_criu_why(s->rundir, log_name, why, sizeof(why))[0])
-		return vz_fail(err, VZ_EXIT_RESTORE, 0, "CRIU could not restore VPS %u: %s (log %s/%s)",
-			       s->b.o->ctid, why, s->rundir, log_name);
+		return vz_fail(err, VZ_EXIT_RESTORE, 0,
+			       "CRIU could not restore VPS %u: %s (log %s/%s)", s->b.o->ctid, why,
+			       s->rundir, log_name);
 	return r;
 }
 
@@ -286,9 +305,10 @@ static int verify_root(const struct resuming *s, struct vz_error *err)
 			       "the root of the restored VPS is not that of %s",
 			       s->b.o->cfg.ve_root);
 	if (inside.st_uid < s->b.o->base || inside.st_uid >= s->b.o->base + s->b.o->count)
-		return vz_fail(err, VZ_EXIT_RESTORE, 0,
-			       "the root of the restored VPS belongs to id %u, which is not the VPS's",
-			       (unsigned int)inside.st_uid);
+		return vz_fail(
+			err, VZ_EXIT_RESTORE, 0,
+			"the root of the restored VPS belongs to id %u, which is not the VPS's",
+			(unsigned int)inside.st_uid);
 	return 0;
 }
 
@@ -401,8 +421,7 @@ static int step_state(void *arg, struct vz_error *err)
 	/* the name under which the dump is out of use; before it has it, so that nothing is missed */
 	s->held.hold = OP_HOLD_RESTORING;
 	memcpy(s->held.file, s->file, sizeof(s->held.file));
-	if (!s->a->keep &&
-	    vz_copy(s->b.st.dump, sizeof(s->b.st.dump), s->used) < 0)
+	if (!s->a->keep && vz_copy(s->b.st.dump, sizeof(s->b.st.dump), s->used) < 0)
 		return res_fail(err, -ENAMETOOLONG, s->used);
 	r = op_held_write(s->b.o->ctid, &s->held, err);
 	return r < 0 ? r : op_boot_state(&s->b, err);
@@ -424,10 +443,12 @@ static const struct op_step undump_steps[] = {
 	{ "root", op_boot_root, NULL },
 	{ "resources", op_boot_groups, op_boot_groups_remove },
 	{ "counters", step_counters, NULL },
+	{ "groups", step_groups, NULL },
 	{ "link", step_link, op_boot_unlink },
 	{ "restore", step_restore, undo_restore },
 	{ "verify", step_verify, NULL },
 	{ "addresses", step_addresses, NULL },
+	{ "limits", step_limits, NULL },
 	{ "view", step_view, NULL },
 	{ "state", step_state, undo_state },
 };
@@ -487,10 +508,12 @@ static const struct op_step all_steps[] = {
 	{ "root", op_boot_root, NULL },
 	{ "resources", op_boot_groups, op_boot_groups_remove },
 	{ "counters", step_counters, NULL },
+	{ "groups", step_groups, NULL },
 	{ "link", step_link, op_boot_unlink },
 	{ "restore", step_restore, undo_restore },
 	{ "verify", step_verify, NULL },
 	{ "addresses", step_addresses, NULL },
+	{ "limits", step_limits, NULL },
 	{ "view", step_view, NULL },
 	{ "state", step_state, undo_state },
 	{ "go", step_go, NULL },

@@ -234,6 +234,8 @@ static int fill_desc(struct suspending *s)
 	(void)vps_path(path, "%s/%u.conf", vps_paths()->conf, s->o->ctid);
 	if (r == 0)
 		r = (int)vz_read_file(AT_FDCWD, path, 1 << 20, &d->config);
+	if (r >= 0)
+		r = res_tree_read(&st->cgroups, st->uid_base, st->uid_count, &d->groups);
 	d->cpu = cpu_flags();
 	if (r >= 0)
 		r = d->cpu ? fill_counters(s) : -ENOMEM;
@@ -294,9 +296,9 @@ static int run_criu(struct suspending *s, struct vz_error *err)
 		return r < 0 ? sus_fail(err, r, "wait for CRIU") : 0;
 	r = vz_wait(s->child);
 	s->child = 0;
-	return vz_fail(err, VZ_EXIT_CHKPNT, 0, "CRIU could not dump VPS %u: %s (status %d, log %s/%s)",
-		       s->o->ctid, cpt_criu_why(s->rundir, log_name, why, sizeof(why)), r,
-		       s->rundir, log_name);
+	return vz_fail(err, VZ_EXIT_CHKPNT, 0,
+		       "CRIU could not dump VPS %u: %s (status %d, log %s/%s)", s->o->ctid,
+		       cpt_criu_why(s->rundir, log_name, why, sizeof(why)), r, s->rundir, log_name);
 }
 
 static int step_dump(void *arg, struct vz_error *err)
@@ -403,8 +405,10 @@ static const struct op_step kill_steps[] = {
 	{ "clean", step_clean, NULL },
 };
 static const struct op_step all_steps[] = {
-	{ "check", step_check, NULL },	{ "freeze", step_freeze, undo_freeze },
-	{ "dump", step_dump, undo_dump }, { "pack", step_pack, undo_dump },
+	{ "check", step_check, NULL },
+	{ "freeze", step_freeze, undo_freeze },
+	{ "dump", step_dump, undo_dump },
+	{ "pack", step_pack, undo_dump },
 };
 
 /* ---- the stages ---- */

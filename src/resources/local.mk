@@ -7,4 +7,4 @@ libresources_a_SOURCES = src/resources/resources.h src/resources/cgroup.h src/re
 	src/resources/disks.c src/resources/files.c src/resources/find.c src/resources/freeze.c src/resources/guarantee.c \
 	src/resources/home.c src/resources/io.c src/resources/node.c src/resources/open.c \
 	src/resources/resources.c src/resources/share.c src/resources/stats.c src/resources/walk.c \
-	src/resources/view.c
+	src/resources/tree.c src/resources/view.c

@@ -9,6 +9,9 @@
 
 #include <limits.h>
 
+/* What a VPS sees as the root of cgroup2, below its group. */
+#define CG_PAYLOAD "payload"
+
 enum {
 	RES_EXIT_CPU = 2, /* vzctl 4: "unable to set CPU parameters" */
 	CG_PERIOD_US = 100000, /* of the CPU quota */

@@ -107,6 +107,21 @@ int res_walk(struct cg *cg, unsigned int want, const char *locks, struct res_usa
 int res_pids(struct cg *cg, pid_t **ret, size_t *ret_n, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
+/**
+ * res_tree_read - the groups that a VPS made in cgroup2, with owners, limits and attributes, as JSON
+ * @groups: of the state; @base, @count: the VPS's ids. Return: 0, the caller frees @ret; -E2BIG; -errno.
+ */
+int res_tree_read(const struct vz_list *groups, uint64_t base, uint64_t count, char **ret)
+	__attribute__((warn_unused_result));
+/**
+ * res_tree_make - make them again from @text, which may come from another node: a word that is out of place is
+ * refused, a value that this kernel does not take is left out
+ * @late: false: groups, owners, controllers, before a process is there; true: their limits, after
+ * Context: forks; groups of the VPS are made. Return: 0; -EINVAL; -errno, with @err exit 17.
+ */
+int res_tree_make(const struct vz_list *groups, uint64_t base, uint64_t count, const char *text,
+		  bool late, struct vz_error *err) __attribute__((warn_unused_result));
+
 /** res_sockets - tcp and other_sockets of the network namespace that process @init is in. 0 or -errno. */
 int res_sockets(pid_t init, struct res_usage *ret) __attribute__((warn_unused_result));
 

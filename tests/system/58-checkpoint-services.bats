@@ -16,6 +16,8 @@ setup_file() {
 		vzctl start 580$n --wait
 	done
 	vzctl exec2 5801 'systemctl is-system-running --wait' || :
+	# else it ends a connection after so many answers
+	vzctl exec2 5801 'echo "keepalive_requests 1000000000;" >/etc/nginx/conf.d/keep.conf; systemctl reload nginx'
 	vzctl exec2 5801 "su postgres -c 'createdb bench && pgbench --quiet -i -s 1 bench'" 2>/dev/null
 	vzctl exec2 5802 'systemctl --quiet disable --now postgresql redis-server nginx' 2>/dev/null
 	vzctl exec2 5802 'cat >/root/client.py' <"$top/tests/data/client.py"
