@@ -70,9 +70,10 @@ int cpt_restore_args(const struct cpt_run *r, const char *stage, const char *lin
 
 /**
  * cpt_criu_start - run it as a child that a Ctrl-C at our terminal does not reach and the OOM killer passes over
+ * @root: the mounted root of the VPS; those of others are not held in its mount namespace
  * Return: pid, for vz_wait; -errno.
  */
-pid_t cpt_criu_start(const struct vz_list *argv, const struct vz_list *env)
+pid_t cpt_criu_start(const struct vz_list *argv, const struct vz_list *env, const char *root)
 	__attribute__((warn_unused_result));
 
 /**
@@ -126,7 +127,32 @@ struct cpt_desc {
 	char *config, *cpu;
 	struct cpt_counter counters[CPT_COUNTERS];
 	size_t ncounters;
+	struct cpt_dev *devs;
+	size_t ndevs;
 };
+
+/* dev.c: what is in /dev beside device nodes, which come from the configuration, and sockets, which CRIU makes */
+
+/** struct cpt_dev - @kind: 'd' directory, 'l' link, 'f' file, 'p' FIFO, 'n' a device node that is there; @text: target, bytes */
+struct cpt_dev {
+	char *path; /* below /dev */
+	char kind;
+	uint32_t mode, uid, gid; /* ids as the VPS sees them */
+	char *text;
+	size_t len;
+};
+
+struct cpt_desc;
+/**
+ * cpt_dev_save - of the VPS's /dev, open as @dev, into @d, which knows its ids; processes stand still
+ * Return: 0; -E2BIG: more than a VPS can put there; -errno.
+ */
+int cpt_dev_save(int dev, struct cpt_desc *d) __attribute__((warn_unused_result));
+/**
+ * cpt_dev_fill - put it into a fresh /dev; for ctx_dev_make, @arg: the descriptor. What cannot be is left out: no
+ * name leads outside, no device node is made. Return: 0; -errno.
+ */
+int cpt_dev_fill(int dev, void *arg) __attribute__((warn_unused_result));
 
 void cpt_desc_clear(struct cpt_desc *d);
 #define CPT_DESC __attribute__((cleanup(cpt_desc_clear)))

@@ -8,8 +8,10 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 enum {
@@ -168,7 +170,7 @@ static void mount_key(const char *path, char ret[PATH_MAX])
 {
 	size_t i = 0;
 
-	for (; path[i] && i < PATH_MAX - 1; i++)
+	for (; i < PATH_MAX - 1 && path[i]; i++)
 		ret[i] = path[i] == '/' ? '.' : path[i];
 	ret[i] = '\0';
 }
@@ -178,19 +180,27 @@ static int common_args(const struct cpt_run *r, const char *what, struct vz_list
 {
 	char gate[PATH_MAX], lib[PATH_MAX], seconds[16];
 	const char *const all[] = {
-		r->criu->program, what,
-		"-D", r->images,
-		"-W", r->rundir,
-		"-o", r->log,
+		r->criu->program,
+		what,
+		"-D",
+		r->images,
+		"-W",
+		r->rundir,
+		"-o",
+		r->log,
 		"-v2",
-		"--root", r->root,
-		"--action-script", vps_path(gate, "%s/vzmon", vps_paths()->libexec),
+		"--root",
+		r->root,
+		"--action-script",
+		vps_path(gate, "%s/vzmon", vps_paths()->libexec),
 		"--manage-cgroups=soft",
 		"--file-locks",
 		"--tcp-established",
 		"--link-remap",
-		"--network-lock", "nftables",
-		"--timeout", seconds,
+		"--network-lock",
+		"nftables",
+		"--timeout",
+		seconds,
 		NULL,
 	};
 	int e;
@@ -217,11 +227,12 @@ int cpt_dump_args(const struct cpt_run *r, pid_t init, const char *freezer,
 	if (e == 0)
 		e = add_fmt(argv, "-t", vz_fmt("%d", (int)init));
 	if (e == 0)
-		e = add_all(argv, (const char *const[]){ "--evasive-devices", "--skip-in-flight",
-							 "--ghost-limit", "512M",
-							 "--freeze-cgroup", freezer, "--external",
-							 r->tty, "--external", "veth[venet0]:node",
-							 NULL });
+		e = add_all(argv, (const char *const[]){
+					  "--evasive-devices", "--skip-in-flight", "--ghost-limit",
+					  "512M", "--force-irmap", "--irmap-scan-path", "/root",
+					  "--irmap-scan-path", "/home", "--freeze-cgroup", freezer,
+					  "--external", r->tty, "--external", "veth[venet0]:node",
+					  NULL });
 	for (size_t i = 0; e == 0 && i < external->n; i++) {
 		mount_key(external->v[i], key);
 		e = add_fmt(argv, "--external", vz_fmt("mnt[%s]:%s", external->v[i], key));
@@ -271,7 +282,20 @@ int cpt_restore_args(const struct cpt_run *r, const char *stage, const char *lin
 
 /* ---- running it ---- */
 
-pid_t cpt_criu_start(const struct vz_list *argv, const struct vz_list *env)
+/* A mount namespace of its own, since CRIU may wait long; without it a stopped VPS could not be mounted again. */
+static int alone(const char *root)
+{
+	char mark[PATH_MAX], real[PATH_MAX];
+
+	if (!realpath(root, real)) /* as mountinfo has it */
+		return -errno;
+	if (unshare(CLONE_NEWNS) < 0 || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return -errno;
+	vz_drop_mounts(vps_path(mark, "lowerdir=%s/stage/", vps_paths()->run), real);
+	return 0;
+}
+
+pid_t cpt_criu_start(const struct vz_list *argv, const struct vz_list *env, const char *root)
 {
 	VZ_FREE char **a = calloc(argv->n + 1, sizeof(*a));
 	VZ_FREE char **e = calloc(env->n + 1, sizeof(*e));
@@ -293,7 +317,7 @@ pid_t cpt_criu_start(const struct vz_list *argv, const struct vz_list *env)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	null = vz_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
 	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 ||
-	    chdir("/") < 0)
+	    chdir("/") < 0 || alone(root) < 0)
 		_exit(127);
 	(void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
 	(void)execve(a[0], a, e);
@@ -304,8 +328,9 @@ pid_t cpt_criu_start(const struct vz_list *argv, const struct vz_list *env)
 static bool harmless(const char *line)
 {
 	static const char *const known[] = {
-		"RLIMIT_NOFILE", "execvp(",	       "iptables",  "ip6tables", "Can't bind-mount",
-		"FAILED",	 "cgroupd: recv req", "Killing processes", "has_pipe_ack",
+		"RLIMIT_NOFILE",     "execvp(",		  "iptables",
+		"ip6tables",	     "Can't bind-mount",  "FAILED",
+		"cgroupd: recv req", "Killing processes", "has_pipe_ack",
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
@@ -350,8 +375,11 @@ static bool made_anew(const char *type)
 
 static bool ours(const char *path, const struct vz_list *view)
 {
-	static const char *const paths[] = { "/dev",	       "/dev/console",	      "/run/vz",
-					     "/var/lib/docker", "/var/lib/containerd",
+	static const char *const paths[] = { "/dev",
+					     "/dev/console",
+					     "/run/vz",
+					     "/var/lib/docker",
+					     "/var/lib/containerd",
 					     "/var/lib/containers" };
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++)

@@ -2,6 +2,7 @@
 /* The descriptor. What is read comes perhaps from another node, by way of anybody: nothing in it is trusted. */
 #include "checkpoint/checkpoint.h"
 
+#include "checkpoint/priv.h"
 #include "util/fd.h"
 #include "util/json.h"
 
@@ -20,6 +21,11 @@ void cpt_desc_clear(struct cpt_desc *d)
 	vz_list_clear(&d->addrs);
 	vz_list_clear(&d->live);
 	vz_list_clear(&d->view);
+	for (size_t i = 0; i < d->ndevs; i++) {
+		free(d->devs[i].path);
+		free(d->devs[i].text);
+	}
+	free(d->devs);
 	free(d->config);
 	free(d->groups);
 	free(d->cpu);
@@ -49,12 +55,49 @@ static json_t *put_counters(const struct cpt_desc *d)
 	return all;
 }
 
+/* Bytes as hexadecimal digits: JSON holds characters. */
+static char *to_hex(const char *data, size_t len)
+{
+	static const char digits[] = "0123456789abcdef";
+	char *s = malloc(2 * len + 1);
+
+	for (size_t i = 0; s && i < len; i++) {
+		s[2 * i] = digits[(unsigned char)data[i] >> 4];
+		s[2 * i + 1] = digits[data[i] & 15];
+	}
+	if (s)
+		s[2 * len] = '\0';
+	return s;
+}
+
+static json_t *put_devs(const struct cpt_desc *d)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < d->ndevs; i++) {
+		const struct cpt_dev *e = &d->devs[i];
+		const char kind[2] = { e->kind, '\0' };
+		VZ_FREE char *path = to_hex(e->path, strlen(e->path));
+		VZ_FREE char *text = to_hex(e->text ? e->text : "", e->len);
+
+		if (!path || !text) {
+			json_decref(all);
+			return NULL;
+		}
+		(void)json_array_append_new(all, json_pack("{ss ss si si si ss}", "path", path,
+							   "kind", kind, "mode", (int)e->mode,
+							   "uid", (int)e->uid, "gid", (int)e->gid,
+							   "text", text));
+	}
+	return all;
+}
+
 char *cpt_desc_text(const struct cpt_desc *d)
 {
 	VZ_JSON json_t *j = NULL;
 
 	j = json_pack(
-		"{si sI ss ss ss ss ss sI si sI sI sI sI sb ss ss ss ss ss so so so so so so so}",
+		"{si sI ss ss ss ss ss sI si sI sI sI sI sb ss ss ss ss ss so so so so so so so so}",
 		"schema", CPT_SCHEMA, "ctid", (json_int_t)d->ctid, "croft", d->croft, "criu",
 		d->criu, "kernel", d->kernel, "machine", d->machine, "boot_id", d->boot_id, "taken",
 		(json_int_t)d->taken, "init_pid", (int)d->init_pid, "init_start",
@@ -64,7 +107,8 @@ char *cpt_desc_text(const struct cpt_desc *d)
 		"tty", d->tty, "ping", d->ping, "addrs", put_list(&d->addrs), "live",
 		put_list(&d->live), "view", put_list(&d->view), "config",
 		vz_json_text(d->config ? d->config : ""), "cpu", vz_json_text(d->cpu ? d->cpu : ""),
-		"counters", put_counters(d), "groups", vz_json_text(d->groups ? d->groups : "[]"));
+		"counters", put_counters(d), "dev", put_devs(d), "groups",
+		vz_json_text(d->groups ? d->groups : "[]"));
 	return j ? json_dumps(j, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
 }
 
@@ -180,6 +224,76 @@ static int get_counters(const json_t *j, struct cpt_desc *d)
 	return 0;
 }
 
+static int digit(char c)
+{
+	const char *at = c ? strchr(hex, c) : NULL;
+
+	return at ? (int)(at - hex) : -1;
+}
+
+/* Return: malloc'ed bytes with a NUL after them; NULL when it is not hexadecimal, or longer than @max. */
+static char *from_hex(const char *s, size_t max, size_t *ret_len)
+{
+	size_t n = s ? strlen(s) : 1;
+	char *out = n % 2 == 0 && n / 2 <= max ? malloc(n / 2 + 1) : NULL;
+
+	for (size_t i = 0; out && i < n / 2; i++) {
+		int a = digit(s[2 * i]), b = digit(s[2 * i + 1]);
+
+		if (a < 0 || b < 0) {
+			free(out);
+			return NULL;
+		}
+		out[i] = (char)(a << 4 | b);
+	}
+	if (out) {
+		out[n / 2] = '\0';
+		*ret_len = n / 2;
+	}
+	return out;
+}
+
+static int get_dev(const json_t *v, struct cpt_dev *e, uint64_t ids)
+{
+	const char *kind = vz_json_str(v, "kind");
+	uint64_t mode, uid, gid;
+	size_t n = 0;
+
+	if (strlen(kind) != 1 || !strchr("dlfpn", kind[0]) ||
+	    get_number(v, "mode", 07777, &mode) < 0 || get_number(v, "uid", ids - 1, &uid) < 0 ||
+	    get_number(v, "gid", ids - 1, &gid) < 0)
+		return -EINVAL;
+	e->kind = kind[0];
+	e->mode = (uint32_t)mode;
+	e->uid = (uint32_t)uid;
+	e->gid = (uint32_t)gid;
+	e->path = from_hex(json_string_value(json_object_get(v, "path")), 1024, &n);
+	if (!e->path || strlen(e->path) != n || !cpt_dev_path_valid(e->path))
+		return -EINVAL;
+	e->text = from_hex(json_string_value(json_object_get(v, "text")), CPT_DEV_BYTES, &e->len);
+	if (!e->text || (e->kind == 'l' && (e->len == 0 || strlen(e->text) != e->len)))
+		return -EINVAL;
+	return 0;
+}
+
+static int get_devs(const json_t *j, struct cpt_desc *d)
+{
+	const json_t *list = json_object_get(j, "dev");
+	size_t i, n = json_array_size(list);
+	json_t *v;
+
+	if (!json_is_array(list) || n > CPT_DEVS || d->uid_count == 0)
+		return -EINVAL;
+	d->devs = n ? calloc(n, sizeof(*d->devs)) : NULL;
+	if (n && !d->devs)
+		return -ENOMEM;
+	d->ndevs = n;
+	json_array_foreach (list, i, v)
+		if (get_dev(v, &d->devs[i], d->uid_count) < 0)
+			return -EINVAL;
+	return 0;
+}
+
 static int get_numbers(const json_t *j, struct cpt_desc *d)
 {
 	uint64_t ctid = 0, pid = 0, taken = 0;
@@ -244,6 +358,8 @@ static int get_all(const json_t *j, struct cpt_desc *d)
 		r = get_long(j, "cpu", CPU_BYTES, &d->cpu);
 	if (r == 0)
 		r = get_long(j, "groups", GROUPS_BYTES, &d->groups);
+	if (r == 0)
+		r = get_devs(j, d);
 	return r < 0 ? r : get_counters(j, d);
 }
 

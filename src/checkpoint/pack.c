@@ -375,8 +375,7 @@ int cpt_read_entries(int fd, int dir, bool all, struct cpt_desc *ret, struct vz_
 {
 	struct stat st;
 
-	return fstat(fd, &st) < 0 ? -errno
-				  : get_body(fd, dir, all, (uint64_t)st.st_size, ret, err);
+	return fstat(fd, &st) < 0 ? -errno : get_body(fd, dir, all, (uint64_t)st.st_size, ret, err);
 }
 
 static int get_header(int fd, struct file_header *h, struct vz_error *err)
@@ -393,9 +392,10 @@ static int get_header(int fd, struct file_header *h, struct vz_error *err)
 	h->compression = le32toh(h->compression);
 	h->bytes = le64toh(h->bytes);
 	if (h->version > FILE_VERSION)
-		return vz_fail(err, VZ_EXIT_RESTORE, ENOTSUP,
-			       "it was made by a newer version of Croft (its format is %u, ours %d)",
-			       h->version, FILE_VERSION);
+		return vz_fail(
+			err, VZ_EXIT_RESTORE, ENOTSUP,
+			"it was made by a newer version of Croft (its format is %u, ours %d)",
+			h->version, FILE_VERSION);
 	return h->version == FILE_VERSION && h->compression <= 1 ? 0 : -EBADMSG;
 }
 
@@ -424,8 +424,8 @@ static int read_open(int fd, int dir, bool all, struct cpt_desc *ret, uint64_t *
 	return r;
 }
 
-static int read_file(const char *file, int dir, bool all, struct cpt_desc *ret,
-		     uint64_t *ret_bytes, struct vz_error *err)
+static int read_file(const char *file, int dir, bool all, struct cpt_desc *ret, uint64_t *ret_bytes,
+		     struct vz_error *err)
 {
 	VZ_FD int fd = vz_openat(AT_FDCWD, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
 	struct stat st;
@@ -439,7 +439,7 @@ static int read_file(const char *file, int dir, bool all, struct cpt_desc *ret,
 	r = read_open(fd, dir, all, ret, ret_bytes, err);
 	if (r < 0 && !err->exit)
 		(void)vz_fail(err, VZ_EXIT_RESTORE, r == -EBADMSG || r == -ENODATA ? 0 : -r, "%s",
-			      r == -ENODATA    ? "it is cut off"
+			      r == -ENODATA   ? "it is cut off"
 			      : r == -EBADMSG ? "it is damaged"
 					      : "read");
 	return r < 0 ? vz_wrap(err, r, "dump file %s", file) : 0;

@@ -105,12 +105,12 @@ struct cpt_args {
 };
 
 #define CPT(field) offsetof(struct cpt_args, field)
-#define CPT_OPTS                                                                                    \
-	{ "dumpfile", 0, CLI_TEXT, CPT(dumpfile), "FILE", "instead of DUMPDIR/Dump.CTID" },         \
-		{ "context", 0, CLI_TEXT, CPT(context), "N", "accepted, of no effect" },            \
-		{ "flags", 0, CLI_TEXT, CPT(flags), "N", "accepted, of no effect" },                \
-	{                                                                                           \
-		"skip_arpdetect", 0, CLI_FLAG, CPT(skip_arpdetect), NULL, "accepted, of no effect"  \
+#define CPT_OPTS                                                                                   \
+	{ "dumpfile", 0, CLI_TEXT, CPT(dumpfile), "FILE", "instead of DUMPDIR/Dump.CTID" },        \
+		{ "context", 0, CLI_TEXT, CPT(context), "N", "accepted, of no effect" },           \
+		{ "flags", 0, CLI_TEXT, CPT(flags), "N", "accepted, of no effect" },               \
+	{                                                                                          \
+		"skip_arpdetect", 0, CLI_FLAG, CPT(skip_arpdetect), NULL, "accepted, of no effect" \
 	}
 
 static const struct cli_opt suspend_opts[] = {
@@ -413,6 +413,16 @@ static int cmd_stop_patient(struct cli *c, int argc, char **argv, struct vz_erro
 	return op_stop(&c->env, c->ctid, &stop, err);
 }
 
+static int cmd_suspend_patient(struct cli *c, int argc, char **argv, struct vz_error *err)
+{
+	const struct op_suspend all = { .stages = OP_STAGE_FREEZE | OP_STAGE_DUMP | OP_STAGE_KILL };
+
+	(void)argc;
+	(void)argv;
+	c->env.lock_wait_ms = 30000;
+	return op_suspend(&c->env, c->ctid, &all, err);
+}
+
 static int cmd_reboot(struct cli *c, int argc, char **argv, struct vz_error *err)
 {
 	(void)argc;
@@ -480,6 +490,7 @@ static const struct cli_cmd commands[] = {
 	{ "ubc-status", cmd_ubc, NULL, "[--json]", CLI_RAW, "what was proved on this node" },
 	{ "ubc-reconcile", cmd_ubc, NULL, "", CLI_RAW, "compare the counts with what is there" },
 	{ "internal-stop", cmd_stop_patient, NULL, "", CLI_CTID | CLI_HIDDEN, "" },
+	{ "internal-suspend", cmd_suspend_patient, NULL, "", CLI_CTID | CLI_HIDDEN, "" },
 	{ "internal-reap", cmd_reap, NULL, "", CLI_CTID | CLI_HIDDEN, "" },
 	{ "internal-reboot", cmd_reboot, NULL, "", CLI_CTID | CLI_HIDDEN, "" },
 	{ "internal-ubc", cmd_refresh, NULL, "", CLI_CTID | CLI_ZERO | CLI_WORDS | CLI_HIDDEN, "" },

@@ -18,7 +18,7 @@ vzctl_admin_LDADD = libops.a libcheckpoint.a libmigrate.a libcontext.a libresour
 
 vzmigrate_SOURCES = src/cli/vzmigrate.c
 vzmigrate_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
-vzmigrate_LDADD = libops.a libmigrate.a libcontext.a libresources.a libubc.a libnet.a libstorage.a \
+vzmigrate_LDADD = libops.a libcheckpoint.a libmigrate.a libcontext.a libresources.a libubc.a libnet.a libstorage.a \
 	libtemplate.a libdist.a libplan.a libvps.a libutil.a $(NL_LIBS) $(CGROUP_LIBS) $(SECCOMP_LIBS) \
 	$(JANSSON_LIBS) $(CRYPT_LIBS) $(ZLIB_LIBS)
 

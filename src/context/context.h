@@ -25,6 +25,7 @@ struct ctx_start {
 /* Descriptors that go along with the orders; -1 = absent. Borrowed by ctx_spawn. */
 struct ctx_fds {
 	int root; /* detached mount of the VPS's root */
+	int dev; /* for ctx_restore: detached mount of its /dev, from ctx_dev_make() */
 	int seccomp; /* compiled filter, sealed file */
 	int start_script; /* CTID.start, sealed file */
 	int group; /* directory of v2's payload */
@@ -61,7 +62,8 @@ struct ctx_view {
 	size_t ntasks;
 	const struct vz_list
 		*hierarchies; /* mount points of the control groups that tell of a VPS */
-	const struct vz_list *covered; /* after a restore: paths inside that its view had; NULL none */
+	const struct vz_list
+		*covered; /* after a restore: paths inside that its view had; NULL none */
 };
 
 /** ctx_view_server - path of lxcfs, NULL when this node has none that serves. */
@@ -91,6 +93,13 @@ int ctx_view_shown(struct ctx_start *s, struct vz_list *ret, struct vz_error *er
 int ctx_spawn(const struct ctx_orders *o, const struct ctx_fds *fds, struct ctx_start *s,
 	      struct vz_error *err) __attribute__((warn_unused_result));
 
+/**
+ * ctx_dev_make - for a restore: /dev of a VPS with the nodes in @o, nothing mounted below
+ * @fill: puts more into it, in a child with the VPS's root's ids for files; @arg: its own
+ * Return: fd of a detached mount; -errno, also @fill's.
+ */
+int ctx_dev_make(const struct ctx_orders *o, int (*fill)(int dev, void *arg), void *arg)
+	__attribute__((warn_unused_result));
 /**
  * ctx_restore - as ctx_spawn, but init comes from CRIU; come back when it stands at the gate: all is restored, nothing
  * of it runs. s->init_pid, init_pidfd and netns are known then. On failure nothing of the VPS runs any more.

@@ -23,6 +23,8 @@ struct gate_hello {
 
 static const char magic[8] = "gate 1";
 
+enum { LOOK_MS = 5000 };
+
 /* ---- the action script ---- */
 
 /* Return: 1 go, 0 fail, -1 nothing said: the next one may. */
@@ -66,8 +68,14 @@ static int hold(const char *rundir)
 		struct pollfd p = { .fd = listener, .events = POLLIN };
 		VZ_FD int sk = -EBADF;
 
-		if (poll(&p, 1, -1) < 0 && errno != EINTR)
+		int n = poll(&p, 1, LOOK_MS);
+
+		if (n < 0 && errno != EINTR)
 			break;
+		if (n <= 0 && access(path, F_OK) < 0)
+			break; /* the VPS's directory is gone: nobody will ever come */
+		if (n <= 0)
+			continue;
 		sk = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 		if (sk >= 0)
 			said = serve(sk, &hello);

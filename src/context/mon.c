@@ -39,8 +39,8 @@ static int watch(int ep, int fd)
 
 static void close_start_fds(struct mon *m)
 {
-	int *const fds[] = { &m->f.protocol, &m->f.root,   &m->f.group,
-			     &m->f.seccomp,  &m->f.script, &m->f.console, &m->f.args };
+	int *const fds[] = { &m->f.protocol, &m->f.root,    &m->f.group, &m->f.seccomp,
+			     &m->f.script,   &m->f.console, &m->f.args,	 &m->f.dev };
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
 		vz_closep(fds[i]);
@@ -239,7 +239,7 @@ int mon_main(int control)
 		.criu = -1,
 		.fresh = { .fan = -1 },
 		.node = { .fan = -1 },
-		.f = { .control = control, .group = -1, .console = -1, .args = -1 },
+		.f = { .control = control, .group = -1, .console = -1, .args = -1, .dev = -1 },
 	};
 	struct sigaction ign = { .sa_handler = SIG_IGN };
 	int r;

@@ -29,7 +29,7 @@ int ctx_orders_check(const struct ctx_orders *o, size_t len, size_t nfds)
 
 int ctx_restore_check(const struct ctx_restore_orders *o, size_t len, size_t nfds)
 {
-	if (len != sizeof(*o) || o->version != CTX_RESTORE_VERSION || nfds != 1 || o->nargs < 2 ||
+	if (len != sizeof(*o) || o->version != CTX_RESTORE_VERSION || nfds != 2 || o->nargs < 2 ||
 	    o->nargs > 256 || o->nenv > 16 || o->bytes == 0 || o->bytes > CTX_RESTORE_BYTES)
 		return -EPROTO;
 	return 0;

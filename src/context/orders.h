@@ -73,8 +73,8 @@ struct ctx_view_orders {
 
 /**
  * struct ctx_restore_orders - the record that makes vzmon restore the VPS by CRIU instead of starting it; it comes just
- * before the orders. Plain data. One descriptor follows: a sealed file with @nargs texts, each ended by NUL: CRIU's
- * program and arguments, then its environment (@nenv). Its console is descriptor CTX_CONSOLE_FD, and what it mounts is
+ * before the orders. Plain data. Two descriptors follow: a sealed file with @nargs texts, each ended by NUL, CRIU's
+ * program and arguments, then its environment (@nenv); the detached mount of /dev. Its console is descriptor CTX_CONSOLE_FD, and what it mounts is
  * in CTX_STAGE beside @rundir, where nobody else sees it.
  */
 struct ctx_restore_orders {

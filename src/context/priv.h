@@ -23,7 +23,7 @@ struct mon_fds {
 	int console; /* slave of the console pty */
 	int console_mnt; /* detached mount of its device file */
 	int mon; /* builder: tells vzmon init's pid and pidfd */
-	int args; /* of CRIU, when the VPS is restored */
+	int args, dev; /* when the VPS is restored: of CRIU; detached mount of /dev */
 };
 
 struct mon_view;
@@ -39,13 +39,14 @@ int orders_receive(struct ctx_orders *o, struct ctx_restore_orders *restore, str
 void child_builder(const struct ctx_orders *o, struct mon_fds *f) __attribute__((noreturn));
 
 /** child_restorer - body of the child that becomes CRIU; never returns. See restore.c. */
-void child_restorer(const struct ctx_orders *o, const struct ctx_restore_orders *r, struct mon_fds *f)
-	__attribute__((noreturn));
+void child_restorer(const struct ctx_orders *o, const struct ctx_restore_orders *r,
+		    struct mon_fds *f) __attribute__((noreturn));
 
 /**
  * restore_begin - vzmon's part: begin that child. Return: its pidfd; -errno.
  */
-int restore_begin(const struct ctx_orders *o, const struct ctx_restore_orders *r, struct mon_fds *f);
+int restore_begin(const struct ctx_orders *o, const struct ctx_restore_orders *r,
+		  struct mon_fds *f);
 /**
  * restore_end - CRIU has ended: take over init, whose number it wrote before
  * @criu: its pidfd, closed then. Return: 0; -errno with @err: nothing of the VPS runs.

@@ -28,6 +28,7 @@ static int take_other_orders(struct orders *m, ssize_t len, const int *fds, size
 		if (ctx_restore_check(m->restore, (size_t)len, n) < 0)
 			return -EPROTO;
 		m->f->args = fds[0];
+		m->f->dev = fds[1];
 		return 1;
 	}
 	return 0;

@@ -6,10 +6,12 @@
  * where the kernel clones nothing that has locked mounts below it. Init is cloned as CRIU's sibling (-S), so it is
  * a child of vzmon as after a start.
  */
+#include "context/context.h"
 #include "context/priv.h"
 
 #include "util/fd.h"
 #include "util/proc.h"
+#include "util/userns.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -18,11 +20,15 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef OPEN_TREE_CLONE
+#define OPEN_TREE_CLONE 1
+#endif
 
 static int spot(int stage, const char *name, bool dir)
 {
-	if (dir ? mkdirat(stage, name, 0755) < 0
-		: mknodat(stage, name, S_IFREG | 0600, 0) < 0)
+	if (dir ? mkdirat(stage, name, 0755) < 0 : mknodat(stage, name, S_IFREG | 0600, 0) < 0)
 		return -errno;
 	return vz_openat(stage, name, O_PATH, 0);
 }
@@ -42,7 +48,7 @@ static int fill_stage(int stage, const struct ctx_orders *o, const struct mon_fd
 	if (r == 0)
 		r = put(stage, "console", false, f->console_mnt);
 	if (r == 0)
-		r = rootfs_stage_dev(stage, o);
+		r = put(stage, "dev", true, f->dev);
 	if (r == 0)
 		r = rootfs_stage_node_files(stage, o);
 	for (int i = 0; r == 0 && i < o->nvolumes; i++) {
@@ -52,24 +58,81 @@ static int fill_stage(int stage, const struct ctx_orders *o, const struct mon_fd
 	return r;
 }
 
-static int make_stage(const struct ctx_orders *o, const struct mon_fds *f)
+/* A mount namespace of our own, and a place in it. Return: fd of the stage; -errno. */
+static int open_stage(const struct ctx_orders *o)
 {
-	VZ_FD int stage = -EBADF;
-	char path[300];
+	char path[300], mark[320];
 
 	if (unshare(CLONE_NEWNS) < 0 || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
+	/* others' file systems: they must not wait for us when they are stopped and started */
+	(void)snprintf(mark, sizeof(mark), "lowerdir=%.*s/" CTX_STAGE "/",
+		       (int)(strrchr(o->rundir, '/') - o->rundir), o->rundir);
+	vz_drop_mounts(mark, NULL);
 	(void)snprintf(path, sizeof(path), "%s/../" CTX_STAGE, o->rundir);
 	if (mkdir(path, 0755) < 0 && errno != EEXIST)
 		return -errno;
 	if (mount("croft", path, "tmpfs", MS_NOSUID | MS_NODEV, "size=256k,mode=0755") < 0)
 		return -errno;
-	stage = vz_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+	return vz_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+}
+
+static int make_stage(const struct ctx_orders *o, const struct mon_fds *f)
+{
+	VZ_FD int stage = open_stage(o);
+
 	return stage < 0 ? stage : fill_stage(stage, o, f);
 }
 
+/* ---- /dev, made by vzctl, which knows what was in it ---- */
+
+static int make_dev(const struct ctx_orders *o, int (*fill)(int dev, void *arg), void *arg)
+{
+	VZ_FD int stage = open_stage(o);
+	VZ_FD int dev = -EBADF;
+	int r = stage < 0 ? stage : rootfs_stage_dev(stage, o);
+
+	if (r < 0)
+		return r;
+	dev = vz_openat(stage, "dev", O_RDONLY | O_DIRECTORY, 0);
+	r = dev < 0 ? dev : vz_fs_as(o->uid_base);
+	if (r == 0)
+		r = fill(dev, arg);
+	if (r < 0)
+		return r;
+	r = open_tree(stage, "dev", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	return r < 0 ? -errno : r;
+}
+
+int ctx_dev_make(const struct ctx_orders *o, int (*fill)(int dev, void *arg), void *arg)
+{
+	int sk[2], told = -ECONNRESET, mnt = -EBADF, r = vz_seqpacket(sk);
+	size_t n = 1;
+	pid_t pid;
+
+	if (r < 0)
+		return r;
+	pid = fork();
+	if (pid == 0) {
+		mnt = make_dev(o, fill, arg);
+		told = mnt < 0 ? mnt : 0;
+		_exit(vz_send_fds(sk[1], &told, sizeof(told), &mnt, mnt >= 0) < 0);
+	}
+	if (pid < 0)
+		told = -errno;
+	vz_closep(&sk[1]);
+	if (pid > 0) {
+		if (vz_recv_fds(sk[0], &told, sizeof(told), &mnt, &n) != (ssize_t)sizeof(told))
+			told = -ECONNRESET;
+		(void)vz_wait(pid);
+	}
+	vz_closep(&sk[0]);
+	return told < 0 ? told : n == 1 ? mnt : -EPROTO;
+}
+
 /* Texts of the sealed file, one after the other. Return: 0 or -EPROTO. */
-static int split(char *text, size_t len, const struct ctx_restore_orders *r, char **argv, char **env)
+static int split(char *text, size_t len, const struct ctx_restore_orders *r, char **argv,
+		 char **env)
 {
 	char *at = text, *end = text + len;
 
@@ -99,7 +162,8 @@ static void die(const struct mon_fds *f, int r, const char *what)
 	_exit(1);
 }
 
-void child_restorer(const struct ctx_orders *o, const struct ctx_restore_orders *r, struct mon_fds *f)
+void child_restorer(const struct ctx_orders *o, const struct ctx_restore_orders *r,
+		    struct mon_fds *f)
 {
 	VZ_FREE char *text = NULL;
 	char *argv[257], *env[17];

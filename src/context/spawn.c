@@ -180,13 +180,13 @@ static int open_restored(const struct ctx_gate *g, struct ctx_start *s, struct v
 	return 0;
 }
 
-static int send_restore(struct ctx_start *s, char *const *argv, char *const *env,
+static int send_restore(struct ctx_start *s, int dev, char *const *argv, char *const *env,
 			struct vz_error *err)
 {
 	struct ctx_restore_orders o = { .version = CTX_RESTORE_VERSION };
 	VZ_BUF struct vz_buf b = { 0 };
 	VZ_FD int fd = -EBADF;
-	int r;
+	int r, fds[2];
 
 	for (; argv[o.nargs]; o.nargs++)
 		vz_buf_add(&b, argv[o.nargs], strlen(argv[o.nargs]) + 1);
@@ -194,7 +194,9 @@ static int send_restore(struct ctx_start *s, char *const *argv, char *const *env
 		vz_buf_add(&b, env[o.nenv], strlen(env[o.nenv]) + 1);
 	o.bytes = (uint32_t)b.len;
 	fd = b.failed ? -ENOMEM : vz_memfd("criu", b.s, b.len);
-	r = fd < 0 ? fd : vz_send_fds(s->mon, &o, sizeof(o), &fd, 1);
+	fds[0] = fd;
+	fds[1] = dev;
+	r = fd < 0 ? fd : vz_send_fds(s->mon, &o, sizeof(o), fds, 2);
 	return r < 0 ? vz_fail(err, VZ_EXIT_RESTORE, -r, "send orders to vzmon") : 0;
 }
 
@@ -204,7 +206,7 @@ int ctx_restore(const struct ctx_orders *o, const struct ctx_fds *fds, char *con
 {
 	VZ_FD int watch = ctx_gate_watch(o->rundir);
 	int r = watch < 0 ? vz_fail(err, VZ_EXIT_RESTORE, -watch, "watch %s", o->rundir)
-			  : send_restore(s, argv, env, err);
+			  : send_restore(s, fds->dev, argv, env, err);
 
 	if (r == 0)
 		r = send_orders(s, o, fds, err);

@@ -353,7 +353,8 @@ static int show_all(struct shower *s)
 	if (root < 0)
 		return root;
 	for (unsigned int i = 0; i < VIEW_FILES; i++)
-		if ((s->o->files >> i & 1) && show(root, files[i], s->clones[i], s->o->covered >> i & 1) == 1)
+		if ((s->o->files >> i & 1) &&
+		    show(root, files[i], s->clones[i], s->o->covered >> i & 1) == 1)
 			s->a.shown |= 1U << i;
 	return 0;
 }

@@ -28,7 +28,8 @@ struct starting {
 #define OP_STARTING(op, args)                                                                      \
 	{                                                                                          \
 		.o = (op), .a = (args), .root = -1, .notify = -1,                                  \
-		.fds = { .group = -1, .seccomp = -1, .start_script = -1 }, .ctx = CTX_START_NONE   \
+		.fds = { .dev = -1, .group = -1, .seccomp = -1, .start_script = -1 },              \
+		.ctx = CTX_START_NONE                                                              \
 	}
 
 /*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "ops/priv.h"
+#include "ops/cpt.h"
 
 #include "plan/plan.h"
 #include "template/template.h"
@@ -58,7 +58,9 @@ int op_open(struct op *o, const struct op_env *env, uint32_t ctid, const char *w
 		r = vps_load_over(&o->cfg, ctid, &o->bad, err); /* under the lock */
 	if (r == 0)
 		r = op_mend_names(o, err);
-	return r < 0 ? r : op_guard(o, err);
+	if (r == 0)
+		r = op_guard(o, err);
+	return r < 0 || env->skiplock ? r : op_cpt_mend(o, err);
 }
 
 void op_close(struct op *o)

@@ -8,6 +8,7 @@
 #include "util/proc.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { THAW_MS = 10000 };
@@ -84,7 +85,8 @@ static void ping_back(const struct vps_state *st, const struct op_held *h)
 	(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)st->init_pid);
 	netns = vz_openat(AT_FDCWD, path, O_RDONLY, 0);
 	if (netns < 0 || net_ping_set(netns, st->uid_base, st->uid_count, h->ping) < 0)
-		vz_warn("WARNING: net.ipv4.ping_group_range of the VPS is \"1 0\" now, it was \"%s\"",
+		vz_warn("WARNING: net.ipv4.ping_group_range of the VPS is \"1 0\" now, it was "
+			"\"%s\"",
 			h->ping);
 }
 
@@ -184,4 +186,76 @@ int op_cpt_mend(struct op *o, struct vz_error *err)
 		return 0;
 	vz_say("VPS stands still since a suspend was cut off");
 	return dumped(o, &st, &h) ? finish_suspend(o, &st, err) : op_thaw(o, &st, &h, err);
+}
+
+/* ---- other commands ---- */
+
+int op_let_stop(struct op *o, const struct vps_state *st, bool fast, struct vz_error *err)
+{
+	struct op_held h;
+	int r;
+
+	op_held_read(o->ctid, &h);
+	if (h.hold == OP_HOLD_NONE)
+		return 0;
+	if (h.hold == OP_HOLD_RESTORED)
+		return vz_fail(err, VZ_EXIT_STOP, EBUSY,
+			       "VPS %u is restored and not let go yet: resume --resume or --kill",
+			       o->ctid);
+	r = op_thaw(o, st, &h, err);
+	if (r < 0 && fast) { /* it is killed as it is */
+		op_held_forget(o->ctid);
+		return 0;
+	}
+	return r;
+}
+
+static int put_aside(const char *file)
+{
+	VZ_FREE char *to = vz_fmt("%s.failed", file);
+
+	return to && rename(file, to) == 0 ? 0 : -1;
+}
+
+int op_start_or_resume(struct op *o, const struct op_start *a, struct vz_error *err)
+{
+	const struct op_resume resume = { .stages = OP_STAGE_UNDUMP | OP_STAGE_GO,
+					  .skip_remount = a->skip_remount };
+	struct vz_error why;
+	char file[PATH_MAX];
+	int r;
+
+	if (access(op_dump_path(o, file), F_OK) < 0 || a->bare || o->bad ||
+	    (o->cfg.disabled && !a->force) || vps_running(o->ctid, NULL))
+		return op_do_start(o, a, err);
+	r = vps_run_dir(o->ctid) < 0 ? -1 : op_mend(o, &why);
+	vz_say("Dump file %s exists, trying to restore from it", file);
+	if (r == 0)
+		r = op_do_resume(o, &resume, &why);
+	if (r == 0)
+		return 0;
+	vz_warn("WARNING: %s", why.msg);
+	if (access(file, F_OK) == 0 && put_aside(file) < 0)
+		return vz_fail(err, VZ_EXIT_RESTORE, errno,
+			       "%s cannot be put aside, and the VPS must not start beside it",
+			       file);
+	vz_warn("WARNING: VPS %u is started anew; what it was doing is kept in %s.failed", o->ctid,
+		file);
+	/* limits that were set without --save went with the dump */
+	vps_config_clear(&o->cfg);
+	r = vps_load(o->ctid, &o->cfg, &o->bad, err);
+	return r < 0 ? r : op_do_start(o, a, err);
+}
+
+void op_dumps_forget(const struct op *o)
+{
+	static const char *const files[] = { "", ".part", ".used", ".failed" };
+	static const char *const dirs[] = { ".tmp", ".restore" };
+	char path[PATH_MAX], dump[PATH_MAX];
+
+	(void)op_dump_path(o, dump);
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
+		(void)unlink(vps_path(path, "%s%s", dump, files[i]));
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++)
+		(void)!vz_rm_rf(AT_FDCWD, vps_path(path, "%s%s", dump, dirs[i]));
 }

@@ -58,6 +58,24 @@ int op_drop_restored(struct op *o, const struct vps_state *st, const struct op_h
  */
 int op_cpt_mend(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
 
+/**
+ * op_let_stop - before a running VPS is stopped: one that stands still on purpose goes on first, so that it can shut
+ * down, or with @fast as it is; its dump is of no use then. One that was restored but not let go is refused.
+ * Return: 0; -errno with @err.
+ */
+int op_let_stop(struct op *o, const struct vps_state *st, bool fast, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+/**
+ * op_start_or_resume - start, but a default dump is restored when there is one; when that fails it is put aside,
+ * since what it says of the disk will not be true any more, and the VPS starts anew. Return: as op_do_start.
+ */
+int op_start_or_resume(struct op *o, const struct op_start *a, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+/** op_dumps_forget - every file that a suspend or resume of the VPS may have left in DUMPDIR. */
+void op_dumps_forget(const struct op *o);
+
 /** op_do_resume - op_resume under the lock, the VPS down and nothing left over. Return: as op_resume. */
 int op_do_resume(struct op *o, const struct op_resume *a, struct vz_error *err)
 	__attribute__((warn_unused_result));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "ops/priv.h"
+#include "ops/cpt.h"
 
 #include "ops/steps.h"
 #include "ubc/ubc.h"
@@ -190,7 +190,7 @@ static int step_rest(void *arg, struct vz_error *err)
 		return vz_fail(err, VZ_EXIT_DEL_PRIVATE, -r, "remove %s", path);
 	vps_record_forget(o->ctid);
 	(void)rmdir(o->cfg.ve_root);
-	(void)unlink(vps_path(path, "%s/Dump.%u", o->cfg.dumpdir, o->ctid));
+	op_dumps_forget(o);
 	(void)vps_path(path, "%s/%u", vps_paths()->run, o->ctid);
 	(void)!vz_rm_rf(AT_FDCWD, path);
 	return 0;

@@ -117,7 +117,7 @@ int op_left_files(uint32_t ctid, const struct vps_config *c, struct vz_list *ret
 /* ---- the report ---- */
 
 /* What mends a thing decides which line it stands in. */
-enum remedy { BY_START, BY_RESTART, BY_CREATE, BY_DESTROY, BY_HAND, BY_ANY, REMEDIES };
+enum remedy { BY_START, BY_RESTART, BY_STAGE, BY_CREATE, BY_DESTROY, BY_HAND, BY_ANY, REMEDIES };
 
 struct report {
 	uint32_t ctid;
@@ -138,6 +138,22 @@ static int add(struct report *p, enum remedy by, const char *what, const char *p
 	return text ? vz_list_add(&p->what[by], text) : -ENOMEM;
 }
 
+/* The note of ops/cpt.c; "stage" and "restored" are on purpose, and op_status says so. */
+static int look_at_hold(struct report *p)
+{
+	VZ_FREE char *text = NULL;
+	char path[PATH_MAX];
+
+	(void)vps_path(path, "%s/%u/held", vps_paths()->run, p->ctid);
+	if (vz_read_file(AT_FDCWD, path, 8192, &text) < 0)
+		return 0;
+	if (!strncmp(text, "stage\n", 6))
+		return add(p, BY_STAGE, "it is frozen by suspend --suspend", NULL);
+	if (!strncmp(text, "restored\n", 9))
+		return add(p, BY_STAGE, "it is restored and does not run yet", NULL);
+	return add(p, BY_ANY, "it stands still", NULL);
+}
+
 /* Return: 1 vzmon is at it just now, nothing is left over; 0; -ENOMEM. */
 static int look_at_state(struct report *p)
 {
@@ -149,6 +165,8 @@ static int look_at_state(struct report *p)
 	if (r < 0)
 		return add(p, BY_START,
 			   r == -ESTALE ? "state of an earlier boot" : "damaged state file", NULL);
+	if (p->w->running && vz_proc_lives(st.mon_pid, st.mon_start))
+		return look_at_hold(p);
 	if (p->w->running)
 		return vz_proc_lives(st.mon_pid, st.mon_start)
 			       ? 0
@@ -245,6 +263,8 @@ static const char *command_of(const char *word)
 		{ "unmounting", "umount" },
 		{ VPS_LOCK_REAPER, "clean-up" },
 		{ "running-script", "runscript" },
+		{ "suspending", "suspend" },
+		{ "resuming", "resume" },
 		{ "migrating", "migration" },
 		{ "receiving", "migration" },
 		{ "recovering", "migration" },
@@ -261,6 +281,7 @@ static int write_line(const struct report *p, enum remedy by, struct vz_list *re
 	static const char *const remedies[REMEDIES] = {
 		[BY_START] = "the next start or stop cleans up",
 		[BY_RESTART] = "stop and restart work, a halt or reboot from inside is not noticed",
+		[BY_STAGE] = "--resume lets it go on, --kill ends it",
 		[BY_CREATE] = "create makes it anew, destroy removes it",
 		[BY_DESTROY] = "destroy completes it",
 		[BY_HAND] = "make its configuration again, or remove it by hand",
@@ -273,7 +294,7 @@ static int write_line(const struct report *p, enum remedy by, struct vz_list *re
 	from = p->lock == VPS_LOCK_STALE ? vz_fmt("an interrupted %s", command_of(p->word))
 					 : vz_fmt("%s", p->died ? "a VPS that died with its monitor"
 								: "an interrupted command");
-	if (by == BY_RESTART)
+	if (by == BY_RESTART || by == BY_STAGE)
 		line = vz_fmt("CT %u: %s; %s", p->ctid, what, remedies[by]);
 	else
 		line = vz_fmt("CT %u: left over from %s: %s; %s", p->ctid, from, what,

@@ -154,6 +154,12 @@ static void tell_stop(const struct op_job *j, void *arg)
 	tell(j, "stopped", "not stopped");
 }
 
+static void tell_suspend(const struct op_job *j, void *arg)
+{
+	(void)arg;
+	tell(j, "suspended", "not suspended");
+}
+
 /* "2 of 3 VPSes ...: 102 104" */
 static void tell_failed(const struct op_job *jobs, size_t n, int failed, const char *what)
 {
@@ -212,6 +218,7 @@ int op_node_start(struct vz_error *err)
 static int stop_round(const struct op_pool *pool, bool keep, int round, size_t *ret_n,
 		      struct vz_error *err)
 {
+	static const char *const suspend[] = { "internal-suspend", NULL };
 	static const char *const patient[] = { "internal-stop", NULL };
 	static const char *const forced[] = { "--skiplock", "stop", NULL };
 	struct op_pool p = *pool;
@@ -222,7 +229,10 @@ static int stop_round(const struct op_pool *pool, bool keep, int round, size_t *
 
 	if (r < 0)
 		return r;
-	p.words = round == STOP_ROUNDS ? forced : patient;
+	/* what cannot be suspended is stopped in the next round */
+	p.words = round == STOP_ROUNDS ? forced : keep && round == 1 ? suspend : patient;
+	if (p.words == suspend)
+		p.ended = tell_suspend;
 	p.option = round == STOP_ROUNDS ? "--fast" : NULL;
 	jobs = jobs_for(places, n, true);
 	r = jobs ? op_pool_run(&p, jobs, n, err) : vz_fail(err, VZ_EXIT_SYSTEM, ENOMEM, "jobs");
@@ -249,9 +259,6 @@ int op_node_stop(struct vz_error *err)
 	if (r < 0)
 		return r;
 	(void)unlink(started_path(path));
-	if (keep)
-		vz_say("VE_STOP_MODE=suspend is not there yet: VPSes are stopped, "
-		       "and started again at the next boot");
 	/* until a round finds nothing: something may just have been started, or wait for a lock */
 	for (int round = 1; r >= 0 && n > 0 && round <= STOP_ROUNDS; round++)
 		r = stop_round(&pool, keep, round, &n, err);

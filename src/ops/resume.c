@@ -266,6 +266,9 @@ static int step_restore(void *arg, struct vz_error *err)
 	if (r < 0)
 		return r;
 	s->b.orders.nvolumes = (uint8_t)s->b.fds.nvolumes;
+	s->b.fds.dev = ctx_dev_make(&s->b.orders, cpt_dev_fill, &s->desc);
+	if (s->b.fds.dev < 0)
+		return res_fail(err, s->b.fds.dev, "/dev of the VPS");
 	r = criu_args(s, &argv, &env);
 	a = vector(&argv);
 	e = vector(&env);
@@ -619,8 +622,6 @@ int op_resume(const struct op_env *env, uint32_t ctid, const struct op_resume *a
 
 	if (r == 0)
 		r = vz_kernel_check(VZ_NEED_BUILD, err);
-	if (r == 0)
-		r = op_cpt_mend(&o, err);
 	if (r < 0)
 		return r;
 	if (a->stages == OP_STAGE_GO || a->stages == OP_STAGE_KILL)

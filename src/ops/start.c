@@ -470,6 +470,7 @@ void op_boot_release(struct starting *s)
 {
 	vz_closep(&s->root);
 	vz_closep(&s->notify);
+	vz_closep(&s->fds.dev);
 	vz_closep(&s->fds.group);
 	vz_closep(&s->fds.seccomp);
 	vz_closep(&s->fds.start_script);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "ops/priv.h"
+#include "ops/cpt.h"
 
 #include "ops/steps.h"
 #include "util/fd.h"
@@ -219,7 +219,13 @@ int op_do_stop(struct op *o, const struct op_stop *a, struct vz_error *err)
 	}
 	vz_say("Stopping VPS ...");
 	if (s.running)
+		r = op_let_stop(o, &s.st, a->fast, err);
+	if (s.running && r == 0)
 		s.pidfd = vps_state_pidfd(&s.st);
+	if (r < 0) {
+		vps_state_clear(&s.st);
+		return r;
+	}
 	r = op_steps_run("stop", OP_STEPS(stop_steps), &s, err);
 	vz_closep(&s.pidfd);
 	vps_state_clear(&s.st);
@@ -240,7 +246,7 @@ int op_start(const struct op_env *env, uint32_t ctid, const struct op_start *a,
 	OP struct op o;
 	int r = op_open(&o, env, ctid, "starting", err);
 
-	return r < 0 ? r : op_do_start(&o, a, err);
+	return r < 0 ? r : op_start_or_resume(&o, a, err);
 }
 
 /* ---- restart: two tables in a row ---- */

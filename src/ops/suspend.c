@@ -195,6 +195,16 @@ static char *cpu_flags(void)
 	return strndup(at, strcspn(at, "\n"));
 }
 
+static int save_dev(struct suspending *s)
+{
+	VZ_FD int dev = -EBADF;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/root/dev", (int)s->st.init_pid);
+	dev = vz_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	return dev < 0 ? dev : cpt_dev_save(dev, &s->desc);
+}
+
 static int fill_desc(struct suspending *s)
 {
 	struct cpt_desc *d = &s->desc;
@@ -237,6 +247,8 @@ static int fill_desc(struct suspending *s)
 	if (r >= 0)
 		r = res_tree_read(&st->cgroups, st->uid_base, st->uid_count, &d->groups);
 	d->cpu = cpu_flags();
+	if (r >= 0)
+		r = save_dev(s);
 	if (r >= 0)
 		r = d->cpu ? fill_counters(s) : -ENOMEM;
 	return r;
@@ -287,7 +299,7 @@ static int run_criu(struct suspending *s, struct vz_error *err)
 	watch = r < 0 ? r : ctx_gate_watch(s->rundir);
 	if (watch < 0)
 		return sus_fail(err, watch, "prepare CRIU");
-	s->child = cpt_criu_start(&argv, &env);
+	s->child = cpt_criu_start(&argv, &env, s->o->cfg.ve_root);
 	end = s->child < 0 ? (int)s->child : vz_proc_pidfd(s->child, 0);
 	if (end < 0)
 		return sus_fail(err, end, "start CRIU");
@@ -516,8 +528,6 @@ int op_suspend(const struct op_env *env, uint32_t ctid, const struct op_suspend 
 	s.o = &o;
 	if (r == 0)
 		r = vz_kernel_check(VZ_NEED_END | VZ_NEED_JOIN, err);
-	if (r == 0)
-		r = op_cpt_mend(&o, err);
 	if (r < 0)
 		return r;
 	if (!vps_running(ctid, &s.st))

@@ -170,6 +170,12 @@ int vz_mkdir_p(const char *path, mode_t mode) __attribute__((warn_unused_result)
 /** vz_rm_rf - remove a tree below @dirfd without following symlinks or crossing mounts. */
 int vz_rm_rf(int dirfd, const char *name) __attribute__((warn_unused_result));
 
+/**
+ * vz_drop_mounts - in a mount namespace of our own: off with each mount whose line in mountinfo has @mark, but the
+ * one at @keep (NULL: none). An overlay that is mounted anywhere can be mounted nowhere else.
+ */
+void vz_drop_mounts(const char *mark, const char *keep);
+
 /** vz_is_mountpoint - whether @path is the root of a mount (statx). Return: 1, 0, -ENOSYS if it
  * cannot be told, -errno. */
 int vz_is_mountpoint(const char *path) __attribute__((warn_unused_result));

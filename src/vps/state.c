@@ -147,8 +147,9 @@ char *vps_state_text(const struct vps_state *s)
 		      "generation", (int)s->generation, "uid_base", (json_int_t)s->uid_base,
 		      "uid_count", (json_int_t)s->uid_count, "caps", (json_int_t)s->caps, "seccomp",
 		      (int)s->seccomp, "ifname", s->ifname, "layout", s->layout, "init_kind",
-		      s->init_kind, "dump", s->dump, "addrs", put_list(&s->addrs), "live", put_list(&s->live),
-		      "view", put_list(&s->view), "cgroups", put_list(&s->cgroups));
+		      s->init_kind, "dump", s->dump, "addrs", put_list(&s->addrs), "live",
+		      put_list(&s->live), "view", put_list(&s->view), "cgroups",
+		      put_list(&s->cgroups));
 	return j ? json_dumps(j, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
 }
 

@@ -1,0 +1,270 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# bats file_tags=host,node
+# vzctl suspend and resume.
+bats_require_minimum_version 1.5.0
+load ../lib/common
+load ../lib/criu
+
+setup_file() { make_root overlay && need_criu; }
+teardown_file() { remove_root; }
+teardown() { destroy_all; }
+
+dump() { echo "$(vzdir)/dump/Dump.$1"; }
+rundir() { echo "$CROFT_ROOT/run/vz/$1"; }
+state() { jq -r ".$2" "$(rundir "$1")/state.json"; }
+no_dump() { [ -z "$(ls "$(vzdir)/dump")" ] || { ls "$(vzdir)/dump" >&2; return 1; }; }
+
+# counter CTID: a VPS that counts in /tmp/count
+counter() {
+	vzctl --quiet create "$1" --ostemplate busybox --ipadd "10.52.0.$(($1 - 520))" --ram 64M --swap 0 --numproc 200 "${@:2}"
+	vzctl --quiet start "$1"
+	vzctl exec "$1" '(i=0; while :; do i=$((i+1)); echo $i >/tmp/count; usleep 20000; done) </dev/null >/dev/null 2>&1 &'
+	wait_for 3 vzctl exec "$1" 'test -s /tmp/count'
+}
+count() { vzctl exec "$1" cat /tmp/count; }
+counts_on() { # CTID FROM: it goes on from there, neither from the beginning nor from somewhere else
+	wait_for 3 counts_above "$1" "$2"
+	[ "$(count "$1")" -lt $(($2 + 2000)) ]
+}
+counts_above() { [ "$(count "$1")" -gt "$2" ]; }
+
+# bats test_tags=lean
+@test "suspend writes one file, resume goes on where it was: memory, owners, address, limits, console" {
+	counter 521
+	local before inner
+	vzctl exec 521 'touch /root/mine; echo text >/run/kept; mkdir /dev/sub; ln -s sub /dev/link'
+	inner=$(vzctl exec 521 'readlink /proc/1/ns/pid; cat /proc/sys/net/ipv4/ping_group_range; grep -c . /proc/mounts')
+	vzctl set 521 --numproc 100
+	before=$(count 521)
+	run --separate-stderr vzctl suspend 521
+	status_is 0
+	[ -z "$stderr" ]
+	[ "$output" = $'Setting up checkpoint...\n\tsuspend...\n\tdump...\n\tkill...\nVPS is unmounted\nCheckpointing completed successfully' ]
+	[ "$(vzctl status 521)" = "CTID 521 exist unmounted down suspended" ]
+	[ "$(vzlist -H -o status -a 521 | tr -d ' ')" = suspended ]
+	[ "$(ls "$(vzdir)/dump")" = Dump.521 ]
+	[ "$(stat -c %a "$(dump 521)")" = 600 ]
+	run --separate-stderr vzctl resume 521
+	status_is 0
+	[ -z "$stderr" ]
+	[ "$output" = $'Restoring VPS ...\nVPS is mounted\n\tundump...\n\tresume...\nRestoring completed successfully' ]
+	no_dump
+	[ "$(vzctl status 521)" = "CTID 521 exist mounted running" ]
+	counts_on 521 "$before"
+	[ "$(vzctl exec 521 'stat -c %u:%g /root/mine; touch /root/new; stat -c %u /root/new; cat /run/kept')" = $'0:0\n0\ntext' ]
+	[ "$(vzctl exec 521 'readlink /dev/link; test -d /dev/sub && echo dir')" = $'sub\ndir' ]
+	[ "$(vzctl exec 521 'cat /proc/sys/net/ipv4/ping_group_range; grep -c . /proc/mounts')" = "$(tail -n 2 <<<"$inner")" ]
+	[ "$(vzctl exec 521 head -n 1 /proc/meminfo)" = "MemTotal:          65536 kB" ]
+	[ "$(vzlist -H -o numproc.l 521 | tr -d ' ')" = 100 ]
+	ping -c 1 -W 3 10.52.0.1
+	wait_for 5 sh -c 'echo "exit 0" | timeout 2 '"$build"'/vzctl console 521 | grep -q login'
+	[ "$(awk '/^PPid/ { print $2 }' "/proc/$(state 521 init_pid)/status")" = "$(state 521 mon_pid)" ]
+}
+
+@test "pipes, sockets, locks, SysV IPC, timers, threads, deleted files, seals survive" {
+	counter 522
+	local root
+	root=$(vzdir)/root/522
+	vzctl exec 522 'cat >/root/live; chmod 755 /root/live' <"$build/tests/checkpoint/live"
+	vzctl exec 522 'cd /; /root/live /root/said </dev/null >/dev/null 2>&1 &'
+	wait_for 5 vzctl exec 522 'grep -q armed /root/said'
+	for i in 1 2; do
+		vzctl --quiet suspend 522
+		vzctl --quiet resume 522
+		vzctl exec 522 'rm /root/said; touch /root/said.ask'
+		wait_for 5 vzctl exec 522 'test -s /root/said'
+		run vzctl exec 522 cat /root/said
+		[ "$output" = ok ] || { echo "cycle $i: $output" >&2; return 1; }
+	done
+}
+
+@test "an established TCP connection goes on; nothing of it is lost" {
+	counter 523
+	vzctl exec 523 'nc -l -p 7 -e /bin/cat </dev/null >/dev/null 2>&1 &'
+	wait_for 3 vzctl exec 523 'netstat -ltn | grep -q :7'
+	python3 - 10.52.0.3 "$build/vzctl" <<-'P'
+	import socket, subprocess, sys
+	s = socket.create_connection((sys.argv[1], 7), 20)
+	def echo(b):
+	    s.sendall(b)
+	    got = b''
+	    while len(got) < len(b):
+	        got += s.recv(65536)
+	    assert got == b
+	echo(b'before' * 100)
+	subprocess.check_call([sys.argv[2], '--quiet', 'suspend', '523'])
+	s.sendall(b'while it is down')
+	subprocess.check_call([sys.argv[2], '--quiet', 'resume', '523'])
+	got = b''
+	while len(got) < 16:
+	    got += s.recv(100)
+	assert got == b'while it is down', got
+	echo(b'after' * 20000)
+	P
+}
+
+@test "each stage alone: frozen, written, killed; or thawed as if nothing had been" {
+	counter 524
+	local before
+	fails 16 'not suspended' suspend 524 --dump
+	fails 20 'one stage' suspend 524 --dump --kill
+	run vzctl suspend 524 --suspend
+	status_is 0
+	before=$(cat "/proc/$(state 524 init_pid)/root/tmp/count")
+	sleep 0.1
+	[ "$(cat "/proc/$(state 524 init_pid)/root/tmp/count")" = "$before" ]
+	run vzctl status 524
+	has 'frozen by suspend --suspend'
+	run vzctl suspend 524 --resume
+	status_is 0
+	counts_on 524 "$before"
+	vzctl --quiet suspend 524 --suspend
+	vzctl --quiet suspend 524 --dump --dumpfile "$CROFT_ROOT/elsewhere"
+	[ -f "$CROFT_ROOT/elsewhere" ]
+	# the dump is of no use once it runs on
+	vzctl --quiet suspend 524 --resume
+	[ ! -e "$CROFT_ROOT/elsewhere" ]
+	before=$(count 524)
+	counts_on 524 "$before"
+	vzctl --quiet suspend 524 --suspend
+	vzctl --quiet suspend 524 --dump --dumpfile "$CROFT_ROOT/elsewhere"
+	vzctl --quiet suspend 524 --kill
+	[ "$(vzctl status 524)" = "CTID 524 exist unmounted down" ]
+	# the same with a restore
+	run vzctl resume 524 --undump --dumpfile "$CROFT_ROOT/elsewhere"
+	status_is 0
+	before=$(cat "/proc/$(state 524 init_pid)/root/tmp/count")
+	run vzctl status 524
+	has 'restored and does not run yet'
+	sleep 0.1
+	[ "$(cat "/proc/$(state 524 init_pid)/root/tmp/count")" = "$before" ]
+	vzctl --quiet resume 524 --kill
+	[ "$(vzctl status 524)" = "CTID 524 exist unmounted down" ]
+	[ -f "$CROFT_ROOT/elsewhere" ]
+	vzctl --quiet resume 524 --undump --dumpfile "$CROFT_ROOT/elsewhere" --keep
+	vzctl --quiet resume 524 --resume --keep
+	counts_on 524 "$before"
+	[ -f "$CROFT_ROOT/elsewhere" ]
+	rm "$CROFT_ROOT/elsewhere"
+}
+
+# refused TEXT: resume of VPS 525 says it, starts nothing and leaves the file
+refused() {
+	fails 17 "$1" resume 525
+	[ -f "$(dump 525)" ]
+	[ "$(vzctl status 525)" = "CTID 525 exist unmounted down suspended" ]
+	[ "$(ls "$(vzdir)/dump")" = Dump.525 ]
+}
+
+# desc EXPRESSION: the dump of 525 again, with its descriptor changed and every checksum right
+forge() {
+	python3 - "$(dump 525)" "$1" <<-'P'
+	import json, struct, sys
+	def crc(d):
+	    c = 0xffffffff
+	    for b in d:
+	        c ^= b
+	        for _ in range(8):
+	            c = c >> 1 ^ 0x82f63b78 if c & 1 else c >> 1
+	    return c ^ 0xffffffff
+	b = open(sys.argv[1], 'rb').read()
+	size = struct.unpack('<Q', b[72:80])[0]
+	j = json.loads(b[64 + 120:64 + 120 + size])
+	rest = b[64 + 120 + size + 4:]
+	exec(sys.argv[2])
+	t = json.dumps(j).encode()
+	def header(h, at=None):
+	    return h + struct.pack('<I', crc(h))
+	total = struct.unpack('<Q', b[16:24])[0] - size + len(t)
+	h = b[:16] + struct.pack('<Q', total) + b[24:60]
+	e = b[64:72] + struct.pack('<Q', len(t)) + b[80:64 + 116]
+	open(sys.argv[1], 'wb').write(header(h) + header(e) + t + struct.pack('<I', crc(t)) + rest)
+	P
+}
+
+@test "a dump that is cut off, flipped, forged, newer, of another VPS or no dump: refused, nothing started" {
+	counter 525
+	vzctl --quiet suspend 525
+	local good=$CROFT_ROOT/good size at
+	cp "$(dump 525)" "$good"
+	size=$(stat -c %s "$good")
+	for at in 0 150 $((size / 2)) $((size - 4)); do
+		python3 -c "import sys; b = bytearray(open('$good', 'rb').read()); b[$at] ^= 4; open('$(dump 525)', 'wb').write(b)"
+		refused "dump file"
+		head -c "$at" "$good" >"$(dump 525)"
+		refused "dump file"
+	done
+	{ cat "$good"; echo more; } >"$(dump 525)"
+	refused damaged
+	echo nonsense >"$(dump 525)"
+	refused 'cut off'
+	cp "$good" "$(dump 525)"
+	forge 'j["schema"] = 2'
+	refused 'newer version'
+	cp "$good" "$(dump 525)"
+	forge 'j["ctid"] = 526'
+	refused 'of VPS 526'
+	cp "$good" "$(dump 525)"
+	forge 'j["uid_base"] = 1'
+	refused 'had the ids'
+	for at in 'j["tty"] = "tty[1:2] --external mnt[/]:/"' 'j["view"] = ["/etc/shadow"]' 'j["view"] = ["/proc/../etc/shadow"]' \
+		'j["dev"] = [{"path": "2e2e2f78", "kind": "f", "mode": 0, "uid": 0, "gid": 0, "text": ""}]' 'j["caps"] = "all"' 'j["counters"] = 7'; do
+		cp "$good" "$(dump 525)"
+		forge "$at"
+		refused 'damaged or forged'
+	done
+	cp "$good" "$(dump 525)"
+	forge 'j["cpu"] += " quantum"'
+	refused 'lacks what the VPS has seen: quantum'
+	# and after all that
+	cp "$good" "$(dump 525)"
+	vzctl --quiet resume 525
+	no_dump
+}
+
+@test "start goes on from a dump, or puts aside one that it cannot use; destroy removes all" {
+	counter 526
+	local before
+	before=$(count 526)
+	vzctl --quiet suspend 526
+	run vzctl start 526
+	status_is 0
+	has "Dump file $(dump 526) exists, trying to restore from it"
+	counts_on 526 "$before"
+	vzctl suspend 526 --compress zstd
+	run vzctl resume 526 --keep
+	status_is 0
+	vzctl --quiet stop 526 --fast
+	printf x | dd of="$(dump 526)" bs=1 seek=200 conv=notrunc status=none
+	run vzctl start 526
+	status_is 0
+	has 'started anew; what it was doing is kept in'
+	[ -f "$(dump 526).failed" ]
+	[ "$(vzctl status 526)" = "CTID 526 exist mounted running" ]
+	vzctl --quiet stop 526 --fast
+	vzctl --quiet destroy 526
+	no_dump
+}
+
+@test "without a CRIU: one line, nothing frozen" {
+	vzctl --quiet create 527 --ostemplate busybox
+	fails 31 'not running' suspend 527
+	fails 17 'dump file' resume 527
+	vzctl --quiet start 527
+	mkdir "$CROFT_ROOT/lib"
+	ln -s "$build"/vz* "$build"/criu-owner.so "$CROFT_ROOT/lib/"
+	export CROFT_LIBEXEC=$CROFT_ROOT/lib
+	command -v criu || fails 16 'CRIU is not installed (4.1 or later; ./setup criu gets one)' suspend 527
+	mkdir "$CROFT_ROOT/lib/criu"
+	printf '#!/bin/sh\necho Version: 3.17.1\n' >"$CROFT_ROOT/lib/criu/criu"
+	chmod 755 "$CROFT_ROOT/lib/criu/criu"
+	command -v criu || fails 16 'is 3.17.1' suspend 527
+	export CROFT_LIBEXEC=$build
+	[ "$(vzctl status 527)" = "CTID 527 exist mounted running" ]
+	no_dump
+	fails 20 'Bad value for --compress' suspend 527 --compress gzip
+	fails 16 'dump' suspend 527 --dumpfile /proc/none/dump
+	run vzctl exec 527 echo alive
+	[ "$output" = alive ]
+}
