@@ -3,6 +3,7 @@
 #include "ops/priv.h"
 
 #include "context/context.h"
+#include "resources/resources.h"
 #include "ubc/ubc.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -75,6 +76,8 @@ void op_limits_orders(const struct vps_config *c, struct ctx_orders *o)
 	o->sigpending = value_of(c, VP_NUMSIGINFO).lim;
 	o->memlock_bytes = locked < INT64_MAX / 4096 ? locked * 4096 : UINT64_MAX;
 	o->ptys = ptys ? ptys : 1;
+	if (ptys >= INT64_MAX)
+		o->ptys = res_ptys_share();
 }
 
 void op_limits_say(const struct vps_config *c, const bool changed[VP_MAX])

@@ -125,8 +125,14 @@ uint64_t cg_node_tasks(void);
 /** cg_node_ram - bytes of memory of the node */
 uint64_t cg_node_ram(void);
 /**
- * cg_raise_ptys - let ptys be limited by memory: the kernel counts those of all VPSes together, and the
- * first who opened 3072 of them (its default) had them all. Failures are ignored.
+ * cg_node_ptys - ptys that a node with @ram bytes may have: a quarter of it when all their buffers are full,
+ * but not below the kernel's default. No memory limit counts what a pty takes: 24 KiB for its line disciplines, and
+ * 64 KiB of data each way (tty_buffer.c). At most what the kernel has numbers for.
+ */
+uint64_t cg_node_ptys(uint64_t ram);
+/**
+ * cg_raise_ptys - kernel.pty.max to cg_node_ptys(), unless it is higher: the kernel counts those of all
+ * VPSes together, and its default is few for many of them. Failures are ignored.
  */
 void cg_raise_ptys(void);
 /**

@@ -69,6 +69,12 @@ int res_io_check(const struct vps_config *cfg, struct vz_list *ret_missing)
 uint64_t res_node_share(uint64_t ve0_cpuunits, char *ret_unit);
 
 /**
+ * res_ptys_share - the most ptys that a VPS without a number of its own gets in its /dev/pts: an eighth of
+ * what all VPSes of a node with this memory may have
+ */
+uint64_t res_ptys_share(void);
+
+/**
  * res_stats - the numbers in @want (bits 1 << CG_STAT_*), each file read once
  * Return: bits of those that the kernel gave; the others are untouched.
  */

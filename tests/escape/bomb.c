@@ -23,7 +23,11 @@
 #include <time.h>
 
 static long n_made;
-static const char *place = "/tmp";
+static const char *place;
+static const char *in_place(const char *otherwise)
+{
+	return place ? place : otherwise;
+}
 
 /* fork(), the child dies with us whenever that is. */
 static pid_t bound_fork(void)
@@ -57,7 +61,7 @@ static int one_inode(void)
 {
 	char path[256];
 
-	snprintf(path, sizeof(path), "%s/inode.%ld", place, n_made);
+	snprintf(path, sizeof(path), "%s/inode.%ld", in_place("/tmp"), n_made);
 	return mknod(path, S_IFREG | 0600, 0);
 }
 
@@ -67,7 +71,7 @@ static int one_lock(void)
 	char path[256];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/lock.%ld", place, n_made);
+	snprintf(path, sizeof(path), "%s/lock.%ld", in_place("/tmp"), n_made);
 	fd = open(path, O_RDWR | O_CREAT, 0600);
 	return fd < 0 ? -1 : flock(fd, LOCK_EX);
 }
@@ -79,7 +83,7 @@ static int one_block(void)
 	char path[256];
 
 	if (fd < 0) {
-		snprintf(path, sizeof(path), "%s/block", place);
+		snprintf(path, sizeof(path), "%s/block", in_place("/tmp"));
 		fd = open(path, O_CREAT | O_WRONLY, 0600);
 	}
 	memset(buf, 1, sizeof(buf));
@@ -88,7 +92,7 @@ static int one_block(void)
 
 static int one_pty(void)
 {
-	return open("/dev/ptmx", O_RDWR | O_NOCTTY) < 0 ? -1 : 0;
+	return open(in_place("/dev/ptmx"), O_RDWR | O_NOCTTY) < 0 ? -1 : 0;
 }
 
 static int one_inotify(void)

@@ -34,7 +34,10 @@ revive() {
 	done
 }
 setup() { revive 6921 6922 6923; }
-teardown() { defuse; }
+teardown() {
+	defuse
+	[ -z "${pty_max:-}" ] || echo "$pty_max" >/proc/sys/kernel/pty/max
+}
 
 # bomb CTID KIND MAX [PATH]: sets made (what it says); it holds what it got until defuse. An end by the memory limit is
 # an end too: then made is "killed".
@@ -105,12 +108,37 @@ within() {
 	arm 6921
 }
 
-@test "ptys: the VPS takes those of its own devpts, the node and the neighbour have theirs" {
+# ptys_are LEAST MOST: so many were made, then the kernel said no
+ptys_are() {
+	[[ "$made" == "pty "*" (No space left on device)" ]]
+	[ "$(count)" -ge "$1" ]
+	[ "$(count)" -le "$2" ]
+}
+
+@test "ptys: the VPS has an eighth of the node's in its own devpts, the node and the neighbour have theirs" {
+	share=$((($(awk '/^MemTotal:/ { most = int($2 / 4 / 160); print most < 4096 ? 4096 : most }' /proc/meminfo) - 1024) / 8))
 	bomb 6921 pty 100000
+	ptys_are $share $share
 	python3 -c 'import os; os.openpty()'
 	[ "$(vzctl exec3 6923 /root/escape/bomb pty 3 </dev/null)" = "pty 3 (Success)" ]
 	usable
 	defuse
+}
+
+# The tenant mounts devpts again, which has no limit of its own: they are the node's then, which keeps 1024 and its memory.
+@test "ptys of another devpts: no more than kernel.pty.max, a small part of the memory of the node" {
+	most=$(awk '/^MemTotal:/ { most = int($2 / 4 / 160); print most < 4096 ? 4096 : most }' /proc/meminfo)
+	[ "$(cat /proc/sys/kernel/pty/max)" -ge "$most" ]
+	[ "$most" -le 8192 ] || most=8192 # one process does not hold more files everywhere
+	pty_max=$(cat /proc/sys/kernel/pty/max) # of a node where somebody raised it
+	echo "$most" >/proc/sys/kernel/pty/max
+	vzctl exec2 6921 'mkdir -p /tmp/pts && mount -t devpts -o ptmxmode=666 none /tmp/pts'
+	bomb 6921 pty 100000 /tmp/pts/ptmx
+	ptys_are $((most - 1024 - 1000)) $((most - 1024)) # others have some
+	python3 -c 'import os; os.openpty()'
+	usable
+	defuse
+	vzctl exec2 6921 'umount /tmp/pts'
 }
 
 @test "what is counted by user: inotify, pending signals, user namespaces, queues, keys" {

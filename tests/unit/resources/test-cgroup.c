@@ -504,6 +504,19 @@ static void test_bpf(void)
 	cg_bpf_clear(&p);
 }
 
+/* ---- what the node has once ---- */
+
+static void test_ptys(void)
+{
+	const uint64_t gib = 1ULL << 30;
+
+	ok(cg_node_ptys(0) == 4096 && cg_node_ptys(gib) == 4096, "ptys: not below the default");
+	ok(cg_node_ptys(24 * gib) == 39321, "ptys: a quarter of the memory at 160 KiB each");
+	ok(cg_node_ptys(UINT64_MAX) == 1 << 20, "ptys: not above what the kernel takes");
+	ok(res_ptys_share() >= 384 && res_ptys_share() <= ((1 << 20) - 1024) / 8,
+	   "ptys: the share of a VPS is an eighth");
+}
+
 /* ---- res_apply ---- */
 
 static void test_apply(void)
@@ -630,6 +643,7 @@ int main(void)
 	test_v1_devices();
 	test_rules();
 	test_bpf();
+	test_ptys();
 	test_apply();
 	test_apply_missing();
 	test_nodes();
