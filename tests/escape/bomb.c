@@ -15,6 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sem.h>
@@ -317,6 +318,11 @@ int main(int argc, char **argv)
 		many.rlim_cur = many.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &many);
 	}
+	/*
+	 * So that it is killed at the memory limit, or told: else each page of this program is given back and
+	 * read again without end, and it stands still (pipes under Linux 6.12: for minutes).
+	 */
+	(void)mlockall(MCL_CURRENT);
 	for (size_t k = 0; k < sizeof(kinds) / sizeof(*kinds); k++) {
 		if (strcmp(kinds[k].name, argv[1]) != 0)
 			continue;
