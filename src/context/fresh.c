@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Files of the node that a VPS reads and that are written when it does. The kernel asks us before
- * each open (fanotify); the first one starts a program that writes them, and is answered when that has
- * ended. Then nobody is asked for half a second, or twenty times as long as the program worked: a tenant
- * that opens in a loop costs the node two programs a second and a twentieth of a CPU at most, and
- * between them nothing at all, for the watch is off. With our end all that waits is let through.
+ * Files of the node that a VPS reads and that are written when it does. The kernel asks us before each
+ * open, and before each read where files are kept open (fanotify); the first one starts a program that
+ * writes them, and is answered when that has ended. Then nobody is asked for half a second, or twenty
+ * times as long as the program worked: a tenant that reads in a loop costs the node two programs a second
+ * and a twentieth of a CPU at most. With our end all that waits is let through.
  */
 #include "context/fresh.h"
 
@@ -30,12 +30,26 @@ enum {
 	GROUPS = 65536, /* the kernel's default is 128, for all of root together */
 };
 
-static const char *const names[2] = { "user_beancounters", "failures" };
+struct fresh_kind {
+	const char *dir; /* where they lie, from RUN/CTID */
+	const char *verb; /* of the program that writes them */
+	uint64_t mask;
+	int n;
+	const char *names[FRESH_FILES];
+};
 
-/* The @i-th file; the node's lies beside the directories of the VPSes. */
+#define BEANCOUNTERS "internal-ubc", FAN_OPEN_PERM
+static const struct fresh_kind ubc = {
+	"inside", BEANCOUNTERS, 2, { "user_beancounters", "failures" }
+};
+static const struct fresh_kind node = { "..", BEANCOUNTERS, 1, { "user_beancounters" } };
+/* procps opens /proc/stat once and reads it again and again */
+#define VIEW "internal-view", FAN_OPEN_PERM | FAN_ACCESS_PERM
+static const struct fresh_kind view = { "proc", VIEW, 3, { "stat", "vmstat", "diskstats" } };
+
 static const char *path_of(const struct fresh *f, int i, char dst[300])
 {
-	(void)snprintf(dst, 300, "%s/%s/%s", f->dir, f->ctid ? "inside" : "..", names[i]);
+	(void)snprintf(dst, 300, "%s/%s/%s", f->dir, f->kind->dir, f->kind->names[i]);
 	return dst;
 }
 
@@ -70,22 +84,35 @@ static void set_timer(const struct fresh *f, long ms)
 
 static int arm(const struct fresh *f)
 {
-	for (int i = 0; i < f->n; i++) {
-		char path[300];
-
-		if (fanotify_mark(f->fan, FAN_MARK_ADD, FAN_OPEN_PERM, AT_FDCWD,
-				  path_of(f, i, path)) < 0)
+	for (int i = 0; i < f->kind->n; i++) {
+		if (fanotify_mark(f->fan, FAN_MARK_ADD, f->kind->mask, f->fds[i], NULL) < 0)
 			return -errno;
+		(void)fanotify_mark(f->fan, FAN_MARK_REMOVE | FAN_MARK_IGNORED_MASK, f->kind->mask,
+				    f->fds[i], NULL);
 	}
 	return 0;
 }
 
-static void disarm(const struct fresh *f)
+static void forget(const struct fresh *f)
 {
 	(void)fanotify_mark(f->fan, FAN_MARK_FLUSH, 0, AT_FDCWD, NULL);
 }
 
-/* Everybody who waits may open. */
+/*
+ * Nobody is asked. The mark stays: of a file that was opened when nobody wanted to know of reads, kernels from
+ * 6.14 on never tell any.
+ */
+static void disarm(const struct fresh *f)
+{
+	const unsigned int ignore =
+		FAN_MARK_ADD | FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY;
+
+	for (int i = 0; i < f->kind->n; i++)
+		if (fanotify_mark(f->fan, ignore, f->kind->mask, f->fds[i], NULL) < 0)
+			forget(f);
+}
+
+/* Everybody who waits may go on. */
 static void let_through(const struct fresh *f)
 {
 	_Alignas(struct fanotify_event_metadata) char buf[2048];
@@ -99,7 +126,7 @@ static void let_through(const struct fresh *f)
 
 			if (e->fd < 0)
 				continue; /* more than the kernel keeps: let through without us */
-			if (e->mask & FAN_OPEN_PERM)
+			if (e->mask & (FAN_OPEN_PERM | FAN_ACCESS_PERM))
 				(void)!write(f->fan, &yes, sizeof(yes));
 			(void)close(e->fd);
 		}
@@ -113,15 +140,20 @@ static void execute(const struct fresh *f) __attribute__((noreturn));
 static void execute(const struct fresh *f)
 {
 	char ctid[16];
-	const char *argv[] = { f->program, "--quiet", "internal-ubc", ctid, "fds", NULL };
+	const char *argv[] = { f->program, "--quiet", f->kind->verb, ctid, "fds", NULL };
 	sigset_t none;
-	/* above 4 first, so that neither is overwritten by the other's number */
-	int a = fcntl(f->fds[0], F_DUPFD, 10), b = fcntl(f->fds[f->n - 1], F_DUPFD, 10);
+	int n = f->kind->n, high[FRESH_FILES];
 
 	(void)snprintf(ctid, sizeof(ctid), "%u", f->ctid);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	if (a < 0 || b < 0 || dup2(a, 3) < 0 || dup2(b, 4) < 0 || close_range(5, ~0U, 0) < 0)
+	/* out of the way first, so that none is overwritten by another's number */
+	for (int i = 0; i < n; i++)
+		high[i] = fcntl(f->fds[i], F_DUPFD, 10);
+	for (int i = 0; i < n; i++)
+		if (high[i] < 0 || dup2(high[i], 3 + i) < 0)
+			_exit(1);
+	if (close_range(3 + (unsigned int)n, ~0U, 0) < 0)
 		_exit(1);
 	(void)execv(argv[0], (char *const *)argv);
 	_exit(1);
@@ -180,7 +212,7 @@ static void on_timer(struct fresh *f)
 	if (f->pidfd >= 0)
 		(void)vz_pidfd_signal(f->pidfd, SIGKILL);
 	else if (arm(f) < 0)
-		disarm(f);
+		forget(f);
 }
 
 /* ---- one for all ---- */
@@ -198,10 +230,10 @@ static int try_to_lead(struct fresh *f)
 		(void)flock(f->guard, LOCK_UN);
 		return f->lead;
 	}
-	disarm(f);
+	forget(f);
 	r = arm(f);
 	if (r < 0)
-		disarm(f);
+		forget(f);
 	return r;
 }
 
@@ -248,7 +280,7 @@ static int init_group(void)
 
 static int open_files(struct fresh *f)
 {
-	for (int i = 0; i < f->n; i++) {
+	for (int i = 0; i < f->kind->n; i++) {
 		char path[300];
 
 		f->fds[i] = vz_openat(AT_FDCWD, path_of(f, i, path), O_RDWR | O_NOFOLLOW, 0);
@@ -277,13 +309,13 @@ static void give_up(struct fresh *f)
 	vz_closep(&f->timer);
 	vz_closep(&f->guard);
 	vz_closep(&f->lead);
-	vz_closep(&f->fds[0]);
-	vz_closep(&f->fds[1]);
+	for (int i = 0; i < FRESH_FILES; i++)
+		vz_closep(&f->fds[i]);
 }
 
 static void nothing(struct fresh *f, int ep, const char *dir, const char *program)
 {
-	*f = (struct fresh){ .ep = ep, .fan = -1, .timer = -1, .pidfd = -1, .fds = { -1, -1 } };
+	*f = (struct fresh){ .ep = ep, .fan = -1, .timer = -1, .pidfd = -1, .fds = { -1, -1, -1 } };
 	f->guard = f->lead = -1;
 	f->dir = dir;
 	f->program = program;
@@ -297,7 +329,7 @@ void fresh_open(struct fresh *f, int ep, const char *rundir, const char *program
 
 	nothing(f, ep, rundir, program);
 	f->ctid = ctid;
-	f->n = 2;
+	f->kind = &ubc;
 	(void)snprintf(path, sizeof(path), "%s/fresh", rundir);
 	(void)unlink(path);
 	r = open_watch(f);
@@ -309,13 +341,24 @@ void fresh_open(struct fresh *f, int ep, const char *rundir, const char *program
 		give_up(f);
 }
 
+bool fresh_open_view(struct fresh *f, int ep, const char *rundir, const char *program,
+		     uint32_t ctid)
+{
+	nothing(f, ep, rundir, program);
+	f->ctid = ctid;
+	f->kind = &view;
+	if (open_watch(f) < 0 || arm(f) < 0)
+		give_up(f);
+	return f->fan >= 0;
+}
+
 void fresh_open_node(struct fresh *f, int ep, const char *rundir, const char *program)
 {
 	char path[300];
 	int r;
 
 	nothing(f, ep, rundir, program);
-	f->n = 1;
+	f->kind = &node;
 	r = open_watch(f);
 	if (r == 0)
 		r = f->guard = vz_openat(AT_FDCWD, guard_path(f, path), O_RDONLY, 0);

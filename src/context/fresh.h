@@ -6,6 +6,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct fresh_kind; /* which files, and who writes them: fresh.c */
+
+enum { FRESH_FILES = 3 };
+
 /** struct fresh - vzmon's watch over files that are to be new when they are read; see fresh.c */
 struct fresh {
 	int ep; /* the monitor's epoll, borrowed */
@@ -13,8 +17,8 @@ struct fresh {
 	int timer;
 	int pidfd; /* of the program that writes them, -1 = none */
 	pid_t pid; /* its number, while it is not reaped */
-	int n; /* how many files */
-	int fds[2]; /* the files, for it to write */
+	const struct fresh_kind *kind;
+	int fds[FRESH_FILES]; /* the files, for it to write */
 	int guard, lead; /* of the node's file: who watches it, see fresh_open_node; -1 = none */
 	const char *dir, *program; /* borrowed */
 	uint32_t ctid;
@@ -26,6 +30,14 @@ struct fresh {
  * Where the kernel has no permission events nothing is watched. The VPS does not run yet.
  */
 void fresh_open(struct fresh *f, int ep, const char *rundir, const char *program, uint32_t ctid);
+/**
+ * fresh_open_view - watch the three files in @rundir/proc that lie over those of the VPS's /proc; the program is run as
+ * `internal-view CTID fds` with descriptors 3 to 5. Children that are not ours to wait for must close @f->fan: with it
+ * they would keep readers waiting when we are gone.
+ * Return: whether they are watched.
+ */
+bool fresh_open_view(struct fresh *f, int ep, const char *rundir, const char *program,
+		     uint32_t ctid) __attribute__((warn_unused_result));
 /**
  * fresh_open_node - one of all monitors watches the node's own file, user_beancounters in the directory
  * above @rundir (CTID 0): who has the lock of the file `ubc.guard` there. It has that open for writing,
