@@ -7,7 +7,7 @@ TEST_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 
 check_PROGRAMS += tests/unit/test-util tests/unit/test-vps tests/unit/test-cgroup tests/unit/test-net \
 	tests/unit/test-dist tests/unit/test-untar tests/unit/test-out tests/unit/test-ubc tests/unit/test-plan \
-	tests/unit/test-cpu-io tests/unit/test-vzubc tests/unit/test-preflight tests/unit/test-migrate
+	tests/unit/test-cpu-io tests/unit/test-inside tests/unit/test-vzubc tests/unit/test-preflight tests/unit/test-migrate
 
 tests_unit_test_util_SOURCES = tests/unit/util/test-util.c tests/lib/tap.h
 tests_unit_test_util_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -24,6 +24,10 @@ tests_unit_test_cgroup_LDADD = libresources.a libvps.a libutil.a $(CGROUP_LIBS) 
 tests_unit_test_cpu_io_SOURCES = tests/unit/resources/test-cpu-io.c tests/lib/tap.h
 tests_unit_test_cpu_io_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_cpu_io_LDADD = libresources.a libvps.a libutil.a $(CGROUP_LIBS) $(JANSSON_LIBS)
+
+tests_unit_test_inside_SOURCES = tests/unit/resources/test-inside.c tests/lib/tap.h
+tests_unit_test_inside_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_inside_LDADD = libresources.a libvps.a libutil.a $(CGROUP_LIBS) $(JANSSON_LIBS)
 
 tests_unit_test_net_SOURCES = tests/unit/net/test-net.c
 tests_unit_test_net_CPPFLAGS = $(TEST_CPPFLAGS)

@@ -8,6 +8,7 @@
 #include "util/fd.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 
 static int list_dirs(const struct cg_dirs *d, struct vz_list *ret)
 {
@@ -52,6 +53,30 @@ int res_open(const struct vz_list *paths, struct cg **ret_cg, struct vz_error *e
 		if (r < 0)
 			return vz_fail(err, VZ_EXIT_RESOURCE, -r, "bad group in the state file");
 	}
+	return cg_open_groups(&groups, NULL, ret_cg, err);
+}
+
+int res_open_ctid(uint32_t ctid, struct cg **ret_cg, struct vz_error *err)
+{
+	CG_DIRS struct cg_dirs groups = { 0 };
+	int r = cg_cache_load(0, &groups);
+
+	for (int c = 0; r == 0 && c < CTL_MAX; c++) {
+		VZ_FREE char *dir = NULL;
+
+		if (!groups.v[c])
+			continue;
+		dir = vz_fmt("%s/%s/%" PRIu32, groups.v[c],
+			     c == CTL_V2 ? cg_v2_home() : vps_paths()->slice, ctid);
+		vz_freep(&groups.v[c]);
+		if (!dir)
+			r = -ENOMEM;
+		else if (access(dir, F_OK) == 0)
+			groups.v[c] = vz_take_ptr(&dir);
+	}
+	if (r < 0 || !groups.v[CTL_V2])
+		return vz_fail(err, VZ_EXIT_RESOURCE, r < 0 ? -r : ENOENT,
+			       "VPS %" PRIu32 " has no groups", ctid);
 	return cg_open_groups(&groups, NULL, ret_cg, err);
 }
 

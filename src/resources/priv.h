@@ -317,6 +317,16 @@ void cg_disk_scheduler(const struct cg_disk *d, char ret[32]);
  */
 uint64_t cg_share_of(uint64_t sum, uint64_t ve0, uint64_t min, uint64_t max);
 
+/* ---- inside.c ---- */
+
+/** cg_disk_io_v2 - lines of v2's io.stat. Return: 0 or -ENOMEM. */
+int cg_disk_io_v2(struct res_inside *i, const char *text) __attribute__((warn_unused_result));
+/** cg_disk_io_v1 - lines of a v1 file "MAJ:MIN Read NUMBER"; @ios: they are operations, else bytes. 0 or -ENOMEM. */
+int cg_disk_io_v1(struct res_inside *i, const char *text, bool ios)
+	__attribute__((warn_unused_result));
+/** cg_cpus - how many of @online CPUs, by the list @set ("0-3,5", NULL none) and @limit_pct (UINT64_MAX none) */
+unsigned int cg_cpus(unsigned int online, const char *set, uint64_t limit_pct);
+
 /* open.c */
 
 /**

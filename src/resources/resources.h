@@ -3,6 +3,7 @@
 #define RESOURCES_RESOURCES_H
 
 #include "resources/cgroup.h"
+#include "util/str.h"
 #include "vps/vps.h"
 
 /*
@@ -28,6 +29,10 @@ int res_create(uint32_t ctid, uid_t base, struct vz_list *ret_paths, struct cg *
 
 /** res_open - groups from the list in the state file; no search, no libcgroup. 0 or -errno. */
 int res_open(const struct vz_list *paths, struct cg **ret_cg, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+/** res_open_ctid - what there is of groups of @ctid in the hierarchies that commands of this boot have used. As res_open. */
+int res_open_ctid(uint32_t ctid, struct cg **ret_cg, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
 void res_closep(struct cg **cg);
@@ -200,6 +205,81 @@ void res_view_clear(struct res_view *v);
 int res_view_remove(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
 /** res_view_seen - 1 when any group of @ctid's view exists; links no libcgroup. */
 int res_view_seen(uint32_t ctid);
+
+/** enum res_tells - what the groups of a VPS would tell on this node */
+enum res_tells {
+	RES_TELLS_MEMORY = 1 << 0,
+	RES_TELLS_IO = 1 << 1,
+	RES_TELLS_V1_CPU = 1 << 2, /* lxcfs can read CPU times; the v2 group has them always */
+};
+/** res_view_tells - set of enum res_tells; 0 where the hierarchies cannot be found */
+unsigned int res_view_tells(void);
+
+/* ---- inside.c: what files of /proc say of a VPS ---- */
+
+/** struct res_disk_io - what a VPS has read, written and discarded on a block device since it began */
+struct res_disk_io {
+	unsigned int major, minor;
+	uint64_t bytes[3], ios[3];
+	char name[32]; /* as in /dev */
+};
+
+/**
+ * struct res_inside - numbers of the groups of one VPS, since the groups were made
+ * @cpus: as many as the VPS has by its limits, like lxcfs's --enable-cfs: those of its cpuset, at most
+ * --cpulimit rounded up
+ * @memory: text of memory.stat, NULL when the node has no memory controller; @memory_v1: its names are v1's
+ * @free_bytes: limit less use; without a limit what the node has free
+ */
+struct res_inside {
+	unsigned int cpus;
+	uint64_t user_usec, nice_usec, system_usec;
+	uint64_t
+		throttled_usec; /* that processes waited for --cpulimit, on all of the node's CPUs */
+	char *memory;
+	bool memory_v1;
+	uint64_t free_bytes, oom_kills;
+	struct res_disk_io *disks;
+	size_t ndisks;
+};
+
+/**
+ * res_inside_read - a few files of the groups, no process is looked at
+ * Return: 0, clear @ret by res_inside_clear(); -EOPNOTSUPP the kernel tells no CPU times; -errno.
+ */
+int res_inside_read(struct cg *cg, struct res_inside *ret) __attribute__((warn_unused_result));
+void res_inside_clear(struct res_inside *i);
+#define RES_INSIDE __attribute__((cleanup(res_inside_clear)))
+
+/**
+ * struct res_idle - what was not used, as far as it was counted; all zero: nothing yet. Microseconds.
+ * @elapsed, @used, @throttled: as they were then; @steal: the part in which the VPS would have worked, and its limit
+ * did not let it
+ */
+struct res_idle {
+	uint64_t elapsed, used, throttled, idle, steal;
+};
+
+/**
+ * res_idle_add - what passed since @idle was last brought up to date, on @i->cpus CPUs, less what was used; never
+ * negative, so that another limit does not make a clock of the VPS go back
+ * @elapsed: microseconds since the VPS began
+ */
+void res_idle_add(struct res_idle *idle, const struct res_inside *i, uint64_t elapsed);
+
+/*
+ * The files in the kernel's format (Documentation/filesystems/proc.rst, admin-guide/iostats.rst). Each line has blanks
+ * at its end, so that lines keep their place when numbers grow: who reads in pieces while the file is written anew
+ * gets whole lines.
+ */
+
+/** res_stat_text - /proc/stat; @btime: when the VPS began, seconds since 1970. What no group counts is 0. */
+void res_stat_text(struct vz_buf *b, const struct res_inside *i, const struct res_idle *idle,
+		   uint64_t btime);
+/** res_vmstat_text - /proc/vmstat, those lines that memory.stat has numbers for */
+void res_vmstat_text(struct vz_buf *b, const struct res_inside *i);
+/** res_diskstats_text - /proc/diskstats, devices with traffic; times are 0 */
+void res_diskstats_text(struct vz_buf *b, const struct res_inside *i);
 
 /**
  * res_home_here - from now on groups in cgroup2 are made below the caller's own one (run by

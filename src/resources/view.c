@@ -166,6 +166,28 @@ static int find(struct cg_dirs *ret, struct vz_error *err)
 	return cg_find(true, ret, err);
 }
 
+unsigned int res_view_tells(void)
+{
+	CG_DIRS struct cg_dirs mounts = { 0 };
+	VZ_FREE char *text = NULL;
+	VZ_LIST struct vz_list v2 = { 0 };
+	struct vz_error ignored;
+	unsigned int tells = 0;
+
+	if (find(&mounts, &ignored) < 0)
+		return 0;
+	if (cg_read(mounts.v[CTL_V2], "cgroup.controllers", &text) < 0 ||
+	    vz_list_split(&v2, text, " \n") < 0)
+		vz_list_clear(&v2);
+	if (mounts.v[CTL_MEMORY] || vz_list_find(&v2, "memory") >= 0)
+		tells |= RES_TELLS_MEMORY;
+	if (mounts.v[CTL_BLKIO] || vz_list_find(&v2, "io") >= 0)
+		tells |= RES_TELLS_IO;
+	if (mounts.v[CTL_CPUACCT])
+		tells |= RES_TELLS_V1_CPU;
+	return tells;
+}
+
 void res_view_clear(struct res_view *v)
 {
 	vz_closep(&v->group);
