@@ -468,6 +468,16 @@ static int cmd_refresh(struct cli *c, int argc, char **argv, struct vz_error *er
 	return op_ubc_refresh(c->ctid, given ? fds : NULL, op_ubc_net, err);
 }
 
+/* Run by vzmon, with the files that it keeps open as descriptors 3 to 5. */
+static int cmd_view(struct cli *c, int argc, char **argv, struct vz_error *err)
+{
+	static const int fds[OP_VIEW_FILES] = { 3, 4, 5 };
+
+	if (argc != 2 || strcmp(argv[1], "fds") != 0)
+		return vz_fail(err, VZ_EXIT_USAGE, 0, "internal-view is vzmon's");
+	return op_view_refresh(c->ctid, fds, err);
+}
+
 static const struct cli_cmd commands[] = {
 	{ "create", cmd_create, create_opts, "",
 	  CLI_CTID | CLI_NEW | CLI_PARAMS | CLI_BAD_OPTION_21, "make a VPS from a template" },
@@ -494,6 +504,7 @@ static const struct cli_cmd commands[] = {
 	{ "internal-reap", cmd_reap, NULL, "", CLI_CTID | CLI_HIDDEN, "" },
 	{ "internal-reboot", cmd_reboot, NULL, "", CLI_CTID | CLI_HIDDEN, "" },
 	{ "internal-ubc", cmd_refresh, NULL, "", CLI_CTID | CLI_ZERO | CLI_WORDS | CLI_HIDDEN, "" },
+	{ "internal-view", cmd_view, NULL, "", CLI_CTID | CLI_WORDS | CLI_HIDDEN, "" },
 	{ "internal-in", cmd_in, NULL, "", CLI_CTID | CLI_RAW | CLI_HIDDEN, "" },
 	{ 0 },
 };

@@ -51,12 +51,18 @@ int ctx_monitor(int group, const int *tasks, size_t n, struct ctx_start *ret, st
 enum ctx_view_want {
 	CTX_VIEW_MEMINFO = 1 << 0, /* /proc/meminfo and /proc/swaps too */
 	CTX_VIEW_NO_SWAP = 1 << 1, /* say that there is no swap */
+	CTX_VIEW_SERVER = 1 << 2, /* what lxcfs serves */
+	/* files in RUN/CTID/proc, made by the caller; in the order of view_file() */
+	CTX_VIEW_STAT = 1 << 3, /* in place of the server's */
+	CTX_VIEW_VMSTAT = 1 << 4,
+	CTX_VIEW_DISKSTATS = 1 << 5,
 };
 
 /** struct ctx_view - where the server of a view lives and what it reads; borrowed */
 struct ctx_view {
 	uint32_t ctid;
-	unsigned int want; /* of enum ctx_view_want */
+	unsigned int
+		want; /* of enum ctx_view_want; @group to @hierarchies: with CTX_VIEW_SERVER alone */
 	int group; /* directory of its cgroup2 group */
 	int tasks[CTX_VIEW_TASKS]; /* `tasks` of its v1 groups */
 	size_t ntasks;
@@ -69,7 +75,8 @@ struct ctx_view {
 /** ctx_view_server - path of lxcfs, NULL when this node has none that serves. */
 const char *ctx_view_server(void);
 /**
- * ctx_view_begin - after ctx_monitor and before ctx_spawn: let vzmon begin a server while we go on
+ * ctx_view_begin - after ctx_monitor and before ctx_spawn: let vzmon begin a server, and watch our own files, while
+ * we go on
  * Return: 0; -errno with @err; nothing of it shows in the VPS before ctx_view_show.
  */
 int ctx_view_begin(struct ctx_start *s, const struct ctx_view *v, struct vz_error *err)
@@ -79,10 +86,11 @@ void ctx_view_show(struct ctx_start *s);
 /**
  * ctx_view_shown - wait until it is there, at most 20 seconds
  * @ret: paths in the VPS that show its view
- * Return: 0; -errno with @err: the VPS sees the kernel's files, and all goes on.
+ * @ret_unwatched: files of our own are not among them: this kernel does not tell when they are read
+ * Return: 0; -errno with @err: the VPS sees the kernel's files but those in @ret, and all goes on.
  */
-int ctx_view_shown(struct ctx_start *s, struct vz_list *ret, struct vz_error *err)
-	__attribute__((warn_unused_result));
+int ctx_view_shown(struct ctx_start *s, struct vz_list *ret, bool *ret_unwatched,
+		   struct vz_error *err) __attribute__((warn_unused_result));
 
 /**
  * ctx_spawn - send the orders to vzmon, which clones init; come back when init has its namespaces

@@ -19,6 +19,7 @@
 #include <sys/fanotify.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 
@@ -38,11 +39,9 @@ struct fresh_kind {
 	const char *names[FRESH_FILES];
 };
 
-#define BEANCOUNTERS "internal-ubc", FAN_OPEN_PERM
-static const struct fresh_kind ubc = {
-	"inside", BEANCOUNTERS, 2, { "user_beancounters", "failures" }
-};
-static const struct fresh_kind node = { "..", BEANCOUNTERS, 1, { "user_beancounters" } };
+#define UBC "internal-ubc", FAN_OPEN_PERM
+static const struct fresh_kind ubc = { "inside", UBC, 2, { "user_beancounters", "failures" } };
+static const struct fresh_kind node = { "..", UBC, 1, { "user_beancounters" } };
 /* procps opens /proc/stat once and reads it again and again */
 #define VIEW "internal-view", FAN_OPEN_PERM | FAN_ACCESS_PERM
 static const struct fresh_kind view = { "proc", VIEW, 3, { "stat", "vmstat", "diskstats" } };
@@ -104,11 +103,11 @@ static void forget(const struct fresh *f)
  */
 static void disarm(const struct fresh *f)
 {
-	const unsigned int ignore =
-		FAN_MARK_ADD | FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY;
+	const unsigned int ignore = FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY;
 
 	for (int i = 0; i < f->kind->n; i++)
-		if (fanotify_mark(f->fan, ignore, f->kind->mask, f->fds[i], NULL) < 0)
+		if (fanotify_mark(f->fan, FAN_MARK_ADD | ignore, f->kind->mask, f->fds[i], NULL) <
+		    0)
 			forget(f);
 }
 
@@ -135,36 +134,12 @@ static void let_through(const struct fresh *f)
 
 /* ---- the program ---- */
 
-static void execute(const struct fresh *f) __attribute__((noreturn));
-
-static void execute(const struct fresh *f)
-{
-	char ctid[16];
-	const char *argv[] = { f->program, "--quiet", f->kind->verb, ctid, "fds", NULL };
-	sigset_t none;
-	int n = f->kind->n, high[FRESH_FILES];
-
-	(void)snprintf(ctid, sizeof(ctid), "%u", f->ctid);
-	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	/* out of the way first, so that none is overwritten by another's number */
-	for (int i = 0; i < n; i++)
-		high[i] = fcntl(f->fds[i], F_DUPFD, 10);
-	for (int i = 0; i < n; i++)
-		if (high[i] < 0 || dup2(high[i], 3 + i) < 0)
-			_exit(1);
-	if (close_range(3 + (unsigned int)n, ~0U, 0) < 0)
-		_exit(1);
-	(void)execv(argv[0], (char *const *)argv);
-	_exit(1);
-}
-
 static void begin(struct fresh *f)
 {
 	pid_t pid = fork();
 
 	if (pid == 0)
-		execute(f);
+		fresh_execute(f, f->kind->verb, f->kind->n);
 	f->pid = pid;
 	f->pidfd = pid < 0 ? -1 : vz_proc_pidfd(pid, 0);
 	if (f->pidfd < 0 || watch(f, f->pidfd) < 0) {
@@ -182,26 +157,23 @@ static void begin(struct fresh *f)
 	set_timer(f, HUNG_MS);
 }
 
-static uint64_t cpu_ms(const struct timeval *t)
-{
-	return (uint64_t)t->tv_sec * 1000 + (uint64_t)t->tv_usec / 1000;
-}
-
 static void ended(struct fresh *f)
 {
 	struct rusage cost = { 0 };
-	uint64_t rest;
+	struct timeval cpu;
+	long rest;
 
 	while (wait4(f->pid, NULL, 0, &cost) < 0 && errno == EINTR)
 		;
-	rest = REST * (cpu_ms(&cost.ru_utime) + cpu_ms(&cost.ru_stime));
+	timeradd(&cost.ru_utime, &cost.ru_stime, &cpu);
+	rest = REST * (cpu.tv_sec * 1000 + cpu.tv_usec / 1000);
 	unwatch(f, f->pidfd);
 	vz_closep(&f->pidfd);
 	disarm(f);
 	let_through(f);
 	(void)!watch(f, f->fan);
 	rest = rest < OLD_MS ? OLD_MS : rest > REST_MAX_MS ? REST_MAX_MS : rest;
-	set_timer(f, (long)rest);
+	set_timer(f, rest);
 }
 
 static void on_timer(struct fresh *f)
@@ -221,7 +193,6 @@ static void on_timer(struct fresh *f)
 static int try_to_lead(struct fresh *f)
 {
 	char path[300];
-	int r;
 
 	if (flock(f->guard, LOCK_EX | LOCK_NB) < 0)
 		return -errno;
@@ -231,10 +202,7 @@ static int try_to_lead(struct fresh *f)
 		return f->lead;
 	}
 	forget(f);
-	r = arm(f);
-	if (r < 0)
-		forget(f);
-	return r;
+	return arm(f);
 }
 
 /* The one who led has ended. */
@@ -313,10 +281,12 @@ static void give_up(struct fresh *f)
 		vz_closep(&f->fds[i]);
 }
 
-static void nothing(struct fresh *f, int ep, const char *dir, const char *program)
+static void nothing(struct fresh *f, const struct fresh_kind *kind, int ep, const char *dir,
+		    const char *program)
 {
 	*f = (struct fresh){ .ep = ep, .fan = -1, .timer = -1, .pidfd = -1, .fds = { -1, -1, -1 } };
 	f->guard = f->lead = -1;
+	f->kind = kind;
 	f->dir = dir;
 	f->program = program;
 }
@@ -327,9 +297,8 @@ void fresh_open(struct fresh *f, int ep, const char *rundir, const char *program
 	char path[300];
 	int r;
 
-	nothing(f, ep, rundir, program);
+	nothing(f, &ubc, ep, rundir, program);
 	f->ctid = ctid;
-	f->kind = &ubc;
 	(void)snprintf(path, sizeof(path), "%s/fresh", rundir);
 	(void)unlink(path);
 	r = open_watch(f);
@@ -344,9 +313,8 @@ void fresh_open(struct fresh *f, int ep, const char *rundir, const char *program
 bool fresh_open_view(struct fresh *f, int ep, const char *rundir, const char *program,
 		     uint32_t ctid)
 {
-	nothing(f, ep, rundir, program);
+	nothing(f, &view, ep, rundir, program);
 	f->ctid = ctid;
-	f->kind = &view;
 	if (open_watch(f) < 0 || arm(f) < 0)
 		give_up(f);
 	return f->fan >= 0;
@@ -357,8 +325,7 @@ void fresh_open_node(struct fresh *f, int ep, const char *rundir, const char *pr
 	char path[300];
 	int r;
 
-	nothing(f, ep, rundir, program);
-	f->kind = &node;
+	nothing(f, &node, ep, rundir, program);
 	r = open_watch(f);
 	if (r == 0)
 		r = f->guard = vz_openat(AT_FDCWD, guard_path(f, path), O_RDONLY, 0);

@@ -47,4 +47,7 @@ void fresh_open_node(struct fresh *f, int ep, const char *rundir, const char *pr
 /** fresh_event - @fd became readable. Return: whether it is one of ours. */
 bool fresh_event(struct fresh *f, int fd);
 
+/** fresh_execute - in a child of vzmon: become `@f->program @verb CTID fds`, the first @n files being 3, 4... */
+void fresh_execute(const struct fresh *f, const char *verb, int n) __attribute__((noreturn));
+
 #endif

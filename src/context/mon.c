@@ -72,6 +72,7 @@ static int start_init(struct mon *m)
 	if (builder == 0) {
 		vz_closep(&sk[0]);
 		vz_closep(&m->f.control);
+		vz_closep(&m->view.own.fan); /* ours alone */
 		m->f.mon = sk[1];
 		child_builder(&m->o, &m->f);
 	}

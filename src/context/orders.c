@@ -38,9 +38,10 @@ int ctx_restore_check(const struct ctx_restore_orders *o, size_t len, size_t nfd
 int ctx_view_check(const struct ctx_view_orders *o, size_t len, size_t nfds)
 {
 	if (len != sizeof(*o) || o->version != CTX_VIEW_VERSION || o->ntasks > CTX_VIEW_TASKS ||
-	    o->nhierarchies > CTX_VIEW_HIERARCHIES || o->no_swap > 1 || nfds != 3U + o->ntasks)
+	    o->nhierarchies > CTX_VIEW_HIERARCHIES || o->no_swap > 1)
 		return -EPROTO;
-	if (!ended(o->server, sizeof(o->server)) || !ended(o->rundir, sizeof(o->rundir)))
+	if (!ended(o->server, sizeof(o->server)) || !ended(o->rundir, sizeof(o->rundir)) ||
+	    !ended(o->vzctl, sizeof(o->vzctl)) || nfds != (o->server[0] ? 3U + o->ntasks : 1U))
 		return -EPROTO;
 	for (int i = 0; i < o->nhierarchies; i++)
 		if (!ended(o->hierarchies[i], sizeof(o->hierarchies[i])))

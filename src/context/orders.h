@@ -14,7 +14,7 @@ enum {
 	CTX_PROCS = 12,
 	CTX_VOLUMES = 3,
 	CTX_RING = 64 * 1024,
-	CTX_VIEW_VERSION = 2,
+	CTX_VIEW_VERSION = 3,
 	CTX_RESTORE_VERSION = 1,
 	CTX_RESTORE_BYTES = 64 * 1024, /* of CRIU's arguments */
 	CTX_VIEW_TASKS = 4,
@@ -58,16 +58,17 @@ struct ctx_orders {
 /**
  * struct ctx_view_orders - the record that makes vzmon serve the VPS's view of its resources; it comes
  * before the orders, when at all. Plain data.
- * Descriptors that follow: directory of the server's cgroup2 group, its system call filter, the
- * socket for the first answer (struct ctx_view_answer), then `tasks` of @ntasks v1 groups.
+ * Descriptors that follow: the socket for the first answer (struct ctx_view_answer); with a server the
+ * directory of its cgroup2 group, its system call filter, `tasks` of @ntasks v1 groups.
  */
 struct ctx_view_orders {
 	uint32_t version, ctid;
 	uint32_t files; /* bit n: the n-th file of view_files */
 	uint8_t ntasks, nhierarchies, no_swap;
-	uint32_t covered; /* bit n: something of ours lies over the n-th file and goes first */
-	char server[64]; /* the program, below /usr */
+	uint32_t covered; /* bit n: something of ours lies over the n-th file, and goes first */
+	char server[64]; /* the program, below /usr; "": only files of our own are shown */
 	char rundir[256]; /* /run/vz/CTID */
+	char vzctl[256]; /* writes our own files */
 	char hierarchies[CTX_VIEW_HIERARCHIES][64]; /* below /sys/fs/cgroup, that it is to see */
 };
 
@@ -95,6 +96,7 @@ int ctx_restore_check(const struct ctx_restore_orders *o, size_t len, size_t nfd
 struct ctx_view_answer {
 	int32_t failed; /* positive errno; 0 = shown */
 	uint32_t shown; /* bit n: the n-th file of view_files is over the kernel's */
+	uint8_t unwatched; /* our own files are not shown: nobody could write them when they are read */
 	char what[64]; /* that failed */
 };
 

@@ -42,9 +42,19 @@ enum {
 #define VIEW_DIR "/view"
 
 static const char *const files[VIEW_FILES] = {
-	"proc/meminfo",	    "proc/swaps",	    "proc/stat",
-	"proc/cpuinfo",	    "proc/loadavg",	    "proc/pressure/cpu",
-	"proc/pressure/io", "proc/pressure/memory", "sys/devices/system/cpu/online",
+	"proc/meminfo",
+	"proc/swaps",
+	"proc/stat",
+	"proc/cpuinfo",
+	"proc/loadavg",
+	"proc/pressure/cpu",
+	"proc/pressure/io",
+	"proc/pressure/memory",
+	"sys/devices/system/cpu/online",
+	/* ours */
+	"proc/stat",
+	"proc/vmstat",
+	"proc/diskstats",
 };
 
 const char *view_file(unsigned int n)
@@ -281,7 +291,7 @@ static int begin_server(struct shower *s, pid_t mon)
 /* Waits until the server answers. What it does not have is left out. */
 static int clone_files(struct shower *s)
 {
-	for (unsigned int i = 0; i < VIEW_FILES; i++) {
+	for (unsigned int i = 0; i < VIEW_SERVED; i++) {
 		char path[64];
 
 		s->clones[i] = -1;
@@ -290,6 +300,33 @@ static int clone_files(struct shower *s)
 		(void)snprintf(path, sizeof(path), VIEW_DIR "/%s", files[i]);
 		s->clones[i] = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 		if (s->clones[i] < 0 && errno != ENOENT)
+			return -errno;
+	}
+	return 0;
+}
+
+/*
+ * RUN/CTID/proc/NAME, while the node's tree is still there. The mount gets none of its propagation:
+ * what the tenant mounts over it must not appear on the node. He can make it writable; the file is
+ * the node's, and has no write permission for anybody else.
+ */
+static int clone_ours(struct shower *s)
+{
+	struct mount_attr attr = {
+		.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+			    MOUNT_ATTR_NOEXEC,
+		.propagation = MS_PRIVATE,
+	};
+
+	for (unsigned int i = VIEW_SERVED; i < VIEW_FILES; i++) {
+		char path[320];
+
+		if (!(s->o->files >> i & 1))
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/%s", s->o->rundir, files[i]);
+		s->clones[i] = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+		if (s->clones[i] < 0 ||
+		    mount_setattr(s->clones[i], "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 			return -errno;
 	}
 	return 0;
@@ -318,18 +355,13 @@ static int look(int root, const char *file, int *ret_spot)
  * something of his own, or nothing is, it stays. In his namespace of mounts nothing of the host's
  * can be hit, whatever the names have become meanwhile.
  */
-static int show(int root, const char *file, int clone, bool covered)
+static int show(int root, const char *file, int clone)
 {
 	VZ_FD int spot = -EBADF;
 	char path[64];
 	int r = look(root, file, &spot);
 
 	(void)snprintf(path, sizeof(path), "/%s", file);
-	/* after a restore: what CRIU was given for a file of ours; the kernel's own lies below */
-	if (covered && umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {
-		vz_closep(&spot);
-		r = look(root, file, &spot);
-	}
 	for (int i = 0; r == -ENOTCONN && i < DEAD_LAYERS; i++) {
 		if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
 			return -errno;
@@ -343,6 +375,18 @@ static int show(int root, const char *file, int clone, bool covered)
 		       : 1;
 }
 
+/* After a restore: off with what CRIU was given for files of ours; the kernel's own lie below. */
+static void uncover(const struct shower *s)
+{
+	char path[64];
+
+	for (unsigned int i = 0; i < VIEW_FILES; i++) {
+		(void)snprintf(path, sizeof(path), "/%s", files[i]);
+		if (s->o->covered >> i & 1)
+			(void)umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
+	}
+}
+
 static int show_all(struct shower *s)
 {
 	VZ_FD int root = -EBADF;
@@ -352,9 +396,9 @@ static int show_all(struct shower *s)
 	root = vz_openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
 	if (root < 0)
 		return root;
+	uncover(s);
 	for (unsigned int i = 0; i < VIEW_FILES; i++)
-		if ((s->o->files >> i & 1) &&
-		    show(root, files[i], s->clones[i], s->o->covered >> i & 1) == 1)
+		if ((s->o->files >> i & 1) && show(root, files[i], s->clones[i]) == 1)
 			s->a.shown |= 1U << i;
 	return 0;
 }
@@ -396,29 +440,43 @@ static int prepare(struct shower *s, pid_t mon)
 	return keep_only(keep, sizeof(keep) / sizeof(*keep));
 }
 
+/* As far as a server that answers. */
+static int serve(struct shower *s, pid_t mon, const char **what)
+{
+	int r;
+
+	*what = "join the groups of the server";
+	r = join_groups(s);
+	if (r == 0)
+		r = build_root(s, what);
+	if (r < 0)
+		return r;
+	*what = "begin the server";
+	r = begin_server(s, mon);
+	if (r < 0)
+		return r;
+	*what = "lxcfs gives no answer";
+	return clone_files(s);
+}
+
 void view_shower(const struct ctx_view_orders *o, const struct view_fds *f, enum view_job job,
-		 pid_t mon, int init, int news)
+		 bool unwatched, pid_t mon, int init, int news)
 {
 	struct shower s = { .o = o, .f = *f, .init = init, .news = news, .fuse = -1 };
-	const char *what = "prepare";
-	int r = prepare(&s, mon);
+	const char *what = "prepare", *failed_what = "";
+	int r = prepare(&s, mon), failed = 0;
 
 	for (unsigned int i = 0; i < VIEW_FILES; i++)
 		s.clones[i] = -1;
-	if (r == 0 && job == VIEW_SERVE) {
-		what = "join the groups of the server";
-		r = join_groups(&s);
-		if (r == 0)
-			r = build_root(&s, &what);
-		if (r == 0) {
-			what = "begin the server";
-			r = begin_server(&s, mon);
-		}
-		if (r == 0) {
-			what = "lxcfs gives no answer";
-			r = clone_files(&s);
-		}
+	s.a.unwatched = unwatched;
+	if (r == 0 && job != VIEW_HIDE) {
+		what = "files of our own";
+		r = clone_ours(&s);
 	}
+	if (r == 0 && job == VIEW_SERVE)
+		failed = serve(&s, mon, &failed_what);
+	for (unsigned int i = 0; failed < 0 && i < VIEW_SERVED; i++)
+		vz_closep(&s.clones[i]); /* some, perhaps, of a server that did not go on */
 	if (r == 0) {
 		what = "wait for init";
 		r = wait_for_init(&s);
@@ -427,5 +485,8 @@ void view_shower(const struct ctx_view_orders *o, const struct view_fds *f, enum
 		what = "enter the VPS";
 		r = show_all(&s);
 	}
+	/* a server that fails takes nothing of ours away */
+	if (r == 0 && failed < 0)
+		finish(&s, failed, failed_what);
 	finish(&s, r, r < 0 ? what : "");
 }

@@ -20,6 +20,7 @@ enum {
 void view_init(struct mon_view *v, int ep)
 {
 	*v = (struct mon_view){ .f = { .group = -1, .seccomp = -1, .talk = -1 },
+				.own = { .fan = -1 },
 				.ep = ep,
 				.init = -1,
 				.shower = -1,
@@ -58,7 +59,7 @@ static void launch(struct mon_view *v, enum view_job job)
 	pid = vz_fork_into(
 		v->f.group); /* not elsewhere: a group that is gone means a VPS that is */
 	if (pid == 0)
-		view_shower(&v->o, &v->f, job, mon, v->init, news[1]);
+		view_shower(&v->o, &v->f, job, v->unwatched, mon, v->init, news[1]);
 	vz_closep(&news[1]);
 	vz_closep(&v->f.talk); /* of the first attempt only */
 	v->shower = pid > 0 ? vz_proc_pidfd(pid, 0) : -ESRCH;
@@ -72,20 +73,32 @@ static void launch(struct mon_view *v, enum view_job job)
 	watch(v, v->news);
 }
 
+static enum view_job serving(const struct mon_view *v)
+{
+	return v->o.server[0] ? VIEW_SERVE : VIEW_OWN;
+}
+
 int view_order(struct mon_view *v, const struct ctx_view_orders *o, size_t len, const int *fds,
 	       size_t nfds)
 {
 	if (v->wanted || ctx_view_check(o, len, nfds) < 0)
 		return -EPROTO;
 	v->o = *o;
-	v->f.group = fds[0];
-	v->f.seccomp = fds[1];
-	v->f.talk = fds[2];
-	for (int i = 0; i < o->ntasks; i++)
-		v->f.tasks[i] = fds[3 + i];
+	v->f.talk = fds[0];
+	if (o->server[0]) {
+		v->f.group = fds[1];
+		v->f.seccomp = fds[2];
+		for (int i = 0; i < o->ntasks; i++)
+			v->f.tasks[i] = fds[3 + i];
+	}
 	v->wanted = true;
 	v->born_ms = vz_now_ms();
-	launch(v, VIEW_SERVE);
+	if ((o->files & VIEW_OURS) &&
+	    !fresh_open_view(&v->own, v->ep, v->o.rundir, v->o.vzctl, v->o.ctid)) {
+		v->o.files &= ~VIEW_OURS;
+		v->unwatched = true;
+	}
+	launch(v, serving(v));
 	v->o.covered = 0; /* of the first attempt only */
 	return 0;
 }
@@ -163,6 +176,8 @@ static void on_shower_end(struct mon_view *v)
 
 bool view_event(struct mon_view *v, int fd)
 {
+	if (fresh_event(&v->own, fd))
+		return true;
 	if (fd < 0 || (fd != v->news && fd != v->shower && fd != v->server))
 		return false;
 	if (fd == v->news) {
@@ -191,7 +206,7 @@ int view_wait_ms(const struct mon_view *v)
 void view_again(struct mon_view *v)
 {
 	if (v->again_ms && view_wait_ms(v) == 0 && v->server < 0 && vps_lives(v))
-		launch(v, VIEW_SERVE);
+		launch(v, serving(v));
 }
 
 void view_end(struct mon_view *v)

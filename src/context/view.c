@@ -19,33 +19,36 @@ const char *ctx_view_server(void)
 
 static uint32_t wanted_files(unsigned int want)
 {
-	uint32_t files = 0;
+	uint32_t ours = want / CTX_VIEW_STAT << VIEW_SERVED & VIEW_OURS, files = ours;
 
-	for (unsigned int i = 0; view_file(i); i++)
-		if ((want & CTX_VIEW_MEMINFO) || (strcmp(view_file(i), "proc/meminfo") != 0 &&
-						  strcmp(view_file(i), "proc/swaps") != 0))
+	for (unsigned int i = 0; (want & CTX_VIEW_SERVER) && i < VIEW_SERVED; i++) {
+		bool memory = !strcmp(view_file(i), "proc/meminfo") ||
+			      !strcmp(view_file(i), "proc/swaps");
+		bool stat = !strcmp(view_file(i), "proc/stat");
+
+		if (memory ? want & CTX_VIEW_MEMINFO : !stat || !(want & CTX_VIEW_STAT))
 			files |= 1U << i;
+	}
 	return files;
 }
 
-static int fill(const struct ctx_view *v, struct ctx_view_orders *o)
+/* One of two that have the same name: it is taken off once. */
+static uint32_t bit_of(const char *file)
 {
-	char path[PATH_MAX];
+	for (unsigned int f = 0; view_file(f); f++)
+		if (!strcmp(file, view_file(f)))
+			return 1U << f;
+	return 0;
+}
+
+/* What the server reads. */
+static int fill_server(const struct ctx_view *v, struct ctx_view_orders *o)
+{
 	const char *server = ctx_view_server();
 	int r = server ? vz_copy(o->server, sizeof(o->server), server) : -ENOENT;
 
-	o->version = CTX_VIEW_VERSION;
-	o->ctid = v->ctid;
-	o->files = wanted_files(v->want);
-	for (size_t i = 0; v->covered && i < v->covered->n; i++)
-		for (unsigned int f = 0; view_file(f); f++)
-			if (!strcmp(&v->covered->v[i][1], view_file(f)))
-				o->covered |= 1U << f;
 	o->no_swap = (v->want & CTX_VIEW_NO_SWAP) != 0;
 	o->ntasks = (uint8_t)v->ntasks;
-	if (r == 0)
-		r = vz_copy(o->rundir, sizeof(o->rundir),
-			    vps_path(path, "%s/%u", vps_paths()->run, v->ctid));
 	for (size_t i = 0; r == 0 && i < v->hierarchies->n; i++) {
 		/* lxcfs looks nowhere else */
 		if (strncmp(v->hierarchies->v[i], "/sys/fs/cgroup", 14) != 0)
@@ -59,26 +62,47 @@ static int fill(const struct ctx_view *v, struct ctx_view_orders *o)
 	return r < 0 ? r : o->nhierarchies > 0 ? 0 : -ENOENT;
 }
 
+static int fill(const struct ctx_view *v, struct ctx_view_orders *o)
+{
+	char path[PATH_MAX];
+	int r;
+
+	o->version = CTX_VIEW_VERSION;
+	o->ctid = v->ctid;
+	o->files = wanted_files(v->want);
+	for (size_t i = 0; v->covered && i < v->covered->n; i++)
+		o->covered |= bit_of(&v->covered->v[i][1]);
+	r = vz_copy(o->rundir, sizeof(o->rundir),
+		    vps_path(path, "%s/%u", vps_paths()->run, v->ctid));
+	if (r == 0)
+		r = vz_copy(o->vzctl, sizeof(o->vzctl),
+			    vps_path(path, "%s/vzctl-admin", vps_paths()->libexec));
+	return r < 0 || !(v->want & CTX_VIEW_SERVER) ? r : fill_server(v, o);
+}
+
 int ctx_view_begin(struct ctx_start *s, const struct ctx_view *v, struct vz_error *err)
 {
 	struct ctx_view_orders o = { 0 };
 	int fds[3 + CTX_VIEW_TASKS], sk[2], r = fill(v, &o);
 	VZ_FD int filter = -EBADF;
+	size_t n = 1;
 
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "orders for the view");
-	filter = ctx_seccomp(CTX_ALLOW_VIEW, err);
-	if (filter < 0)
-		return filter;
+	if (v->want & CTX_VIEW_SERVER) {
+		filter = ctx_seccomp(CTX_ALLOW_VIEW, err);
+		if (filter < 0)
+			return filter;
+		fds[n++] = v->group;
+		fds[n++] = filter;
+		for (size_t i = 0; i < v->ntasks; i++)
+			fds[n++] = v->tasks[i];
+	}
 	r = vz_seqpacket(sk);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "socketpair");
-	fds[0] = v->group;
-	fds[1] = filter;
-	fds[2] = sk[1];
-	for (size_t i = 0; i < v->ntasks; i++)
-		fds[3 + i] = v->tasks[i];
-	r = vz_send_fds(s->mon, &o, sizeof(o), fds, 3 + v->ntasks);
+	fds[0] = sk[1];
+	r = vz_send_fds(s->mon, &o, sizeof(o), fds, n);
 	vz_closep(&sk[1]);
 	s->view = sk[0];
 	return r < 0 ? vz_fail(err, VZ_EXIT_ENVCREATE, -r, "send the orders for the view") : 0;
@@ -91,7 +115,8 @@ void ctx_view_show(struct ctx_start *s)
 		(void)!vz_send_fds(s->view, "", 1, &s->init_pidfd, 1);
 }
 
-int ctx_view_shown(struct ctx_start *s, struct vz_list *ret, struct vz_error *err)
+int ctx_view_shown(struct ctx_start *s, struct vz_list *ret, bool *ret_unwatched,
+		   struct vz_error *err)
 {
 	struct pollfd p = { .fd = s->view, .events = POLLIN };
 	struct ctx_view_answer a;
@@ -104,8 +129,6 @@ int ctx_view_shown(struct ctx_start *s, struct vz_list *ret, struct vz_error *er
 	if (vz_recv_fds(s->view, &a, sizeof(a), NULL, &none) != (ssize_t)sizeof(a))
 		return vz_fail(err, VZ_EXIT_ENVCREATE, 0, "the server of the view ended");
 	a.what[sizeof(a.what) - 1] = '\0';
-	if (a.failed)
-		return vz_fail(err, VZ_EXIT_ENVCREATE, a.failed > 0 ? a.failed : 0, "%s", a.what);
 	for (unsigned int i = 0; view_file(i); i++) {
 		char path[64];
 
@@ -113,5 +136,8 @@ int ctx_view_shown(struct ctx_start *s, struct vz_list *ret, struct vz_error *er
 		if ((a.shown >> i & 1) && vz_list_add(ret, path) < 0)
 			return vz_fail(err, VZ_EXIT_SYSTEM, ENOMEM, "the view");
 	}
+	if (a.failed)
+		return vz_fail(err, VZ_EXIT_ENVCREATE, a.failed > 0 ? a.failed : 0, "%s", a.what);
+	*ret_unwatched = a.unwatched;
 	return 0;
 }

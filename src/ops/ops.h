@@ -129,6 +129,15 @@ int op_suspend(const struct op_env *env, uint32_t ctid, const struct op_suspend 
 int op_resume(const struct op_env *env, uint32_t ctid, const struct op_resume *a,
 	      struct vz_error *err) __attribute__((warn_unused_result));
 
+enum { OP_VIEW_FILES = 3 };
+/**
+ * op_view_refresh - write /proc/stat, vmstat and diskstats as VPS @ctid is to see them, into @fds in this order. No
+ * lock, no configuration: its groups and its clock. Called by vzmon when one of them is read.
+ * Return: 0; -errno with @err.
+ */
+int op_view_refresh(uint32_t ctid, const int fds[OP_VIEW_FILES], struct vz_error *err)
+	__attribute__((warn_unused_result));
+
 /** struct op_status_words - the words of the status line */
 struct op_status_words {
 	bool exists, mounted, running, suspended;

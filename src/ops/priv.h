@@ -190,6 +190,19 @@ bool op_view_begin(const struct op *o, const struct vz_list *covered, struct ctx
 /** op_view_shown - wait until it is there. @ret: paths inside that show it, none when it failed. */
 void op_view_shown(struct ctx_start *s, struct vz_list *ret);
 
+/* viewfile.c */
+
+/** op_view_files - make RUN/CTID/proc with empty files that vzmon is to watch. Return: 0 or -errno. */
+int op_view_files(uint32_t ctid) __attribute__((warn_unused_result));
+
+/* ubcfile.c */
+
+/**
+ * op_write_over - first the new text over the old, then the end: a reader sees no file that is empty
+ * Return: 0; -ENOMEM when @b failed; -errno.
+ */
+int op_write_over(int fd, const struct vz_buf *b) __attribute__((warn_unused_result));
+
 /* apply.c */
 
 /**

@@ -7,6 +7,7 @@
 #include "ops/ubc.h"
 
 #include "ops/list.h"
+#include "ops/priv.h"
 #include "util/fd.h"
 
 #include <fcntl.h>
@@ -98,8 +99,7 @@ static char *inside(char dst[PATH_MAX], uint32_t ctid, const char *name)
 	return vps_path(dst, "%s/%" PRIu32 "/inside/%s", vps_paths()->run, ctid, name);
 }
 
-/* First the new text over the old, then the end: a reader sees no file that is empty. */
-static int write_over(int fd, const struct vz_buf *b)
+int op_write_over(int fd, const struct vz_buf *b)
 {
 	size_t done = 0;
 
@@ -174,7 +174,7 @@ static int write_files(uint32_t ctid, const int fds[2], const struct vz_buf text
 		if (!fds)
 			fd = own = vz_openat(AT_FDCWD, inside(path, ctid, file_names[i]),
 					     O_WRONLY | O_NOFOLLOW, 0);
-		r = fd < 0 ? fd : write_over(fd, &text[i]);
+		r = fd < 0 ? fd : op_write_over(fd, &text[i]);
 	}
 	return r;
 }
@@ -198,7 +198,7 @@ static int refresh_node(int fd, op_ubc_net_fn *net, uint32_t want, struct vz_err
 	(void)vps_path(path, "%s/user_beancounters", vps_paths()->run);
 	if (fd < 0)
 		fd = own = vz_openat(AT_FDCWD, path, O_WRONLY | O_NOFOLLOW, 0);
-	r = fd < 0 ? fd : write_over(fd, &b);
+	r = fd < 0 ? fd : op_write_over(fd, &b);
 	return r < 0 ? vz_fail(err, VZ_EXIT_SYSTEM, -r, "write %s", path) : 0;
 }
 

@@ -367,7 +367,7 @@ struct vps_state {
 	char dump[256]; /* dump file that it was restored from and that is used up, "" = none */
 	struct vz_list addrs; /* IP addresses that are up now, also those set without --save */
 	struct vz_list live; /* "KEY=value" of limits set without --save, see vps_live_note() */
-	struct vz_list view; /* paths inside that lxcfs serves, each a mount of its own */
+	struct vz_list view; /* paths inside that show its view, each a mount of its own */
 	struct vz_list cgroups; /* "CONTROLLER=/abs/dir"; v2's group is "v2=/abs/dir" */
 };
 

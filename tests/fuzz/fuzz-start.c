@@ -31,11 +31,12 @@ static void check_view(const uint8_t *data, size_t size)
 	size_t nfds;
 
 	memcpy(&o, data, size < sizeof(o) ? size : sizeof(o));
-	nfds = 3U + o.ntasks;
+	nfds = o.server[0] ? 3U + o.ntasks : 1U;
 	if (ctx_view_check(&o, sizeof(o), nfds) < 0)
 		return;
 	MUST(o.ntasks <= CTX_VIEW_TASKS && o.nhierarchies <= CTX_VIEW_HIERARCHIES);
 	MUST(strlen(o.server) < sizeof(o.server) && strlen(o.rundir) < sizeof(o.rundir));
+	MUST(strlen(o.vzctl) < sizeof(o.vzctl));
 	MUST(ctx_view_check(&o, sizeof(o) - 1, nfds) < 0);
 	MUST(ctx_view_check(&o, sizeof(o), nfds + 1) < 0);
 }

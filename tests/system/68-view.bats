@@ -51,9 +51,12 @@ group_with() { # CTID KNOB
 	# a start script runs before init
 	cat >"$CROFT_ROOT/etc/vz/conf/6803.start" <<'T'
 read -r name first unit </proc/meminfo && echo "$first" >/started
+read -r name first </proc/vmstat && echo "$name" "$first" >/started.vm
 T
 	vzctl start 6803
 	[ "$(vzctl exec2 6803 cat /started)" = 65536 ]
+	read -r name pages < <(vzctl exec2 6803 cat /started.vm)
+	[ "$name" = nr_free_pages ] && [ "$pages" -gt 8000 ] && [ "$pages" -le 16384 ]
 	shows 6803 65536
 	free=$(vzctl exec2 6803 'grep MemFree: /proc/meminfo' | awk '{ print $2 }')
 	[ "$free" -gt 30000 ] && [ "$free" -lt 65536 ]
@@ -68,6 +71,59 @@ T
 	vzctl --quiet stop 6803 --fast
 	rm "$CROFT_ROOT/etc/vz/conf/6803.start"
 	vzctl --quiet destroy 6803
+}
+
+# Numbers of /proc/vmstat and diskstats; they may be half a second old.
+vm() { vzctl exec2 "$1" cat /proc/vmstat | awk -v k="$2" '$1 == k { print $2 }'; }
+written() { vzctl exec2 "$1" cat /proc/diskstats | awk '{ s += $10 } END { print s + 0 }'; }
+at_least() { # NUMBER COMMAND...
+	local n=$1
+	shift
+	[ "$("$@")" -ge "$n" ]
+}
+
+@test "vmstat and diskstats: what the VPS writes and takes, and nothing of its neighbour's; without its server as with it" {
+	vzctl start 6801
+	vzctl start 6802
+	before=$(written 6801)
+	other=$(written 6802)
+	vzctl exec2 6801 'dd if=/dev/zero of=/big bs=1M count=8 conv=fsync 2>/dev/null; rm /big'
+	wait_for 10 at_least $((before + 16384)) written 6801
+	[ "$(vm 6801 pgpgout)" -ge 8192 ]
+	# 20 MiB that stay with the process
+	vzctl exec2 6801 'dd if=/dev/zero bs=20M count=1 2>/dev/null | sleep 60' &
+	holder=$!
+	wait_for 10 at_least 5120 vm 6801 nr_anon_pages
+	[ "$(vm 6801 nr_free_pages)" -le $((24576 - 5120)) ]
+	# sh reads one byte at a time: each line is whole
+	[ "$(vzctl exec2 6801 'n=0; while read -r k v rest; do case "$v$rest" in *[!0-9]*) echo "$k $v $rest";; esac; n=$((n+1)); done </proc/vmstat; [ $n -gt 15 ] || echo $n')" = '' ]
+	# who keeps it open reads new numbers, too
+	run perl -e 'open(F, "<", $ARGV[0]) or die; for (1 .. 200) { sysseek(F, 0, 0); sysread(F, $_, 65536);
+		/^pgfault (\d+)/m or die; $first //= $1; exit 0 if $1 > $first; system("$ARGV[1] exec2 6801 true"); select(undef, undef, undef, 0.1) } exit 1' \
+		"/proc/$(init 6801)/root/proc/vmstat" "$build/vzctl"
+	status_is 0
+	[ "$(vm 6802 nr_anon_pages)" -lt 2000 ]
+	[ "$(written 6802)" -lt $((other + 8192)) ]
+	pid=$(server 6801)
+	kill -9 "$pid"
+	[ "$(vm 6801 nr_free_pages)" -le $((24576 - 5120)) ]
+	wait_for 10 replaced 6801 "$pid" $((96 << 10))
+	[ "$(vzctl exec2 6801 'grep -c " /proc/vmstat " /proc/mounts')" = 1 ]
+	kill "$holder"
+	wait "$holder" || :
+}
+
+@test "a tenant with vmstat made writable, and with a file of his own over diskstats: nothing of the node's changes" {
+	vzctl start 6801
+	node=$CROFT_ROOT/run/vz/6801/proc
+	[ "$(stat -c '%u %a' "$node/vmstat")" = '0 444' ]
+	vzctl exec2 6801 'mount -o remount,bind,rw /proc/vmstat; chmod 666 /proc/vmstat; chown 0 /proc/vmstat; echo x >/proc/vmstat' || :
+	[ "$(stat -c '%u %a' "$node/vmstat")" = '0 444' ]
+	grep -q '^nr_free_pages ' "$node/vmstat"
+	vzctl exec2 6801 'echo own >/mine; mount --bind /mine /proc/diskstats'
+	[ "$(vzctl exec2 6801 cat /proc/diskstats)" = own ]
+	run grep -c "$node" /proc/self/mountinfo
+	[ "$output" = 0 ]
 }
 
 @test "what set changes is seen at once, by processes that run already too" {
@@ -216,13 +272,31 @@ T
 	[ -z "$stderr" ]
 	[ "$(grep -c lxcfs <<<"$output")" = 1 ]
 	shows 6801 "$(node_kib)"
+	# our own files need none; stat is among them now: seconds, at most minutes, not the node's hours
+	[ "$(jq -c .view "$CROFT_ROOT/run/vz/6801/state.json")" = '["/proc/stat","/proc/vmstat","/proc/diskstats"]' ]
+	[ "$(vzctl exec2 6801 'head -n 1 /proc/stat' | awk '{ print ($5 < 30000) }')" = 1 ]
+	vzctl exec2 6801 'top -bn1' | grep -q '^CPU:.* idle'
+	# user time moves with the VPS; at its limit it is held up, which is neither idle nor used
+	vzctl set 6801 --cpulimit 10
+	vzctl exec2 6801 'while :; do :; done' &
+	wait_for 10 bash -c '"$0" exec2 6801 "head -n 1 /proc/stat" | awk "{ exit !(\$2 > 10 && \$9 > 50) }"' "$build/vzctl"
+	[ "$(vzctl exec2 6801 'grep -c "^cpu[0-9]" /proc/stat')" = 1 ]
 	vzctl stop 6801 --fast
+	wait $! || :
 	# a device that is no /dev/fuse: the VPS starts all the same
 	run --separate-stderr unshare -m --propagation private sh -c 'mount --bind /dev/null /dev/fuse && exec "$0" start 6801' "$build/vzctl"
 	status_is 0
 	[ "${#stderr_lines[@]}" -eq 1 ] && [[ "$stderr" == WARNING:*FUSE* ]]
 	shows 6801 "$(node_kib)"
 	wait_for 10 bash -c "! pgrep -x -P $(monitor 6801) lxcfs"
+	[ "$(vm 6801 nr_free_pages)" -le 24576 ]
+	vzctl stop 6801 --fast
+	# nobody tells when files are read: the kernel's stay, and start says it
+	run --separate-stderr "$build/tests/lib/deny-syscall" fanotify_init "$build/vzctl" start 6801
+	status_is 0
+	[ "$(grep -c fanotify <<<"$output")" = 1 ]
+	shows 6801 $((96 << 10))
+	vzctl exec2 6801 'grep -q nr_zone_inactive_anon /proc/vmstat'
 }
 
 @test "the end: with vzmon killed, after a halt and after a reboot from inside no server is left alone" {
@@ -251,6 +325,9 @@ T
 	[ "$(vzctl exec2 6804 'free -k' | awk '/^Mem:/ { print $2 }')" = $((256 << 10)) ]
 	[[ "$(vzctl exec2 6804 uptime)" =~ up\ [0-9]\ min ]]
 	vzctl exec2 6804 'top -b -n 1' | grep -q "MiB Mem : *256.0 total"
+	# two lines of numbers, and a disk's
+	[ "$(vzctl exec2 6804 'vmstat 1 2' | grep -cE '^( *[0-9]+){17}$')" = 2 ]
+	[ "$(vzctl exec2 6804 'vmstat -d' | grep -cE '^[a-z]+[0-9]*( +[0-9]+){10}$')" -ge 1 ]
 	vzctl exec2 6804 'systemd-run --unit reader -p PrivateTmp=yes -p ProtectSystem=strict sh -c "while :; do cat /proc/meminfo >/tmp/last; sleep 0.1; done"'
 	run vzctl exec2 6804 'systemctl --failed --no-legend --plain'
 	[ -z "$output" ]
