@@ -8,9 +8,10 @@
 #include "util/fd.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 
-enum { NAME_BYTES = 64 };
+enum { NAME_BYTES = 64, BUSY_TRIES = 500, BUSY_MS = 2 };
 
 /* Calls @run for each pin of group @g in directory @sub ("progs", "links") until one fails. */
 static int each_pin(const struct ubc_head *h, enum ubc_group g, const char *sub,
@@ -35,11 +36,15 @@ static int attach_one(const char *name)
 	char pin[NAME_BYTES];
 	VZ_FD int prog = -EBADF, link = -EBADF;
 
+	if (!strcmp(name, UBC_PTY_PROG)) /* in groups of VPSes, see ptys.c */
+		return 0;
 	(void)snprintf(pin, sizeof(pin), "progs/%.40s", name);
 	prog = ubc_pin_get(pin);
 	if (prog < 0)
 		return prog;
-	link = ubc_prog_attach(prog, name);
+	/* a worker of the kernel may not yet have come to what we detached a moment ago */
+	for (int i = 0; i < BUSY_TRIES && (link = ubc_prog_attach(prog, name)) == -EBUSY; i++)
+		(void)poll(NULL, 0, BUSY_MS);
 	if (link < 0)
 		return link;
 	(void)snprintf(pin, sizeof(pin), "links/%.40s", name);
@@ -54,12 +59,24 @@ static int detach_one(const char *name)
 	return unlink(path) < 0 ? -errno : 0;
 }
 
+static bool is_of_others(const struct ubc_owner *o, void *arg)
+{
+	return ubc_group_of(o->counter) != *(const int *)arg;
+}
+
 void ubc_forget_objects(struct ubc_table *t, enum ubc_group g)
 {
-	VZ_FD int map = ubc_pin_get(ubc_object_map(g));
+	VZ_FD int map = ubc_in_places(g) ? -ENOENT : ubc_pin_get(ubc_object_map(g));
+	int group = (int)g;
+	uint32_t gone = 0;
 
 	if (map >= 0)
 		(void)!ubc_map_empty(map);
+	if (ubc_in_places(g)) {
+		(void)!ubc_places_empty(g);
+		if (ubc_spilled(0) > 0 && ubc_spill_each(is_of_others, &group, &gone) == 0)
+			(void)!ubc_spilled(gone);
+	}
 	for (uint32_t i = 1; i < UBC_SLOTS; i++)
 		for (int c = 0; t->slot[i].ctid && c < UBC_NR; c++)
 			if (ubc_group_of(c) == (int)g)

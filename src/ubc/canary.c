@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
@@ -135,8 +136,8 @@ static bool sings(struct cage *k, const struct canary *c)
 		k->slot->row[i] = (struct ubc_row){ .barrier = INT64_MAX, .limit = INT64_MAX };
 	row->barrier = row->limit = c->limit;
 	pid = vz_fork_into(k->group);
-	if (pid == 0)
-		_exit(c->run());
+	if (pid == 0) /* in a user namespace, as a VPS is */
+		_exit(unshare(CLONE_NEWUSER) < 0 ? 3 : c->run());
 	r = pid < 0 ? (int)pid : vz_wait(pid);
 	vz_debug("canary %s: %d, held %lld, most %llu, refused %llu", ubc_name(c->c), r,
 		 (long long)row->held, (unsigned long long)row->maxheld,
@@ -158,7 +159,7 @@ static int make_cage(struct cage *k, char name[32], int root, int groups)
 		return k->group < 0 ? k->group : -errno;
 	k->slot->cgroup = st.st_ino;
 	r = ubc_level_add(ubc_head(k->t), LEVEL);
-	return r < 0 ? r : ubc_map_set(groups, &k->slot->cgroup, &index);
+	return r < 0 ? r : ubc_group_put(groups, ubc_head(k->t), k->slot->cgroup, index);
 }
 
 int ubc_canaries(struct ubc_table *t, int groups, struct vz_error *err)
@@ -174,8 +175,9 @@ int ubc_canaries(struct ubc_table *t, int groups, struct vz_error *err)
 	for (size_t i = 0; r == 0 && i < sizeof(canaries) / sizeof(*canaries); i++)
 		if (sings(&k, &canaries[i]))
 			ubc_head(t)->modes[canaries[i].c] = canaries[i].mode;
+	memcpy(ubc_head(t)->level, was.level, sizeof(was.level));
 	if (k.slot) {
-		(void)!ubc_map_del(groups, &k.slot->cgroup);
+		(void)!ubc_group_del(groups, ubc_head(t), k.slot->cgroup);
 		memset(k.slot, 0, sizeof(*k.slot));
 		k.slot->flags = UBC_WAS;
 	}
@@ -183,6 +185,5 @@ int ubc_canaries(struct ubc_table *t, int groups, struct vz_error *err)
 	for (int i = 0;
 	     *name && unlinkat(root, name, AT_REMOVEDIR) < 0 && errno == EBUSY && i < 200; i++)
 		(void)poll(NULL, 0, 10); /* the dead are leaving */
-	memcpy(ubc_head(t)->level, was.level, sizeof(was.level));
 	return r;
 }

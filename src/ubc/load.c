@@ -19,22 +19,30 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
-enum { LINKS = 64, NAME_BYTES = 64 };
+enum { LINKS = 64, NAME_BYTES = 64, TOLD_BYTES = 2000 };
 
-static const char *const pinned_maps[] = { "table", "groups", "files", "socks",
-					   "locks", "ptys",   "mms",   "adopted" };
+/* Maps of the programs, by name in the object and as pin; the section of variables is one. */
+static const struct {
+	const char *name, *pin;
+} pinned_maps[] = { { "table", "table" }, { ".bss", "groups" }, { "files", "files" },
+		    { "socks", "socks" }, { "locks", "locks" }, { "ptys", "ptys" },
+		    { "mms", "mms" },	  { "spill", "spill" }, { "adopted", "adopted" } };
 
-/* What libbpf complains about goes to the log; what matters is said by us. */
+/*
+ * What libbpf complains about goes to the log; what matters is said by us. Of what the kernel has against a program the
+ * end counts.
+ */
 static int told(enum libbpf_print_level level, const char *format, va_list args)
 {
-	char line[400];
-	size_t n;
+	VZ_FREE char *text = NULL;
+	size_t from = 0, n;
 
-	if (level == LIBBPF_DEBUG)
+	if (level == LIBBPF_DEBUG || vasprintf(&text, format, args) < 0)
 		return 0;
-	(void)vsnprintf(line, sizeof(line), format, args);
-	n = strcspn(line, "\n");
-	vz_debug("%.*s", (int)n, line);
+	n = strlen(text);
+	from = n > TOLD_BYTES ? n - TOLD_BYTES : 0;
+	for (char *line = strtok(text + from, "\n"); line; line = strtok(NULL, "\n"))
+		vz_debug("%s", line);
 	return 0;
 }
 
@@ -107,26 +115,34 @@ struct loading {
 	uint32_t whole; /* groups all of whose counters were proved */
 };
 
-/*
- * Room for as many objects as the node can have, by its memory: the kernel's own limit of open files is one for 10 KiB.
- * A place costs 16 bytes, an object about 64 more.
- */
-static void size_maps(struct bpf_object *obj)
+/* So many files this node could open by its memory: the kernel's own limit is one for 10 KiB. */
+static uint32_t most_files(void)
 {
-	static const struct {
-		const char *name;
-		uint32_t part;
-	} parts[] = {
-		{ "files", 1 }, { "socks", 2 }, { "locks", 4 }, { "mms", 4 }, { "ptys", 16 }
-	};
 	const uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 	uint32_t files = 1 << 16;
 
 	while (files < 1 << 20 && files < bytes / 10240)
 		files *= 2;
-	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
-		(void)bpf_map__set_max_entries(bpf_object__find_map_by_name(obj, parts[i].name),
-					       files / parts[i].part);
+	return files;
+}
+
+/*
+ * A quarter of them have a place of 16 bytes, and sockets and locks fewer. All have room in the hash of what found no
+ * place, at 16 bytes, and 64 for each that is there.
+ */
+static void size_maps(struct ubc_bpf *skel)
+{
+	const uint32_t files = most_files(), cells = files / 4 / UBC_WAYS;
+
+	(void)bpf_map__set_max_entries(skel->maps.files, cells);
+	(void)bpf_map__set_max_entries(skel->maps.socks, cells / 2);
+	(void)bpf_map__set_max_entries(skel->maps.locks, cells / 4);
+	(void)bpf_map__set_max_entries(skel->maps.spill, files);
+	(void)bpf_map__set_max_entries(skel->maps.mms, files / 4);
+	(void)bpf_map__set_max_entries(skel->maps.ptys, files / 16);
+	skel->rodata->files_mask = cells - 1;
+	skel->rodata->socks_mask = cells / 2 - 1;
+	skel->rodata->locks_mask = cells / 4 - 1;
 }
 
 static bool fits(int fd, const struct bpf_map *m)
@@ -149,24 +165,26 @@ static int provide_maps(struct loading *l, struct vz_error *err)
 
 	if (!skel)
 		return vz_fail(err, VZ_EXIT_RESOURCE, errno, "open the BPF object");
-	size_maps(skel->obj);
+	size_maps(skel);
 	l->same_maps = l->old && l->old->is_map;
 	for (int i = 0; l->same_maps && i < MAPS; i++) {
-		l->maps[i] = ubc_pin_get(pinned_maps[i]);
-		l->same_maps =
-			fits(l->maps[i], bpf_object__find_map_by_name(skel->obj, pinned_maps[i]));
+		l->maps[i] = ubc_pin_get(pinned_maps[i].pin);
+		l->same_maps = fits(l->maps[i],
+				    bpf_object__find_map_by_name(skel->obj, pinned_maps[i].name));
 	}
 	for (int i = 0; !l->same_maps && r == 0 && i < MAPS; i++) {
-		const struct bpf_map *m = bpf_object__find_map_by_name(skel->obj, pinned_maps[i]);
+		const struct bpf_map *m =
+			bpf_object__find_map_by_name(skel->obj, pinned_maps[i].name);
 		struct bpf_map_create_opts o = { .sz = sizeof(o),
 						 .map_flags = bpf_map__map_flags(m) };
 
 		vz_closep(&l->maps[i]);
-		l->maps[i] = bpf_map_create(bpf_map__type(m), pinned_maps[i], bpf_map__key_size(m),
-					    bpf_map__value_size(m), bpf_map__max_entries(m), &o);
+		l->maps[i] =
+			bpf_map_create(bpf_map__type(m), pinned_maps[i].pin, bpf_map__key_size(m),
+				       bpf_map__value_size(m), bpf_map__max_entries(m), &o);
 		if (l->maps[i] < 0)
 			r = vz_fail(err, VZ_EXIT_RESOURCE, errno, "make the BPF map %s",
-				    pinned_maps[i]);
+				    pinned_maps[i].pin);
 	}
 	ubc_bpf__destroy(skel);
 	return r;
@@ -175,7 +193,7 @@ static int provide_maps(struct loading *l, struct vz_error *err)
 static int map_fd(const struct loading *l, const char *name)
 {
 	for (int i = 0; i < MAPS; i++)
-		if (vz_streq(pinned_maps[i], name))
+		if (vz_streq(pinned_maps[i].pin, name))
 			return l->maps[i];
 	return -ENOENT;
 }
@@ -185,8 +203,9 @@ static int use_maps(struct loading *l)
 	int r = 0;
 
 	for (int i = 0; r == 0 && i < MAPS; i++)
-		r = bpf_map__reuse_fd(bpf_object__find_map_by_name(l->skel->obj, pinned_maps[i]),
-				      l->maps[i]);
+		r = bpf_map__reuse_fd(
+			bpf_object__find_map_by_name(l->skel->obj, pinned_maps[i].name),
+			l->maps[i]);
 	return r;
 }
 
@@ -197,6 +216,7 @@ static void copy_slots(struct loading *l)
 	const uint8_t *from = (const uint8_t *)l->old->slot;
 	const uint32_t rows = h->nr < UBC_NR ? h->nr : UBC_NR;
 
+	memcpy(ubc_head(l->t)->level, h->level, sizeof(h->level));
 	for (uint32_t i = 1; i < h->slots && i < UBC_SLOTS; i++) {
 		struct ubc_slot s = { 0 };
 
@@ -213,9 +233,8 @@ static void copy_slots(struct loading *l)
 		}
 		s.refusals = 0;
 		l->t->slot[i] = s;
-		(void)!ubc_map_set(map_fd(l, "groups"), &s.cgroup, &i);
+		(void)!ubc_group_put(map_fd(l, "groups"), ubc_head(l->t), s.cgroup, i);
 	}
-	memcpy(ubc_head(l->t)->level, h->level, sizeof(h->level));
 	memcpy(ubc_head(l->t)->users, h->users, sizeof(h->users));
 }
 
@@ -253,6 +272,10 @@ static int keep_links(struct loading *l, const int links[LINKS], uint32_t mask)
 		if (!bpf_program__autoload(p) || is_iterator(name) || n == LINKS)
 			continue;
 		(void)snprintf(pin, sizeof(pin), "links/%.40s", name);
+		if (vz_streq(name, UBC_PTY_PROG)) {
+			n++; /* from now on in the groups that need it */
+			continue;
+		}
 		if (r == 0 && g >= 0 && mask & 1U << g)
 			r = ubc_pin(links[n], pin);
 		n++;
@@ -275,6 +298,18 @@ static void settle_modes(struct loading *l)
 	ubc_no_bpf_modes(ubc_head(l->t));
 }
 
+/* The programs learn which user namespace is the node's own. What cannot find it counts all the same, at some cost. */
+static void find_node(const struct loading *l)
+{
+	VZ_FD int link =
+		bpf_link_create(bpf_program__fd(l->skel->progs.it_tasks), 0, BPF_TRACE_ITER, NULL);
+	VZ_FD int fd = link < 0 ? -EBADF : bpf_iter_create(link);
+	char c;
+
+	while (fd >= 0 && (read(fd, &c, 1) > 0 || errno == EINTR || errno == EAGAIN))
+		errno = 0;
+}
+
 static int prove(struct loading *l, struct vz_error *err)
 {
 	const uint32_t needed = 1U << (l->method == UBC_BY_CGROUP ? UBC_G_SOCK : UBC_G_FILE);
@@ -283,6 +318,7 @@ static int prove(struct loading *l, struct vz_error *err)
 
 	memset(links, 0xff, sizeof(links));
 	memset(h->modes, 0, sizeof(h->modes));
+	find_node(l);
 	r = attach_all(l, links, err);
 	if (r == 0)
 		r = ubc_canaries(l->t, map_fd(l, "groups"), err);
@@ -306,6 +342,7 @@ static int try_method(struct loading *l, struct vz_error *err)
 	if (!l->skel)
 		return vz_fail(err, VZ_EXIT_RESOURCE, errno, "open the BPF object");
 	choose(l->skel->obj, l->method);
+	size_maps(l->skel);
 	r = use_maps(l);
 	if (r == 0)
 		r = ubc_bpf__load(l->skel);
@@ -419,7 +456,7 @@ static int take_over(struct loading *l, const char *why, struct vz_error *err)
 		r = pin_dir("progs") < 0 || pin_dir("links") < 0 || pin_dir("iter") < 0 ? -errno
 											: 0;
 	for (int i = 0; r == 0 && i < MAPS; i++)
-		r = ubc_pin(l->maps[i], pinned_maps[i]);
+		r = ubc_pin(l->maps[i], pinned_maps[i].pin);
 	bpf_object__for_each_program(p, l->skel->obj) r = r < 0 ? r : pin_program(l, p);
 	for (int g = 0; g < UBC_GROUPS; g++)
 		if (attached & 1U << g && l->whole & 1U << g && h->users[g])
@@ -437,7 +474,9 @@ static int take_over(struct loading *l, const char *why, struct vz_error *err)
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_RESOURCE, -r, "pin the BPF programs");
 	(void)unlink(ubc_file_path(path));
-	return ubc_fit(l->t, err);
+	r = ubc_fit(l->t, err);
+	ubc_ptys_all(l->t, false);
+	return r;
 }
 
 static void end_loading(struct loading *l)
@@ -509,6 +548,8 @@ static int fall_back(struct ubc_table *old, const char *why, struct vz_error *er
 	int fd, r;
 
 	memset(l.maps, 0xff, sizeof(l.maps));
+	if (old)
+		ubc_ptys_all(old, true);
 	unpin_all();
 	r = ubc_make_file(why);
 	fd = r < 0 ? r : ubc_table_fd(&is_map);
@@ -575,6 +616,8 @@ int ubc_unload(bool force, struct vz_error *err)
 		return vz_fail(err, VZ_EXIT_RUNNING, EBUSY,
 			       "%u VPSes run, and their limits would not hold any more",
 			       running(old));
+	if (old)
+		ubc_ptys_all(old, true);
 	unpin_all();
 	(void)ubc_pins(path);
 	if (rmdir(path) < 0 && statfs(path, &fs) == 0 && fs.f_type == BPF_FS_MAGIC &&

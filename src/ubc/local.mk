@@ -1,5 +1,6 @@
 noinst_LIBRARIES += libubc.a libubcload.a
 libubc_a_SOURCES = src/ubc/ubc.h src/ubc/table.h src/ubc/priv.h src/ubc/attach.c src/ubc/names.c src/ubc/note.c \
+	src/ubc/places.c src/ubc/ptys.c \
 	src/ubc/slots.c src/ubc/sys.c src/ubc/table.c
 # what only vz-ubc needs
 libubcload_a_CFLAGS = $(AM_CFLAGS) $(BPF_CFLAGS)

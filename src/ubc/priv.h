@@ -39,12 +39,24 @@ int ubc_map_del(int map, const void *key) __attribute__((warn_unused_result));
 int ubc_map_next(int map, const void *key, void *next) __attribute__((warn_unused_result));
 /** ubc_map_empty - delete all entries of a hash. 0 or -errno. */
 int ubc_map_empty(int map) __attribute__((warn_unused_result));
+/** ubc_map_entries - how many entries the map was made for; -errno */
+int ubc_map_entries(int map) __attribute__((warn_unused_result));
 /**
  * ubc_prog_attach - run the program from now on, as long as the link lives
- * @name: of a program of the cgroup method, which goes to the root of cgroup2, else NULL
+ * @name: of the program: those of control groups (cg_*, UBC_PTY_PROG) go to the root of cgroup2
  * Return: fd of the link, or -errno.
  */
 int ubc_prog_attach(int prog, const char *name) __attribute__((warn_unused_result));
+/** UBC_PTY_PROG - program that refuses ptys, see ptys.c */
+#define UBC_PTY_PROG "pty_dev"
+/** ubc_devices - run @prog when a process in the directory @group opens a device, or (!@on) not any more. 0 or -errno. */
+int ubc_devices(int group, int prog, bool on) __attribute__((warn_unused_result));
+/** ubc_devices_query - ids of the programs that do in this group itself. Return: how many; -ENOSPC; -errno. */
+int ubc_devices_query(int group, uint32_t *ret, uint32_t max) __attribute__((warn_unused_result));
+/** ubc_prog_by_id - its fd, and its name (16 bytes). Return: fd the caller closes, or -errno. */
+int ubc_prog_by_id(uint32_t id, char *name) __attribute__((warn_unused_result));
+/** ubc_prog_id - Return: id, or -errno. */
+int ubc_prog_id(int prog) __attribute__((warn_unused_result));
 /** ubc_cgroup_root - the mount point of cgroup2. Return: fd; -ENOENT; -errno. */
 int ubc_cgroup_root(void) __attribute__((warn_unused_result));
 
@@ -90,6 +102,37 @@ struct ubc_slot *ubc_take(struct ubc_table *t, uint32_t ctid);
 /** ubc_level_add - VPSes' groups are also at depth @level. 0; -ENOSPC. */
 int ubc_level_add(struct ubc_head *h, int level) __attribute__((warn_unused_result));
 
+/* ---- places.c: tables of places (table.h), mapped; lock held ---- */
+
+/**
+ * ubc_group_put - from now on group @id of cgroup2 is that of @slot
+ * @map: the map `groups`; @h: whose levels the programs are told, too
+ * Return: 0; -ENOSPC; -errno.
+ */
+int ubc_group_put(int map, const struct ubc_head *h, uint64_t id, uint32_t slot)
+	__attribute__((warn_unused_result));
+/** ubc_group_del - it is nobody's; none is no error. 0 or -errno. */
+int ubc_group_del(int map, const struct ubc_head *h, uint64_t id)
+	__attribute__((warn_unused_result));
+/** ubc_spilled - how many objects are in the hash `spill`, less @less from now on. Return: how many are left; -errno. */
+int64_t ubc_spilled(uint32_t less) __attribute__((warn_unused_result));
+/** ubc_in_places - are the objects of group @g in a table of places, or in a hash */
+static inline bool ubc_in_places(enum ubc_group g)
+{
+	return g == UBC_G_FILE || g == UBC_G_LOCK || g == UBC_G_SOCK;
+}
+/** ubc_places_each - calls @run for the owner of each object of group @g but those in the hash `spill`. 0 or -errno. */
+int ubc_places_each(enum ubc_group g, void (*run)(const struct ubc_owner *o, void *arg), void *arg)
+	__attribute__((warn_unused_result));
+/** ubc_places_empty - forget them. 0 or -errno. */
+int ubc_places_empty(enum ubc_group g) __attribute__((warn_unused_result));
+/**
+ * ubc_spill_each - calls @run for each owner in the hash `spill`, of whatever group; false: the entry is deleted
+ * @ret_gone: how many were. Return: 0 or -errno.
+ */
+int ubc_spill_each(bool (*run)(const struct ubc_owner *o, void *arg), void *arg, uint32_t *ret_gone)
+	__attribute__((warn_unused_result));
+
 /* ---- attach.c: lock held ---- */
 
 /** ubc_attach - the pinned programs of group @g run, and what is there already is counted. 0; -errno: none runs. */
@@ -98,6 +141,13 @@ int ubc_attach(struct ubc_table *t, enum ubc_group g) __attribute__((warn_unused
 void ubc_detach(struct ubc_table *t, enum ubc_group g);
 /** ubc_forget_objects - the map of group @g is emptied, held of its counters becomes 0 for everyone. */
 void ubc_forget_objects(struct ubc_table *t, enum ubc_group g);
+/**
+ * ubc_ptys - the program that refuses ptys runs in the group of @slot, if its limits need it, or else not; asked of
+ * each opening of a device it would cost all others, too. 0; -errno.
+ */
+int ubc_ptys(struct ubc_table *t, const struct ubc_slot *slot) __attribute__((warn_unused_result));
+/** ubc_ptys_all - the same for all VPSes that run; @off: in none. Failures are logged. */
+void ubc_ptys_all(struct ubc_table *t, bool off);
 /** ubc_fit - attach what VPSes that run need and is not attached, detach the rest. 0; -errno with @err. */
 int ubc_fit(struct ubc_table *t, struct vz_error *err) __attribute__((warn_unused_result));
 /** ubc_adopt - count what processes have open already, for the groups in @mask (bits). 0 or -errno. */

@@ -12,9 +12,6 @@
 enum { PASSES = 8 };
 
 /* Values of the maps, see bpf/count.h */
-struct owner {
-	uint32_t slot, counter;
-};
 struct mm_owner {
 	uint32_t slot, pad;
 	uint64_t priv, locked;
@@ -30,7 +27,18 @@ static void add(struct counted *n, uint32_t slot, uint32_t c, uint64_t more)
 		n->held[slot][c] += (int64_t)more;
 }
 
-/* All records of one map. Return: 0 or -errno. */
+static void count_place(const struct ubc_owner *o, void *arg)
+{
+	add(arg, o->slot, o->counter, 1);
+}
+
+static bool count_spilled(const struct ubc_owner *o, void *arg)
+{
+	add(arg, o->slot, o->counter, 1);
+	return true;
+}
+
+/* All records of one map that is a hash. Return: 0 or -errno. */
 static int count_map(int map, enum ubc_group g, struct counted *n)
 {
 	unsigned char key[UBC_KEY_MAX], next[UBC_KEY_MAX];
@@ -39,7 +47,7 @@ static int count_map(int map, enum ubc_group g, struct counted *n)
 
 	while ((r = ubc_map_next(map, at, next)) == 0) {
 		struct mm_owner m = { 0 };
-		struct owner o = { 0 };
+		struct ubc_owner o = { 0 };
 
 		if (g == UBC_G_MM && ubc_map_get(map, next, &m) == 0) {
 			add(n, m.slot, UBC_PRIVVMPAGES, m.priv);
@@ -51,6 +59,26 @@ static int count_map(int map, enum ubc_group g, struct counted *n)
 		at = key;
 	}
 	return r == -ENOENT ? 0 : r;
+}
+
+static int count_all(uint32_t groups, struct counted *n)
+{
+	uint32_t none;
+	int r = ubc_spill_each(count_spilled, n, &none);
+
+	for (int g = 0; r == 0 && g < UBC_GROUPS; g++) {
+		VZ_FD int map = -EBADF;
+
+		if (!(groups & 1U << g))
+			continue;
+		if (ubc_in_places(g)) {
+			r = ubc_places_each(g, count_place, n);
+			continue;
+		}
+		map = ubc_pin_get(ubc_object_map(g));
+		r = map < 0 ? map : count_map(map, g, n);
+	}
+	return r;
 }
 
 static int64_t held(const struct ubc_slot *s, int c)
@@ -66,21 +94,15 @@ struct looking {
 /* What is wrong by the same amount twice, and stands still meanwhile, is wrong: all else may be work in progress. */
 static int pass(struct looking *l, uint32_t groups, bool first)
 {
+	int r;
+
 	memset(l->n, 0, sizeof(*l->n));
 	for (uint32_t i = 1; i < UBC_SLOTS; i++)
 		for (int c = 0; l->t->slot[i].ctid && c < UBC_NR; c++)
 			l->before->held[i][c] = held(&l->t->slot[i], c);
-	for (int g = 0; g < UBC_GROUPS; g++) {
-		VZ_FD int map = -EBADF;
-		int r;
-
-		if (!(groups & 1U << g))
-			continue;
-		map = ubc_pin_get(ubc_object_map(g));
-		r = map < 0 ? map : count_map(map, g, l->n);
-		if (r < 0)
-			return r;
-	}
+	r = count_all(groups, l->n);
+	if (r < 0)
+		return r;
 	for (uint32_t i = 1; i < UBC_SLOTS; i++)
 		for (int c = 0; l->t->slot[i].ctid && c < UBC_NR; c++) {
 			const int64_t was = l->before->held[i][c], now = held(&l->t->slot[i], c);

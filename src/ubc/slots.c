@@ -76,15 +76,15 @@ static int bind_group(struct ubc_table *t, const struct ubc_slot *slot)
 	if (!t->is_map)
 		return 0;
 	map = ubc_pin_get("groups");
-	return map < 0 ? map : ubc_map_set(map, &slot->cgroup, &index);
+	return map < 0 ? map : ubc_group_put(map, ubc_head(t), slot->cgroup, index);
 }
 
-static void unbind_group(const struct ubc_table *t, const struct ubc_slot *slot)
+static void unbind_group(struct ubc_table *t, const struct ubc_slot *slot)
 {
 	VZ_FD int map = t->is_map ? ubc_pin_get("groups") : -ENOENT;
 
 	if (map >= 0)
-		(void)!ubc_map_del(map, &slot->cgroup);
+		(void)!ubc_group_del(map, ubc_head(t), slot->cgroup);
 }
 
 static void clear_slot(struct ubc_slot *s)
@@ -167,6 +167,7 @@ static int limits(struct ubc_table *t, uint32_t ctid, const uint64_t barrier[UBC
 		  const uint64_t limit[UBC_NR], struct vz_error *err)
 {
 	struct ubc_slot *s = ubc_slot(t, ctid);
+	int r;
 
 	if (!s || !(s->flags & UBC_LIVE))
 		return vz_fail(err, VZ_EXIT_RESOURCE, ESRCH, "beancounter of VPS %u", ctid);
@@ -175,7 +176,13 @@ static int limits(struct ubc_table *t, uint32_t ctid, const uint64_t barrier[UBC
 		__atomic_store_n(&s->row[c].limit, limit[c], __ATOMIC_RELAXED);
 	}
 	note_needs(t, s, ubc_needs(s->row));
-	return ubc_fit(t, err);
+	r = ubc_fit(t, err);
+	if (r == 0) {
+		r = ubc_ptys(t, s);
+		if (r < 0)
+			(void)vz_fail(err, VZ_EXIT_RESOURCE, -r, "attach the BPF program for ptys");
+	}
+	return r;
 }
 
 static int open_locked(int *ret_lock, struct ubc_table **ret, struct vz_error *err)

@@ -109,6 +109,79 @@ int ubc_map_empty(int map)
 	return r == -ENOENT ? 0 : r;
 }
 
+int ubc_devices(int group, int prog, bool on)
+{
+	union bpf_attr a = { 0 };
+
+	a.target_fd = (uint32_t)group;
+	a.attach_bpf_fd = (uint32_t)prog;
+	a.attach_type = BPF_CGROUP_DEVICE;
+	a.attach_flags =
+		on ? BPF_F_ALLOW_MULTI : 0; /* beside the device policy of the VPS, and others */
+	return sys_bpf(on ? BPF_PROG_ATTACH : BPF_PROG_DETACH, &a);
+}
+
+int ubc_devices_query(int group, uint32_t *ret, uint32_t max)
+{
+	union bpf_attr a = { 0 };
+	int r;
+
+	a.query.target_fd = (uint32_t)group;
+	a.query.attach_type = BPF_CGROUP_DEVICE;
+	a.query.prog_ids = (uint64_t)(uintptr_t)ret;
+	a.query.prog_cnt = max;
+	r = sys_bpf(BPF_PROG_QUERY, &a);
+	return r < 0 ? r : (int)a.query.prog_cnt;
+}
+
+static int prog_info(int prog, struct bpf_prog_info *ret)
+{
+	union bpf_attr a = { 0 };
+
+	memset(ret, 0, sizeof(*ret));
+	a.info.bpf_fd = (uint32_t)prog;
+	a.info.info_len = sizeof(*ret);
+	a.info.info = (uint64_t)(uintptr_t)ret;
+	return sys_bpf(BPF_OBJ_GET_INFO_BY_FD, &a);
+}
+
+int ubc_prog_by_id(uint32_t id, char *name)
+{
+	struct bpf_prog_info info;
+	union bpf_attr a = { 0 };
+	VZ_FD int fd = -EBADF;
+	int r;
+
+	a.prog_id = id;
+	fd = sys_bpf(BPF_PROG_GET_FD_BY_ID, &a);
+	r = fd < 0 ? fd : prog_info(fd, &info);
+	if (r < 0)
+		return r;
+	memcpy(name, info.name, sizeof(info.name));
+	return vz_take_fd(&fd);
+}
+
+int ubc_prog_id(int prog)
+{
+	struct bpf_prog_info info;
+	int r = prog_info(prog, &info);
+
+	return r < 0 ? r : (int)info.id;
+}
+
+int ubc_map_entries(int map)
+{
+	struct bpf_map_info info = { 0 };
+	union bpf_attr a = { 0 };
+	int r;
+
+	a.info.bpf_fd = (uint32_t)map;
+	a.info.info_len = sizeof(info);
+	a.info.info = (uint64_t)(uintptr_t)&info;
+	r = sys_bpf(BPF_OBJ_GET_INFO_BY_FD, &a);
+	return r < 0 ? r : (int)info.max_entries;
+}
+
 int ubc_cgroup_root(void)
 {
 	FILE *f = setmntent("/proc/self/mounts", "re");
@@ -128,7 +201,7 @@ int ubc_prog_attach(int prog, const char *name)
 	union bpf_attr a = { 0 };
 	VZ_FD int root = -EBADF;
 
-	if (!name || strncmp(name, "cg_", 3) != 0) {
+	if (strncmp(name, "cg_", 3) != 0 && !vz_streq(name, UBC_PTY_PROG)) {
 		a.raw_tracepoint.prog_fd =
 			(uint32_t)prog; /* where to, it knows since it was loaded */
 		return sys_bpf(BPF_RAW_TRACEPOINT_OPEN, &a);
@@ -138,7 +211,8 @@ int ubc_prog_attach(int prog, const char *name)
 		return root;
 	a.link_create.prog_fd = (uint32_t)prog;
 	a.link_create.target_fd = (uint32_t)root;
-	a.link_create.attach_type = vz_streq(name, "cg_release") ? BPF_CGROUP_INET_SOCK_RELEASE
-								 : BPF_CGROUP_INET_SOCK_CREATE;
+	a.link_create.attach_type = vz_streq(name, UBC_PTY_PROG)   ? BPF_CGROUP_DEVICE
+				    : vz_streq(name, "cg_release") ? BPF_CGROUP_INET_SOCK_RELEASE
+								   : BPF_CGROUP_INET_SOCK_CREATE;
 	return sys_bpf(BPF_LINK_CREATE, &a);
 }

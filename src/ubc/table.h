@@ -82,6 +82,39 @@ enum ubc_flag {
 	UBC_NEEDS = 8, /* first bit of the groups that its limits need */
 };
 
+/*
+ * Places by key: of a VPS's group by its id, of an object by its address. 0 = free. UBC_HOME says where a search begins.
+ */
+struct ubc_owner {
+	uint32_t slot, counter;
+};
+struct ubc_place {
+	uint64_t key;
+	struct ubc_owner o;
+};
+#define UBC_HOME(key)                                                                              \
+	((uint32_t)((uint64_t)(key)*0x9e3779b97f4a7c15ULL >> 32)) /* 2^64 / golden ratio */
+
+enum {
+	UBC_WAYS = 4, /* places of a cell, a line of the CPU's cache */
+	UBC_GROUP_PLACES = 8192, /* four times UBC_SLOTS, a power of two */
+	UBC_GROUP_TRIES = 16, /* a key is at most so far from its home */
+	UBC_GROUP_GONE = 1, /* key of a place that is free again: a search goes on behind it */
+};
+struct ubc_cell {
+	struct ubc_place at[UBC_WAYS];
+};
+/** struct ubc_groups - what programs look at first, without a search for the map: it is their global variable */
+struct ubc_groups {
+	uint64_t
+		node; /* address of the node's own user namespace, from it_tasks; 0: not known, then all are looked up */
+	uint64_t
+		spilled; /* objects that found no place in their cell and are in the hash `spill` */
+	uint8_t level[UBC_LEVELS]; /* copy of the head's */
+	uint32_t pad;
+	struct ubc_place at[UBC_GROUP_PLACES];
+};
+
 /* Programs that are attached together, while some VPS that runs has a limit on what they count. */
 enum ubc_group { UBC_G_FILE, UBC_G_LOCK, UBC_G_SOCK, UBC_G_PTY, UBC_G_MM, UBC_GROUPS };
 

@@ -34,8 +34,14 @@ typedef _Bool bool;
 
 /* include/uapi/linux/bpf.h */
 enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
+#define __noinline __attribute__((noinline))
 enum { BPF_F_NO_PREALLOC = 1, BPF_F_MMAPABLE = 1024 };
 enum bpf_map_type { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2 };
+enum { BPF_DEVCG_DEV_CHAR = 2, BPF_DEVCG_ACC_READ = 2, BPF_DEVCG_ACC_WRITE = 4 };
+struct bpf_cgroup_dev_ctx {
+	__u32 access_type; /* kind << 16 | type */
+	__u32 major, minor;
+};
 struct bpf_sock {
 	__u32 bound_dev_if, family, type, protocol;
 };
@@ -44,7 +50,7 @@ struct bpf_sock {
 enum { EPERM = 1, EAGAIN = 11, ENOMEM = 12, EEXIST = 17, ENFILE = 23, ENOSPC = 28, ENOLCK = 37, ENOBUFS = 105 };
 enum { AF_INET = 2, AF_INET6 = 10, SOCK_STREAM = 1, SOCK_TYPE = 0xf, IPPROTO_TCP = 6 };
 enum { F_UNLCK = 2, CLONE_VM = 0x100, MAP_LOCKED = 0x2000, MAP_NORESERVE = 0x4000 };
-enum { PTMX = 5 << 20 | 2, S_IFMT = 0170000, S_IFSOCK = 0140000 };
+enum { PTMX_MAJOR = 5, PTMX_MINOR = 2, PTMX = 5 << 20 | 2, S_IFMT = 0170000, S_IFSOCK = 0140000 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -77,6 +83,12 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct user_namespace {
+	int level; /* 0: the node's own */
+};
+struct cred {
+	struct user_namespace *user_ns;
+};
 struct mm_struct {
 	unsigned long data_vm, stack_vm, locked_vm;
 };
@@ -86,6 +98,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct pid *thread_pid;
 	struct css_set *cgroups;
+	const struct cred *cred;
 };
 
 struct file_lock_context {
@@ -98,6 +111,7 @@ struct inode {
 };
 struct file {
 	struct inode *f_inode;
+	const struct cred *f_cred;
 	void *private_data;
 };
 struct file_lock___old { /* before 6.9 */
@@ -143,7 +157,5 @@ struct bpf_iter__task_file {
 struct file_lock;
 struct sk_buff;
 struct request_sock;
-struct cred;
-struct user_namespace;
 
 #endif

@@ -45,13 +45,8 @@ static __always_inline uint64_t group_at(struct task_struct *t, uint32_t level)
 
 static __always_inline uint32_t slot_of(struct task_struct *t)
 {
-	const struct ubc_head *h = head();
-
-	if (!h)
-		return NONE;
-#pragma unroll
 	for (int i = 0; i < UBC_LEVELS; i++) {
-		uint32_t level = h->level[i], slot;
+		uint32_t level = groups.level[i], slot;
 
 		if (!level)
 			break;
@@ -63,12 +58,10 @@ static __always_inline uint32_t slot_of(struct task_struct *t)
 }
 
 /* As add_object, but what is known already stays as it is. */
-static __always_inline void adopt(void *map, void *key, uint32_t slot, uint32_t c)
+static __always_inline void adopt(void *places, uint32_t mask, uint64_t key, uint32_t slot, uint32_t c)
 {
-	struct owner o = { slot, c };
-
-	if (bpf_map_update_elem(map, key, &o, BPF_NOEXIST) == 0)
-		(void)charge(slot, c, 1, false);
+	if (!find(places, mask, key))
+		(void)add_object(places, mask, key, slot, c, 0, false);
 }
 
 /*
@@ -80,12 +73,12 @@ static __always_inline void sync_mm(struct mm_struct *mm, uint32_t slot)
 	uint64_t key = (uint64_t)mm, priv, locked;
 	struct mm_owner *o, fresh = {};
 
-	if (!mm)
+	if (!mm || !slot)
 		return;
 	o = bpf_map_lookup_elem(&mms, &key);
 	if (!o) {
 		fresh.slot = slot;
-		if (!slot || bpf_map_update_elem(&mms, &key, &fresh, BPF_NOEXIST))
+		if (bpf_map_update_elem(&mms, &key, &fresh, BPF_NOEXIST))
 			return;
 		o = bpf_map_lookup_elem(&mms, &key);
 		if (!o)
@@ -93,8 +86,10 @@ static __always_inline void sync_mm(struct mm_struct *mm, uint32_t slot)
 	}
 	priv = BPF_CORE_READ(mm, data_vm) + BPF_CORE_READ(mm, stack_vm);
 	locked = BPF_CORE_READ(mm, locked_vm);
-	(void)charge(o->slot, UBC_PRIVVMPAGES, priv - __sync_lock_test_and_set(&o->priv, priv), false);
-	(void)charge(o->slot, UBC_LOCKEDPAGES, locked - __sync_lock_test_and_set(&o->locked, locked), false);
+	if (o->priv != priv)
+		(void)charge(o->slot, UBC_PRIVVMPAGES, priv - __sync_lock_test_and_set(&o->priv, priv), false);
+	if (o->locked != locked)
+		(void)charge(o->slot, UBC_LOCKEDPAGES, locked - __sync_lock_test_and_set(&o->locked, locked), false);
 }
 
 /* ---- files of all processes ---- */
@@ -103,10 +98,9 @@ static __always_inline void walk_sock(struct file *f, uint32_t slot)
 {
 	struct socket *sock = f->private_data;
 	struct sock *sk = BPF_CORE_READ(sock, sk);
-	uint64_t key = (uint64_t)sk;
 
 	if (sk)
-		adopt(&socks, &key, slot,
+		adopt(&socks, socks_mask, address(sk), slot,
 		      kind_of(BPF_CORE_READ(sk, __sk_common.skc_family), BPF_CORE_READ(sk, sk_type),
 			      BPF_CORE_READ(sk, sk_protocol)));
 }
@@ -125,7 +119,7 @@ static long walk_lock(uint32_t i, struct lock_walk *w)
 
 	if (!at || at == w->list)
 		return 1;
-	adopt(&locks, &key, w->slot, UBC_NUMFLOCK);
+	adopt(&locks, locks_mask, key, w->slot, UBC_NUMFLOCK);
 	w->at = BPF_CORE_READ(at, next);
 	return 0;
 }
@@ -156,7 +150,7 @@ static __always_inline void walk_pty(struct file *f, uint32_t slot)
 	struct tty_struct *tty = BPF_CORE_READ(p, tty);
 	struct pty_key key = { (uint64_t)BPF_CORE_READ(tty, driver_data), (uint64_t)BPF_CORE_READ(tty, index) };
 
-	adopt(&ptys, &key, slot, UBC_NUMPTY);
+	add_pty(&key, slot);
 }
 
 static __always_inline uint32_t adopted_now(void)
@@ -171,16 +165,15 @@ SEC("iter/task_file") int it_files(struct bpf_iter__task_file *ctx)
 	const uint32_t mask = adopted_now();
 	struct task_struct *t = ctx->task;
 	struct file *f = ctx->file;
-	uint64_t key = (uint64_t)f;
 	uint32_t slot;
 
-	if (!t || !f || !mask)
+	if (!t || !f || !mask || of_node(f->f_cred))
 		return 0;
 	slot = slot_of(t);
 	if (!slot)
 		return 0;
 	if (mask & 1 << UBC_G_FILE)
-		adopt(&files, &key, slot, UBC_NUMFILE);
+		adopt(&files, files_mask, address(f), slot, UBC_NUMFILE);
 	if (mask & 1 << UBC_G_SOCK && (f->f_inode->i_mode & S_IFMT) == S_IFSOCK)
 		walk_sock(f, slot);
 	if (mask & 1 << UBC_G_PTY && f->f_inode->i_rdev == PTMX)
@@ -194,7 +187,9 @@ SEC("iter/task") int it_tasks(struct bpf_iter__task *ctx)
 {
 	struct task_struct *t = ctx->task;
 
-	if (t && t->mm && t->pid == t->tgid && adopted_now() & 1 << UBC_G_MM)
+	if (t && !groups.node && t->cred->user_ns->level == 0)
+		groups.node = address(t->cred->user_ns);
+	if (t && t->mm && t->pid == t->tgid && !of_node(t->cred) && adopted_now() & 1 << UBC_G_MM)
 		sync_mm(t->mm, slot_of(t));
 	return 0;
 }
