@@ -91,7 +91,7 @@ void ubc_detach(struct ubc_table *t, enum ubc_group g)
 }
 
 /* A pinned iterator runs when it is read; ours print nothing. */
-static int run_iterator(const char *name)
+int ubc_run_iterator(const char *name)
 {
 	char dir[PATH_MAX], path[PATH_MAX + NAME_BYTES], c;
 	VZ_FD int fd = -EBADF;
@@ -114,9 +114,9 @@ int ubc_adopt(uint32_t mask)
 	int r = map < 0 ? map : ubc_map_set(map, &zero, &mask);
 
 	if (r == 0 && mask & ~(1U << UBC_G_MM))
-		r = run_iterator("it_files");
+		r = ubc_run_iterator("it_files");
 	if (r == 0 && mask & 1U << UBC_G_MM)
-		r = run_iterator("it_tasks");
+		r = ubc_run_iterator("it_tasks");
 	if (map >= 0)
 		(void)!ubc_map_set(map, &zero, &zero);
 	return r;

@@ -26,7 +26,7 @@ static const struct {
 	const char *name, *pin;
 } pinned_maps[] = { { "table", "table" }, { ".bss", "groups" }, { "files", "files" },
 		    { "socks", "socks" }, { "locks", "locks" }, { "ptys", "ptys" },
-		    { "mms", "mms" },	  { "spill", "spill" }, { "adopted", "adopted" } };
+		    { "mms", "mms" },	  { "spill", "spill" }, { "dead", "dead" }, { "adopted", "adopted" } };
 
 /*
  * What libbpf complains about goes to the log; what matters is said by us. Of what the kernel has against a program the

@@ -134,6 +134,46 @@ int ubc_places_each(enum ubc_group g, void (*run)(const struct ubc_owner *o, voi
 	return r;
 }
 
+int ubc_place_del(enum ubc_group g, uint64_t key)
+{
+	VZ_FD int map = ubc_pin_get(ubc_in_places(g) ? "spill" : ubc_object_map(g));
+	struct ubc_owner o;
+	struct cells c;
+	int r;
+
+	if (map < 0 || !ubc_in_places(g))
+		return map < 0 ? map : ubc_map_del(map, &key);
+	if (ubc_map_get(map, &key, &o) == 0 && ubc_map_del(map, &key) == 0)
+		(void)!ubc_spilled(1);
+	r = open_cells(ubc_object_map(g), &c);
+	if (r < 0)
+		return r;
+	for (int w = 0; w < UBC_WAYS; w++) {
+		uint64_t was = key;
+
+		(void)__atomic_compare_exchange_n(&c.cell[UBC_HOME(key) & (c.n - 1)].at[w].key,
+						  &was, 0, false, __ATOMIC_ACQ_REL,
+						  __ATOMIC_RELAXED);
+	}
+	close_cells(&c);
+	return 0;
+}
+
+int ubc_sweep(struct ubc_dead *ret)
+{
+	VZ_FD int map = ubc_pin_get("dead");
+	struct ubc_dead *d = map < 0 ? NULL : map_all(map, sizeof(*d));
+	int r;
+
+	if (!d)
+		return map < 0 ? map : -errno;
+	__atomic_store_n(&d->n, 0, __ATOMIC_RELAXED);
+	r = ubc_run_iterator("it_sweep");
+	memcpy(ret, d, sizeof(*ret));
+	(void)munmap(d, pages(sizeof(*d)));
+	return r < 0 ? r : ret->n < UBC_DEAD ? (int)ret->n : UBC_DEAD;
+}
+
 int ubc_places_empty(enum ubc_group g)
 {
 	struct cells c;

@@ -124,6 +124,13 @@ static inline bool ubc_in_places(enum ubc_group g)
 /** ubc_places_each - calls @run for the owner of each object of group @g but those in the hash `spill`. 0 or -errno. */
 int ubc_places_each(enum ubc_group g, void (*run)(const struct ubc_owner *o, void *arg), void *arg)
 	__attribute__((warn_unused_result));
+/** ubc_place_del - the record of object @key of group @g goes; held stays. 0 or -errno. */
+int ubc_place_del(enum ubc_group g, uint64_t key) __attribute__((warn_unused_result));
+/**
+ * ubc_sweep - run it_sweep: records of what is not there (some may just be coming or going)
+ * @ret: in no order. Return: how many, at most UBC_DEAD; -errno.
+ */
+int ubc_sweep(struct ubc_dead *ret) __attribute__((warn_unused_result));
 /** ubc_places_empty - forget them. 0 or -errno. */
 int ubc_places_empty(enum ubc_group g) __attribute__((warn_unused_result));
 /**
@@ -150,6 +157,8 @@ int ubc_ptys(struct ubc_table *t, const struct ubc_slot *slot) __attribute__((wa
 void ubc_ptys_all(struct ubc_table *t, bool off);
 /** ubc_fit - attach what VPSes that run need and is not attached, detach the rest. 0; -errno with @err. */
 int ubc_fit(struct ubc_table *t, struct vz_error *err) __attribute__((warn_unused_result));
+/** ubc_run_iterator - run a pinned iterator of ours, "it_NAME". 0 or -errno. */
+int ubc_run_iterator(const char *name) __attribute__((warn_unused_result));
 /** ubc_adopt - count what processes have open already, for the groups in @mask (bits). 0 or -errno. */
 int ubc_adopt(uint32_t mask) __attribute__((warn_unused_result));
 

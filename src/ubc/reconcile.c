@@ -7,9 +7,10 @@
 
 #include "util/fd.h"
 
+#include <poll.h>
 #include <string.h>
 
-enum { PASSES = 8 };
+enum { PASSES = 8, LOOK_MS = 200 };
 
 /* Values of the maps, see bpf/count.h */
 struct mm_owner {
@@ -145,6 +146,30 @@ static int collect(struct looking *l, struct ubc_drift **ret, size_t *ret_n)
 	return 0;
 }
 
+/*
+ * Records of what has gone unseen. One that is being made or ended just now has no users either, but not so for LOOK_MS.
+ * Held is found to be too much afterwards.
+ */
+static int bury(void)
+{
+	VZ_FREE struct ubc_dead *first = calloc(2, sizeof(*first));
+	struct ubc_dead *second = first ? first + 1 : NULL;
+	int n = first ? ubc_sweep(first) : -ENOMEM, m = 0, r = 0;
+
+	if (n <= 0)
+		return n;
+	(void)poll(NULL, 0, LOOK_MS);
+	m = ubc_sweep(second);
+	for (int i = 0; r == 0 && i < n; i++)
+		for (int j = 0; j < m; j++)
+			if (first->at[i].key == second->at[j].key &&
+			    first->at[i].group == second->at[j].group) {
+				r = ubc_place_del(first->at[i].group, first->at[i].key);
+				break;
+			}
+	return m < 0 ? m : r;
+}
+
 int ubc_reconcile(struct ubc_drift **ret, size_t *ret_n, struct vz_error *err)
 {
 	UBC_TABLE struct ubc_table *t = NULL;
@@ -163,8 +188,11 @@ int ubc_reconcile(struct ubc_drift **ret, size_t *ret_n, struct vz_error *err)
 		return vz_fail(err, VZ_EXIT_SYSTEM, ENOMEM, "reconcile");
 	l = (struct looking){ t, &room[0], &room[1], &room[2], &room[3] };
 	groups = ubc_head(t)->attached;
-	if (ubc_head(t)->method > UBC_BY_CGROUP)
-		r = ubc_adopt(groups);
+	if (ubc_head(t)->method > UBC_BY_CGROUP) {
+		r = bury();
+		if (r == 0)
+			r = ubc_adopt(groups);
+	}
 	for (int i = 0; r == 0 && i < PASSES; i++)
 		r = pass(&l, groups, i == 0);
 	if (r == 0)

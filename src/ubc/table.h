@@ -104,6 +104,15 @@ enum {
 struct ubc_cell {
 	struct ubc_place at[UBC_WAYS];
 };
+/** struct ubc_dead - records of what is not there any more, as it_sweep finds them; a group of programs, and the key */
+enum { UBC_DEAD = 1024 };
+struct ubc_dead {
+	uint32_t n, pad; /* may be more than there is room for */
+	struct {
+		uint64_t key;
+		uint64_t group; /* enum ubc_group */
+	} at[UBC_DEAD];
+};
 /** struct ubc_groups - what programs look at first, without a search for the map: it is their global variable */
 struct ubc_groups {
 	uint64_t

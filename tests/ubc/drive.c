@@ -3,7 +3,7 @@
  * Beancounters by BPF, tried from outside: drive CTID GROUP CASE... A child born in the group of a running VPS counts
  * as the VPS's; everything happens in this one program, since starting programs is what costs in an emulated node.
  * drive CTID GROUP begin: makes the group and its slot; without a VPS.
- * drive CTID GROUP plant COUNTER N: adds N to held. drive CTID GROUP version N: the programs are of version N.
+ * drive CTID GROUP plant COUNTER N: adds N to held. drive CTID GROUP ghost: a file that is counted and not there. drive CTID GROUP version N: the programs are of version N.
  */
 #include "tests/ubc/drive.h"
 
@@ -135,7 +135,8 @@ static const struct {
 	{ "numfile", case_numfile },	   { "numflock", case_numflock },     { "numtcpsock", case_numtcpsock },
 	{ "numothersock", case_numothersock }, { "numpty", case_numpty },     { "accept", case_accept },
 	{ "inherit", case_inherit },	   { "passed", case_passed },	      { "cycles", case_cycles },
-	{ "nested", case_nested },	   { "adopt", case_adopt },	      { "privvmpages", case_privvmpages },
+	{ "nested", case_nested },	   { "adopt", case_adopt },	      { "sweep", case_sweep },
+		      { "privvmpages", case_privvmpages },
 	{ "fork", case_fork },		   { "lockedpages", case_lockedpages }, { "storm", case_storm },
 	{ "cost", case_cost },
 };
@@ -165,6 +166,23 @@ static int begin(const struct vps *v)
 		      err.msg);
 }
 
+/* The record of a file at an address where none can be. */
+int ghost(const struct vps *v)
+{
+	const uint64_t key = UINT64_MAX / 2 - 63;
+	VZ_FD int map = ubc_pin_get("files");
+	int n = map < 0 ? map : ubc_map_entries(map), r;
+	uint32_t home = n > 0 ? UBC_HOME(key) & (uint32_t)(n - 1) : 0;
+	struct ubc_cell c;
+
+	r = n < 0 ? n : ubc_map_get(map, &home, &c);
+	if (r < 0)
+		return r;
+	c.at[3] = (struct ubc_place){ key, { (uint32_t)(v->slot - v->t->slot), UBC_NUMFILE } };
+	(void)__atomic_add_fetch(&v->slot->row[UBC_NUMFILE].held, 1, __ATOMIC_RELAXED);
+	return ubc_map_set(map, &home, &c);
+}
+
 int main(int argc, char **argv)
 {
 	struct vps v = { .group = -1 };
@@ -187,6 +205,8 @@ int main(int argc, char **argv)
 		(void)__atomic_add_fetch(&v.slot->row[ubc_by_name(argv[4])].held, (uint64_t)atoll(argv[5]), __ATOMIC_RELAXED);
 		return 0;
 	}
+	if (!strcmp(argv[3], "ghost"))
+		return !check(ghost(&v) == 0, "a ghost");
 	if (!strcmp(argv[3], "version") && argc == 5) {
 		ubc_head(v.t)->version = (uint32_t)atoll(argv[4]);
 		return 0;

@@ -32,6 +32,8 @@ bool settle(const struct vps *v, enum ubc_counter c, int64_t want);
 void limit(const struct vps *v, enum ubc_counter c, uint64_t n);
 /* inside - run @body in a child in the group; it stays there until it is killed. Return: pid. */
 pid_t inside(const struct vps *v, void (*body)(struct told *t, int arg), int arg, struct told *ret);
+/* ghost - the record of a file that is not there, counted. 0 or -errno. */
+int ghost(const struct vps *v);
 /* finish - kill -9 and wait */
 void finish(pid_t pid);
 /* kill_all - every process of ours inside */
@@ -49,6 +51,7 @@ void case_passed(struct vps *v);
 void case_cycles(struct vps *v);
 void case_nested(struct vps *v);
 void case_adopt(struct vps *v);
+void case_sweep(struct vps *v);
 void case_privvmpages(struct vps *v);
 void case_fork(struct vps *v);
 void case_lockedpages(struct vps *v);

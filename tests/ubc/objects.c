@@ -350,3 +350,31 @@ void case_adopt(struct vps *v)
 	finish(pid);
 	settle(v, kinds[4].c, before[4]);
 }
+
+/* ---- records whose object has gone unseen ---- */
+
+static void have_memory_too(struct told *t, int arg)
+{
+	(void)mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	have_all(t, arg);
+}
+
+void case_sweep(struct vps *v)
+{
+	static struct ubc_dead d;
+	uint64_t limits[UBC_NR];
+	struct vz_error err = { 0 };
+	struct told t;
+	pid_t pid;
+
+	for (int i = 0; i < UBC_NR; i++)
+		limits[i] = ubc_group_of(i) < 0 ? INT64_MAX : 1 << 24;
+	check(ubc_limits(v->ctid, limits, limits, &err) == 0, "limits %s", err.msg);
+	pid = inside(v, have_memory_too, 0, &t);
+	check(!t.err && held(v, UBC_NUMFILE) >= 30 && held(v, UBC_NUMFLOCK) >= 6 && held(v, UBC_PRIVVMPAGES) > 0,
+	      "six of each");
+	check(ubc_sweep(&d) == 0, "all of them live: %u", d.n);
+	check(ghost(v) == 0 && ubc_sweep(&d) == 1 && d.at[0].group == UBC_G_FILE, "one more, which is not there: %u", d.n);
+	check(ubc_place_del(UBC_G_FILE, d.at[0].key) == 0 && ubc_sweep(&d) == 0, "its record goes");
+	finish(pid);
+}

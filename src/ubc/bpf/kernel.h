@@ -55,8 +55,14 @@ enum { PTMX_MAJOR = 5, PTMX_MINOR = 2, PTMX = 5 << 20 | 2, S_IFMT = 0170000, S_I
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct list_head {
-	struct list_head *next;
+	struct list_head *next, *prev;
 };
+typedef struct {
+	int counter;
+} atomic_t;
+typedef struct {
+	long counter;
+} atomic_long_t;
 
 struct pid_namespace;
 struct upid {
@@ -90,6 +96,7 @@ struct cred {
 	struct user_namespace *user_ns;
 };
 struct mm_struct {
+	atomic_t mm_users;
 	unsigned long data_vm, stack_vm, locked_vm;
 };
 struct task_struct {
@@ -114,6 +121,14 @@ struct file {
 	const struct cred *f_cred;
 	void *private_data;
 };
+struct file___old { /* before 6.13 */
+	atomic_long_t f_count;
+};
+struct file___new {
+	struct {
+		atomic_long_t refcnt;
+	} f_ref;
+};
 struct file_lock___old { /* before 6.9 */
 	struct list_head fl_list;
 };
@@ -131,6 +146,9 @@ struct tty_file_private {
 
 struct sock_common {
 	__u16 skc_family;
+	struct {
+		atomic_t refs;
+	} skc_refcnt;
 };
 struct sock {
 	struct sock_common __sk_common;
@@ -141,6 +159,11 @@ struct socket {
 };
 
 struct bpf_iter_meta;
+struct bpf_map;
+struct bpf_iter__bpf_map {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+};
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;

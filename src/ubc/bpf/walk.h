@@ -124,13 +124,18 @@ static long walk_lock(uint32_t i, struct lock_walk *w)
 	return 0;
 }
 
+static __always_inline uint64_t lock_list_offset(void)
+{
+	return bpf_core_type_exists(struct file_lock_core) ?
+		       bpf_core_field_offset(struct file_lock_core, flc_list) :
+		       bpf_core_field_offset(struct file_lock___old, fl_list);
+}
+
 static __always_inline void walk_lock_list(struct list_head *list, uint32_t slot)
 {
 	struct lock_walk w = { .list = list, .at = BPF_CORE_READ(list, next), .slot = slot };
 
-	w.offset = bpf_core_type_exists(struct file_lock_core) ?
-			   bpf_core_field_offset(struct file_lock_core, flc_list) :
-			   bpf_core_field_offset(struct file_lock___old, fl_list);
+	w.offset = lock_list_offset();
 	(void)bpf_loop(WALK_LOCKS, walk_lock, &w, 0);
 }
 
@@ -180,6 +185,122 @@ SEC("iter/task_file") int it_files(struct bpf_iter__task_file *ctx)
 		walk_pty(f, slot);
 	if (mask & 1 << UBC_G_LOCK)
 		walk_locks(f->f_inode, slot);
+	return 0;
+}
+
+/* ---- records of what is not there any more: its end was not seen ---- */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, uint32_t);
+	__type(value, struct ubc_dead);
+} dead SEC(".maps");
+
+static __always_inline void tell_dead(uint64_t key, uint32_t group)
+{
+	uint32_t zero = 0, n;
+	struct ubc_dead *d = bpf_map_lookup_elem(&dead, &zero);
+
+	if (!d)
+		return;
+	n = __sync_fetch_and_add(&d->n, 1);
+	if (n >= UBC_DEAD)
+		return;
+	d->at[n].key = key;
+	d->at[n].group = group;
+}
+
+/*
+ * What lies at the address may be anything by now; a VPS's file that has users is taken for ours, since whoever is given
+ * the same memory is counted at this address anew. Read by helpers: an address that is none gives 0.
+ */
+static __always_inline bool file_lives(struct file *f)
+{
+	enum { LEVELS = 33 }; /* of user namespaces */
+	const struct file___old *old = (void *)f;
+	const struct file___new *new = (void *)f;
+	uint32_t level = BPF_CORE_READ(f, f_cred, user_ns, level);
+
+	if (level == 0 || level > LEVELS)
+		return false;
+	return bpf_core_field_exists(old->f_count) ? BPF_CORE_READ(old, f_count.counter) > 0 :
+						     BPF_CORE_READ(new, f_ref.refcnt.counter) >= 0;
+}
+
+static __always_inline bool sock_lives(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, __sk_common.skc_refcnt.refs.counter) > 0;
+}
+
+/* In a list: who is before it knows it, and who is behind. */
+static __always_inline bool lock_lives(uint64_t key)
+{
+	struct list_head *at = (void *)(key + lock_list_offset());
+	struct list_head *next = BPF_CORE_READ(at, next), *prev = BPF_CORE_READ(at, prev);
+
+	return next && next != at && BPF_CORE_READ(next, prev) == at && BPF_CORE_READ(prev, next) == at;
+}
+
+struct sweep {
+	uint32_t group;
+};
+
+/* One cell; called by bpf_loop. */
+static long sweep_cell(uint32_t i, struct sweep *s)
+{
+	const uint32_t g = s->group;
+	struct ubc_cell *c = g == UBC_G_FILE ? bpf_map_lookup_elem(&files, &i) :
+			     g == UBC_G_SOCK ? bpf_map_lookup_elem(&socks, &i) :
+					       bpf_map_lookup_elem(&locks, &i);
+
+	if (!c)
+		return 1;
+	for (int w = 0; w < UBC_WAYS; w++) {
+		const uint64_t key = c->at[w].key;
+
+		if (key && !(g == UBC_G_FILE ? file_lives((void *)key) :
+			     g == UBC_G_SOCK ? sock_lives((void *)key) :
+					       lock_lives(key)))
+			tell_dead(key, g);
+	}
+	return 0;
+}
+
+static long sweep_spilled(struct bpf_map *map, const uint64_t *key, const struct ubc_owner *o, void *unused)
+{
+	if (o->counter == UBC_NUMFILE && !file_lives((void *)*key))
+		tell_dead(*key, UBC_G_FILE);
+	if (o->counter == UBC_NUMFLOCK && !lock_lives(*key))
+		tell_dead(*key, UBC_G_LOCK);
+	if ((o->counter == UBC_NUMTCPSOCK || o->counter == UBC_NUMOTHERSOCK) && !sock_lives((void *)*key))
+		tell_dead(*key, UBC_G_SOCK);
+	return 0;
+}
+
+static long sweep_mm(struct bpf_map *map, const uint64_t *key, const struct mm_owner *o, void *unused)
+{
+	struct mm_struct *mm = (void *)*key;
+
+	if (BPF_CORE_READ(mm, mm_users.counter) <= 0)
+		tell_dead(*key, UBC_G_MM);
+	return 0;
+}
+
+SEC("iter/bpf_map") int it_sweep(struct bpf_iter__bpf_map *ctx)
+{
+	struct sweep s = { UBC_G_FILE };
+
+	if (ctx->map) /* once, at the end of all maps */
+		return 0;
+	(void)bpf_loop(files_mask + 1, sweep_cell, &s, 0);
+	s.group = UBC_G_SOCK;
+	(void)bpf_loop(socks_mask + 1, sweep_cell, &s, 0);
+	s.group = UBC_G_LOCK;
+	(void)bpf_loop(locks_mask + 1, sweep_cell, &s, 0);
+	(void)bpf_for_each_map_elem(&spill, sweep_spilled, NULL, 0);
+	(void)bpf_for_each_map_elem(&mms, sweep_mm, NULL, 0);
 	return 0;
 }
 
