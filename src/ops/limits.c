@@ -80,7 +80,42 @@ void op_limits_orders(const struct vps_config *c, struct ctx_orders *o)
 		o->ptys = res_ptys_share();
 }
 
-void op_limits_say(const struct vps_config *c, const bool changed[VP_MAX])
+/* The kernel takes these when the VPS is made; @bpf: of ptys programs of ours see each. NULL: it is asked each time. */
+static const char *later(int counter, bool bpf)
+{
+	if (counter == UBC_NUMSIGINFO)
+		return "";
+	if (counter == UBC_LOCKEDPAGES)
+		return bpf ? " (of mlock)" : "";
+	return counter == UBC_NUMPTY && !bpf ? "" : NULL;
+}
+
+static void say_later(const struct vps_config *c, const struct vps_config *old,
+		      const bool changed[VP_MAX])
+{
+	const bool bpf = ubc_node_method() > UBC_BY_CGROUP;
+	VZ_LIST struct vz_list names = { 0 };
+	VZ_FREE char *text = NULL;
+
+	for (int id = 0; id < VP_MAX; id++) {
+		const int counter = counter_of((enum vps_param_id)id);
+		const char *what = counter < 0 ? NULL : later(counter, bpf);
+		char option[80];
+
+		if (!changed[id] || !what || c->source[id] == VS_IMPLIED ||
+		    vps_param_equal(old, c, id))
+			continue;
+		(void)snprintf(option, sizeof(option), "--%s%s", vps_param(id)->option, what);
+		if (vz_list_add(&names, option) < 0)
+			return;
+	}
+	text = names.n ? vz_list_join(&names, ", ") : NULL;
+	if (text)
+		vz_warn("WARNING: %s: the new limit holds from the next start of the VPS on", text);
+}
+
+void op_limits_say(const struct vps_config *c, const struct vps_config *old,
+		   const bool changed[VP_MAX])
 {
 	VZ_LIST struct vz_list weak = { 0 };
 	VZ_FREE char *names = NULL;
@@ -106,4 +141,6 @@ void op_limits_say(const struct vps_config *c, const bool changed[VP_MAX])
 	if (names)
 		vz_warn("WARNING: %s: counted, but nothing on this node enforces such a limit",
 			names);
+	if (old)
+		say_later(c, old, changed);
 }

@@ -174,8 +174,13 @@ int op_limits_apply(const struct op *o, struct vz_error *err) __attribute__((war
 struct ctx_orders;
 /** op_limits_orders - the part of it that start itself sees to, without BPF */
 void op_limits_orders(const struct vps_config *c, struct ctx_orders *o);
-/** op_limits_say - one line that names the limits in @changed which this node does not enforce */
-void op_limits_say(const struct vps_config *c, const bool changed[VP_MAX]);
+/**
+ * op_limits_say - one line that names the limits in @changed which this node does not enforce, and one with those that
+ * hold from the next start on
+ * @old: what the VPS that runs had before; NULL: it does not run
+ */
+void op_limits_say(const struct vps_config *c, const struct vps_config *old,
+		   const bool changed[VP_MAX]);
 
 /* view.c */
 

@@ -168,6 +168,13 @@ enum ubc_mode ubc_node_mode(enum ubc_counter c)
 	return h.modes[c];
 }
 
+enum ubc_method ubc_node_method(void)
+{
+	struct ubc_head h;
+
+	return ubc_head_read(&h) < 0 || h.method >= UBC_METHODS ? UBC_BY_NOTHING : h.method;
+}
+
 /* ---- slots: found by CTID modulo their number; what was used once does not end a search ---- */
 
 static struct ubc_slot *at(struct ubc_table *t, uint32_t ctid, uint32_t i)

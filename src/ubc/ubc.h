@@ -38,6 +38,9 @@ int ubc_ensure(struct vz_error *err) __attribute__((warn_unused_result));
 /** ubc_node_mode - what was proved by canary for counter @c at load; UBC_STORED before a load */
 enum ubc_mode ubc_node_mode(enum ubc_counter c);
 
+/** ubc_node_method - what counts on this node; UBC_BY_NOTHING before a load */
+enum ubc_method ubc_node_method(void);
+
 /**
  * ubc_add - give VPS @ctid a slot before its first process runs, all zero and unlimited; one that it has is used again
  * @group: directory of the VPS's group in cgroup2: what is in it or below is charged

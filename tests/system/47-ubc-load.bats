@@ -80,7 +80,16 @@ drive() { "$build/tests/ubc/drive" 4748 "$(group)" "$@"; }
 }
 
 @test "queued signals, locked memory and ptys have their limits without BPF" {
-	vzctl set 4748 --numsiginfo 50 --lockedpages 20 --numpty 9 --save
+	run --separate-stderr vzctl set 4748 --numsiginfo 50 --lockedpages 20 --numpty 9 --save
+	# in the order of the parameters
+	case $(method) in
+	lsm | fmod_ret) later='--lockedpages (of mlock), --numsiginfo' ;;
+	*) later='--lockedpages, --numpty, --numsiginfo' ;;
+	esac
+	[ "${stderr_lines[-1]}" = "WARNING: $later: the new limit holds from the next start of the VPS on" ]
+	# nothing new, nothing said
+	run --separate-stderr vzctl set 4748 --numsiginfo 50
+	[[ "$stderr" != *'next start of the VPS'* ]]
 	vzctl restart 4748
 	[ "$(vzctl exec2 4748 'grep -E "pending signals|locked memory" /proc/1/limits' | awk '{ print $(NF - 1) }' | xargs)" = '81920 50' ]
 	vzctl exec2 4748 'grep -q "devpts.*max=9" /proc/mounts'
