@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -72,10 +73,12 @@ static int group_of(const char *name, enum ubc_method method)
 	return -ENOENT;
 }
 
-static bool belongs(const char *name, enum ubc_method method)
+static bool belongs(const char *name, enum ubc_method method, bool plain)
 {
 	if (is_iterator(name))
-		return true;
+		return !plain;
+	if (vz_streq(name, "cg_create") || vz_streq(name, "cg_plain"))
+		return method == UBC_BY_CGROUP && plain == vz_streq(name, "cg_plain");
 	if (group_of(name, method) < 0)
 		return false;
 	return !ends_with(name, method == UBC_BY_LSM ? "_m" : "_l");
@@ -92,13 +95,13 @@ static bool there(const struct bpf_program *p, const struct btf *kernel)
 	return kernel && btf__find_by_name_kind(kernel, slash + 1, BTF_KIND_FUNC) > 0;
 }
 
-static void choose(struct bpf_object *obj, enum ubc_method method)
+static void choose(struct bpf_object *obj, enum ubc_method method, bool plain)
 {
 	struct btf *kernel = method > UBC_BY_CGROUP ? btf__load_vmlinux_btf() : NULL;
 	struct bpf_program *p;
 
 	bpf_object__for_each_program(p, obj)(void) bpf_program__set_autoload(
-		p, belongs(bpf_program__name(p), method) && there(p, kernel));
+		p, belongs(bpf_program__name(p), method, plain) && there(p, kernel));
 	btf__free(kernel);
 }
 
@@ -112,6 +115,8 @@ struct loading {
 	struct ubc_table *old, *t; /* @old: what is there already; NULL none */
 	int maps[MAPS]; /* of all methods that are tried */
 	bool same_maps; /* @t is @old: another build with the same layout */
+	int types; /* the file open_object() gives libbpf; to be closed */
+	bool plain; /* nothing of the kernel's can be read */
 	uint32_t whole; /* groups all of whose counters were proved */
 };
 
@@ -318,7 +323,8 @@ static int prove(struct loading *l, struct vz_error *err)
 
 	memset(links, 0xff, sizeof(links));
 	memset(h->modes, 0, sizeof(h->modes));
-	find_node(l);
+	if (!l->plain)
+		find_node(l);
 	r = attach_all(l, links, err);
 	if (r == 0)
 		r = ubc_canaries(l->t, map_fd(l, "groups"), err);
@@ -333,15 +339,37 @@ static int prove(struct loading *l, struct vz_error *err)
 	return r;
 }
 
+/*
+ * libbpf asks for the types of the kernel if any program of the object needs them, loaded or not. Where there are none it
+ * gets the object's own, and the programs that are loaded need none.
+ */
+static struct ubc_bpf *open_object(struct loading *l)
+{
+	struct bpf_object_open_opts o = { .sz = sizeof(o) };
+	char path[NAME_BYTES];
+	const void *elf;
+	size_t size;
+
+	if (!l->plain)
+		return ubc_bpf__open();
+	elf = ubc_bpf__elf_bytes(&size);
+	l->types = memfd_create("croft-types", MFD_CLOEXEC);
+	if (l->types < 0 || write(l->types, elf, size) != (ssize_t)size)
+		return NULL;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", l->types);
+	o.btf_custom_path = path;
+	return ubc_bpf__open_opts(&o);
+}
+
 /* Table, programs, proof; nothing is pinned yet. */
 static int try_method(struct loading *l, struct vz_error *err)
 {
 	int fd, r;
 
-	l->skel = ubc_bpf__open();
+	l->skel = open_object(l);
 	if (!l->skel)
 		return vz_fail(err, VZ_EXIT_RESOURCE, errno, "open the BPF object");
-	choose(l->skel->obj, l->method);
+	choose(l->skel->obj, l->method, l->plain);
 	size_maps(l->skel);
 	r = use_maps(l);
 	if (r == 0)
@@ -484,6 +512,7 @@ static void end_loading(struct loading *l)
 	ubc_table_close(&l->t);
 	ubc_bpf__destroy(l->skel);
 	l->skel = NULL;
+	vz_closep(&l->types);
 }
 
 /* ---- the whole ---- */
@@ -508,9 +537,24 @@ static void add_reason(char *why, size_t size, enum ubc_method m, const char *te
 	(void)snprintf(why + n, size - n, "%s%s: %.60s", n ? "; " : "", ubc_method_name(m), text);
 }
 
+/* Why nothing of the kernel's can be read, which the better methods do. NULL: as far as we know it can. */
+static const char *hindrance(void)
+{
+	VZ_FREE char *lockdown = NULL;
+	struct stat st;
+
+	if (stat("/sys/kernel/btf/vmlinux", &st) < 0 || st.st_size == 0)
+		return "this kernel has no BTF (/sys/kernel/btf/vmlinux)";
+	if (vz_read_file(AT_FDCWD, "/sys/kernel/security/lockdown", NAME_BYTES, &lockdown) > 0 &&
+	    strstr(lockdown, "[confidentiality]"))
+		return "this kernel is locked down (confidentiality)";
+	return NULL;
+}
+
 /* Methods from the best down. Return: 0 one was taken; -ENOENT none. */
 static int try_methods(struct loading *l, enum ubc_method below, char *why, size_t size)
 {
+	const char *no;
 	struct vz_error e;
 	int r = provide_bpffs(&e);
 
@@ -519,6 +563,12 @@ static int try_methods(struct loading *l, enum ubc_method below, char *why, size
 	if (r < 0) {
 		add_reason(why, size, UBC_BY_NOTHING, e.msg);
 		return -ENOENT;
+	}
+	no = hindrance();
+	l->plain = no;
+	if (no && below > UBC_BY_FMOD) {
+		(void)snprintf(why, size, "lsm, fmod_ret: %s", no);
+		below = UBC_BY_FMOD;
 	}
 	for (l->method = below - 1; l->method > UBC_BY_NOTHING; l->method--) {
 		r = try_method(l, &e);
@@ -568,7 +618,7 @@ int ubc_load(bool again, enum ubc_method below, struct vz_error *err)
 	UBC_TABLE struct ubc_table *old = NULL;
 	VZ_FD int lock = ubc_lock();
 	char why[sizeof(((struct ubc_head *)0)->why)] = "";
-	struct loading l = { .old = NULL };
+	struct loading l = { .types = -EBADF };
 	int r = lock < 0 ? lock : open_old(&old);
 
 	if (r < 0)

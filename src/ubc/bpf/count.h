@@ -131,9 +131,11 @@ static __always_inline struct ubc_row *row_of(struct ubc_slot *s, uint32_t c)
 	return &s->row[c];
 }
 
-/* @mine: the current process asked; else it came over the network */
+/* Who asked: somebody over the network; the current process; the same, where nothing of the kernel's can be read */
+enum who { NOBODY, CURRENT, CURRENT_PLAIN };
+
 static __always_inline void note(struct ubc_slot *s, uint32_t c, uint64_t held, uint64_t limit, uint64_t asked,
-				 bool mine)
+				 enum who who)
 {
 	uint64_t seq = __sync_fetch_and_add(&s->refusals, 1);
 	struct ubc_refusal *r = &s->ring[seq % UBC_RING];
@@ -145,8 +147,8 @@ static __always_inline void note(struct ubc_slot *s, uint32_t c, uint64_t held, 
 	r->limit = limit;
 	r->asked = asked;
 	r->counter = c;
-	r->pid = mine ? inner_pid() : 0;
-	if (mine)
+	r->pid = who == CURRENT ? inner_pid() : 0;
+	if (who)
 		bpf_get_current_comm(r->comm, sizeof(r->comm));
 	else
 		__builtin_memset(r->comm, 0, sizeof(r->comm));
@@ -165,8 +167,8 @@ static __always_inline void raise(struct ubc_row *row, uint64_t held)
 	}
 }
 
-/* What is asked for comes back at once when it is too much. Return: 0, or -1: refused. */
-static __always_inline int charge(uint32_t slot, uint32_t c, uint64_t n, bool refuse)
+/* What is asked for comes back at once when it is too much. @refuse: NOBODY: never. Return: 0, or -1: refused. */
+static __always_inline int charge(uint32_t slot, uint32_t c, uint64_t n, enum who refuse)
 {
 	struct ubc_slot *s = slot_at(slot);
 	struct ubc_row *row;
@@ -178,7 +180,7 @@ static __always_inline int charge(uint32_t slot, uint32_t c, uint64_t n, bool re
 	held = __sync_fetch_and_add(&row->held, n) + n;
 	if (refuse && (int64_t)held > (int64_t)row->limit) {
 		__sync_fetch_and_add(&row->held, -n);
-		note(s, c, held - n, row->limit, n, true);
+		note(s, c, held - n, row->limit, n, refuse);
 		return -1;
 	}
 	raise(row, held);
@@ -200,7 +202,7 @@ static __always_inline bool over(struct ubc_slot *s, uint32_t c, uint64_t n, uin
 
 	if ((int64_t)(held + n) <= (int64_t)limit)
 		return false;
-	note(s, c, held, limit, n, mine);
+	note(s, c, held, limit, n, mine ? CURRENT : NOBODY);
 	return true;
 }
 
@@ -286,7 +288,7 @@ static __always_inline int keep(struct ubc_cell *c, uint64_t key, struct ubc_own
  * Return: 0, or @err: refused.
  */
 static __always_inline int add_object(void *places, uint32_t mask, uint64_t key, uint32_t slot, uint32_t c, int err,
-				      bool refuse)
+				      enum who refuse)
 {
 	struct ubc_owner o = { slot, c }, old, *was;
 	struct ubc_cell *cell = cell_of(places, mask, key);
@@ -331,7 +333,7 @@ static __always_inline void add_pty(struct pty_key *key, uint32_t slot)
 	struct ubc_owner o = { slot, UBC_NUMPTY };
 
 	if (bpf_map_update_elem(&ptys, key, &o, BPF_NOEXIST) == 0)
-		(void)charge(slot, UBC_NUMPTY, 1, false);
+		(void)charge(slot, UBC_NUMPTY, 1, NOBODY);
 }
 
 static __always_inline void drop_pty(struct pty_key *key)

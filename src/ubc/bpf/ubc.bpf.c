@@ -53,7 +53,7 @@ static __noinline int file_of_vps(struct file *f)
 {
 	uint32_t slot = slot_here();
 
-	return slot ? add_object(&files, files_mask, address(f), slot, UBC_NUMFILE, -ENFILE, true) : 0;
+	return slot ? add_object(&files, files_mask, address(f), slot, UBC_NUMFILE, -ENFILE, CURRENT) : 0;
 }
 
 static __noinline void file_gone(struct file *f)
@@ -81,7 +81,7 @@ static __always_inline int sock_made(struct socket *sock, int family, int type, 
 	uint32_t slot = kern ? NONE : current_slot();
 
 	return slot ? add_object(&socks, socks_mask, address(sock->sk), slot, kind_of(family, type & SOCK_TYPE, proto),
-				 -ENOBUFS, true) :
+				 -ENOBUFS, CURRENT) :
 		      0;
 }
 
@@ -93,7 +93,7 @@ static __always_inline int sock_asked(const struct sock *sk)
 	return o && over_limit(o->slot, o->counter, 1, false) ? -ENOBUFS : 0;
 }
 
-static __always_inline int sock_born(const struct sock *from, struct sock *newsk, bool refuse)
+static __always_inline int sock_born(const struct sock *from, struct sock *newsk, enum who refuse)
 {
 	struct ubc_owner *o = find(&socks, socks_mask, address(from));
 
@@ -109,9 +109,9 @@ HOOK(sock_create, "socket_post_create", "security_socket_post_create", sock_made
      struct socket *sock, int family, int type, int proto, int kern)
 HOOK(sock_syn, "inet_conn_request", "security_inet_conn_request", sock_asked(sk), const struct sock *sk,
      struct sk_buff *skb, struct request_sock *req)
-WATCH(sock_clone, "sk_clone_security", "security_sk_clone", (void)sock_born(sk, newsk, false), const struct sock *sk,
+WATCH(sock_clone, "sk_clone_security", "security_sk_clone", (void)sock_born(sk, newsk, NOBODY), const struct sock *sk,
       struct sock *newsk)
-HOOK(sock_unix, "unix_stream_connect", "security_unix_stream_connect", sock_born(other, newsk, true),
+HOOK(sock_unix, "unix_stream_connect", "security_unix_stream_connect", sock_born(other, newsk, CURRENT),
      struct sock *sock, struct sock *other, struct sock *newsk)
 WATCH(sock_free, "sk_free_security", "security_sk_free", sock_gone(sk), struct sock *sk)
 
@@ -134,7 +134,7 @@ SEC("fentry/locks_copy_lock") int BPF_PROG(lock_made, struct file_lock *new, str
 	uint32_t slot = current_slot();
 
 	if (slot)
-		(void)add_object(&locks, locks_mask, address(new), slot, UBC_NUMFLOCK, 0, false);
+		(void)add_object(&locks, locks_mask, address(new), slot, UBC_NUMFLOCK, 0, NOBODY);
 	return 0;
 }
 
@@ -284,15 +284,24 @@ HOOK(mm_fork, "task_alloc", "security_task_alloc", mm_forking(flags), struct tas
 
 /* ---- the cgroup method: sockets of the Internet that socket(2) makes; keyed by cookie, which is never used again ---- */
 
-SEC("cgroup/sock_create") int cg_create(struct bpf_sock *sk)
+static __always_inline int cg_made(struct bpf_sock *sk, uint32_t slot, enum who who)
 {
-	uint64_t key = bpf_get_socket_cookie(sk);
-	uint32_t slot = current_slot();
-
-	if (!slot || !add_object(&socks, socks_mask, key, slot, kind_of(sk->family, sk->type, sk->protocol), 1, true))
+	if (!slot || !add_object(&socks, socks_mask, bpf_get_socket_cookie(sk), slot,
+				 kind_of(sk->family, sk->type, sk->protocol), 1, who))
 		return 1;
 	(void)bpf_set_retval(-ENOBUFS);
 	return 0;
+}
+
+SEC("cgroup/sock_create") int cg_create(struct bpf_sock *sk)
+{
+	return cg_made(sk, current_slot(), CURRENT);
+}
+
+/* The same without types of the kernel: where it has no BTF, or is locked down so that we may not read what is its own */
+SEC("cgroup/sock_create") int cg_plain(struct bpf_sock *sk)
+{
+	return cg_made(sk, slot_here(), CURRENT_PLAIN);
 }
 
 SEC("cgroup/sock_release") int cg_release(struct bpf_sock *sk)

@@ -61,7 +61,7 @@ static __always_inline uint32_t slot_of(struct task_struct *t)
 static __always_inline void adopt(void *places, uint32_t mask, uint64_t key, uint32_t slot, uint32_t c)
 {
 	if (!find(places, mask, key))
-		(void)add_object(places, mask, key, slot, c, 0, false);
+		(void)add_object(places, mask, key, slot, c, 0, NOBODY);
 }
 
 /*
@@ -87,9 +87,9 @@ static __always_inline void sync_mm(struct mm_struct *mm, uint32_t slot)
 	priv = BPF_CORE_READ(mm, data_vm) + BPF_CORE_READ(mm, stack_vm);
 	locked = BPF_CORE_READ(mm, locked_vm);
 	if (o->priv != priv)
-		(void)charge(o->slot, UBC_PRIVVMPAGES, priv - __sync_lock_test_and_set(&o->priv, priv), false);
+		(void)charge(o->slot, UBC_PRIVVMPAGES, priv - __sync_lock_test_and_set(&o->priv, priv), NOBODY);
 	if (o->locked != locked)
-		(void)charge(o->slot, UBC_LOCKEDPAGES, locked - __sync_lock_test_and_set(&o->locked, locked), false);
+		(void)charge(o->slot, UBC_LOCKEDPAGES, locked - __sync_lock_test_and_set(&o->locked, locked), NOBODY);
 }
 
 /* ---- files of all processes ---- */
