@@ -171,7 +171,7 @@ static int provide_maps(struct loading *l, struct vz_error *err)
 	if (!skel)
 		return vz_fail(err, VZ_EXIT_RESOURCE, errno, "open the BPF object");
 	size_maps(skel);
-	l->same_maps = l->old && l->old->is_map;
+	l->same_maps = l->old && l->old->is_map && ubc_layout_is_ours(ubc_head(l->old));
 	for (int i = 0; l->same_maps && i < MAPS; i++) {
 		l->maps[i] = ubc_pin_get(pinned_maps[i].pin);
 		l->same_maps = fits(l->maps[i],

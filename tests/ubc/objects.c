@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -377,4 +378,72 @@ void case_sweep(struct vps *v)
 	check(ghost(v) == 0 && ubc_sweep(&d) == 1 && d.at[0].group == UBC_G_FILE, "one more, which is not there: %u", d.n);
 	check(ubc_place_del(UBC_G_FILE, d.at[0].key) == 0 && ubc_sweep(&d) == 0, "its record goes");
 	finish(pid);
+}
+
+/* ---- what a refusal says ---- */
+
+/* In a PID namespace below the node's, the second process opens until it is refused. */
+static void second_takes(struct told *t, int arg)
+{
+	pid_t pid;
+	int status = 0;
+
+	(void)arg;
+	t->err = unshare(CLONE_NEWPID) < 0 ? errno : 0;
+	pid = fork();
+	if (pid == 0) {
+		pid = fork();
+		for (t->n = 0; pid == 0 && t->n < MOST && !take_file(); t->n++)
+			;
+		if (pid == 0)
+			_exit(t->n == MOST);
+		(void)waitpid(pid, &status, 0);
+		_exit(WEXITSTATUS(status));
+	}
+	(void)waitpid(pid, &status, 0);
+	t->n = WEXITSTATUS(status);
+}
+
+void case_pid(struct vps *v)
+{
+	const struct ubc_refusal *note;
+	struct told t;
+
+	limit(v, UBC_NUMFILE, MOST);
+	limit(v, UBC_NUMFILE, (uint64_t)held(v, UBC_NUMFILE) + 5);
+	finish(inside(v, second_takes, 0, &t));
+	note = &v->slot->ring[(v->slot->refusals - 1) % UBC_RING];
+	check(!t.err && t.n == 0 && v->slot->refusals && note->counter == UBC_NUMFILE && note->pid == 2,
+	      "the refused one is process %u inside", note->pid);
+}
+
+/* ---- a table that another version made ---- */
+
+void case_layout(struct vps *v)
+{
+	const int64_t most = MOST;
+	struct ubc_table *t = NULL;
+	struct ubc_slot *s;
+	struct told told;
+	pid_t pid;
+	int r;
+
+	limit(v, UBC_NUMFILE, MOST);
+	pid = inside(v, open_some, 7, &told);
+	ubc_head(v->t)->nr = UBC_NR - 1; /* as if it had one counter less */
+	r = ubc_table_open(false, &t);
+	check(r == -ESTALE, "it is not taken for ours: %d", r);
+	r = system("./vz-ubc load");
+	check(r == 0, "vz-ubc load: %x", r);
+	r = ubc_table_open(true, &t);
+	s = r == 0 ? ubc_slot(t, v->ctid) : NULL;
+	if (check(s, "the table is there, and the VPS in it: %d", r)) {
+		v->t = t; /* for what comes after us */
+		v->slot = s;
+		check((int64_t)s->row[UBC_NUMFILE].limit == most && held(v, UBC_NUMFILE) == 7, "its limit, and the 7 files it has: %lld",
+		      (long long)held(v, UBC_NUMFILE));
+		check(s->row[UBC_SWAPPAGES].limit == INT64_MAX, "what the other did not know is unlimited");
+	}
+	finish(pid);
+	settle(v, UBC_NUMFILE, 0);
 }
