@@ -198,6 +198,16 @@ int ubc_cgroup_root(void)
 
 int ubc_prog_attach(int prog, const char *name)
 {
+	static const struct {
+		const char *name;
+		enum bpf_attach_type type;
+	} places[] = {
+		{ "cg_create", BPF_CGROUP_INET_SOCK_CREATE },
+		{ "cg_plain", BPF_CGROUP_INET_SOCK_CREATE },
+		{ "cg_release", BPF_CGROUP_INET_SOCK_RELEASE },
+		{ "cg_tcp", BPF_CGROUP_SOCK_OPS },
+		{ UBC_PTY_PROG, BPF_CGROUP_DEVICE },
+	};
 	union bpf_attr a = { 0 };
 	VZ_FD int root = -EBADF;
 
@@ -211,8 +221,8 @@ int ubc_prog_attach(int prog, const char *name)
 		return root;
 	a.link_create.prog_fd = (uint32_t)prog;
 	a.link_create.target_fd = (uint32_t)root;
-	a.link_create.attach_type = vz_streq(name, UBC_PTY_PROG)   ? BPF_CGROUP_DEVICE
-				    : vz_streq(name, "cg_release") ? BPF_CGROUP_INET_SOCK_RELEASE
-								   : BPF_CGROUP_INET_SOCK_CREATE;
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
+		if (vz_streq(name, places[i].name))
+			a.link_create.attach_type = places[i].type;
 	return sys_bpf(BPF_LINK_CREATE, &a);
 }

@@ -39,7 +39,7 @@ has() { [[ "$output" == *"$1"* ]] || { echo "no '$1' in: $output" >&2; return 1;
 		cases numfile numflock numtcpsock numothersock numpty accept adopt pid privvmpages fork lockedpages
 		./vz-ubc load-below-fmod_ret
 		./vz-ubc status | head -n 1
-		cases numtcpsock
+		cases numtcpsock accepted
 		./vz-ubc unload --force
 		[ ! -e /sys/fs/bpf/vz ]
 	END
@@ -55,7 +55,7 @@ has() { [[ "$output" == *"$1"* ]] || { echo "no '$1' in: $output" >&2; return 1;
 		./vz-ubc load
 		./vz-ubc status
 		drive begin
-		cases numtcpsock
+		cases numtcpsock accepted
 	END
 	has 'method    cgroup'
 	has 'because   lsm, fmod_ret: this kernel has no BTF (/sys/kernel/btf/vmlinux)'

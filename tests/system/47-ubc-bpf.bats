@@ -45,9 +45,13 @@ tries() {
 
 @test "set: the errno inside, the record of who was refused, the same limit for exec" {
 	vzctl set 4747 --numfile 60
-	run vzctl exec2 4747 'exec 2>&1; for i in $(seq 3 90); do eval "exec $i</dev/null" || exit 7; done'
+	run vzctl exec2 4747 'exec 2>&1; echo "I am $$"; for i in $(seq 3 90); do eval "exec $i</dev/null" || exit 7; done'
 	[ "$status" != 0 ]
 	has 'Too many open files in system'
+	# the pid is that inside
+	pid=$(vzctl failures 4747 --json | jq '.[-1] | select(.counter == "numfile") | .pid')
+	[ "$pid" -gt 1 ]
+	has "I am $pid"
 	read -r _ max limit fail <<<"$(drive row numfile)"
 	[ "$max" = 60 ]
 	[ "$limit" = 60 ]
@@ -76,6 +80,10 @@ pins() { echo "$CROFT_ROOT/run/vz/bpf"; }
 	drive plant numfile -3
 	run ubc reconcile
 	[ "$output" = 'VPS 4747: numfile was 3 too few, mended' ]
+	# a file whose end was not seen
+	drive ghost
+	run ubc reconcile
+	[ "$output" = 'VPS 4747: numfile was 1 too many, mended' ]
 	[ "$(ubc reconcile)" = 'nothing was wrong' ]
 }
 
@@ -109,7 +117,7 @@ pins() { echo "$CROFT_ROOT/run/vz/bpf"; }
 
 @test "without both: sockets of the Internet by control groups, the rest is counted only and set says so" {
 	ubc load-below-fmod_ret
-	tries cgroup numtcpsock
+	tries cgroup numtcpsock accepted
 	run --separate-stderr vzctl set 4747 --numfile 50
 	[ "${stderr_lines[0]}" = 'WARNING: --numfile: counted, but nothing on this node enforces such a limit' ]
 }

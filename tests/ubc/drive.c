@@ -136,6 +136,7 @@ static const struct {
 	{ "numothersock", case_numothersock }, { "numpty", case_numpty },     { "accept", case_accept },
 	{ "inherit", case_inherit },	   { "passed", case_passed },	      { "cycles", case_cycles },
 	{ "nested", case_nested },	   { "adopt", case_adopt },	      { "sweep", case_sweep },
+	{ "accepted", case_accepted },
 	{ "pid", case_pid },		   { "layout", case_layout },
 		      { "privvmpages", case_privvmpages },
 	{ "fork", case_fork },		   { "lockedpages", case_lockedpages }, { "storm", case_storm },

@@ -52,6 +52,7 @@ void case_cycles(struct vps *v);
 void case_nested(struct vps *v);
 void case_adopt(struct vps *v);
 void case_sweep(struct vps *v);
+void case_accepted(struct vps *v);
 void case_pid(struct vps *v);
 void case_layout(struct vps *v);
 void case_privvmpages(struct vps *v);

@@ -188,6 +188,32 @@ void case_accept(struct vps *v)
 	settle(v, UBC_NUMTCPSOCK, before);
 }
 
+/* Sockets that accept(2) gives are counted with each method, also by who cannot refuse the caller. */
+void case_accepted(struct vps *v)
+{
+	enum { N = 9 };
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(PORT) };
+	int64_t before;
+	struct told t;
+	int fd[N];
+
+	limit(v, UBC_NUMTCPSOCK, MOST);
+	before = held(v, UBC_NUMTCPSOCK);
+	(void)inside(v, serve, 0, &t);
+	check(!t.err && held(v, UBC_NUMTCPSOCK) == before + 1, "a server listens: held %lld",
+	      (long long)(held(v, UBC_NUMTCPSOCK) - before));
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	for (int i = 0; i < N; i++) {
+		fd[i] = socket(AF_INET, SOCK_STREAM, 0);
+		check(connect(fd[i], (struct sockaddr *)&a, sizeof(a)) == 0, "a caller");
+	}
+	settle(v, UBC_NUMTCPSOCK, before + 1 + N);
+	kill_all(v);
+	settle(v, UBC_NUMTCPSOCK, before);
+	for (int i = 0; i < N; i++)
+		(void)close(fd[i]);
+}
+
 /* ---- files that outlive who opened them ---- */
 
 static void open_some(struct told *t, int n)

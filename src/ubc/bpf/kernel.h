@@ -35,8 +35,9 @@ typedef _Bool bool;
 /* include/uapi/linux/bpf.h */
 enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 #define __noinline __attribute__((noinline))
-enum { BPF_F_NO_PREALLOC = 1, BPF_F_MMAPABLE = 1024 };
-enum bpf_map_type { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2 };
+enum { BPF_F_NO_PREALLOC = 1, BPF_F_CLONE = 512, BPF_F_MMAPABLE = 1024 };
+enum bpf_map_type { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_SK_STORAGE = 24 };
+enum { BPF_SK_STORAGE_GET_F_CREATE = 1 };
 enum { BPF_DEVCG_DEV_CHAR = 2, BPF_DEVCG_ACC_READ = 2, BPF_DEVCG_ACC_WRITE = 4 };
 struct bpf_cgroup_dev_ctx {
 	__u32 access_type; /* kind << 16 | type */
@@ -44,6 +45,18 @@ struct bpf_cgroup_dev_ctx {
 };
 struct bpf_sock {
 	__u32 bound_dev_if, family, type, protocol;
+};
+
+enum { BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB = 5, BPF_SOCK_OPS_STATE_CB = 10, BPF_SOCK_OPS_STATE_CB_FLAG = 4 };
+enum { TCP_CLOSE = 7 };
+struct bpf_sock_ops {
+	__u32 op, args[4];
+	__u32 family, remote_ip4, local_ip4, remote_ip6[4], local_ip6[4], remote_port, local_port;
+	__u32 is_fullsock, snd_cwnd, srtt_us, bpf_sock_ops_cb_flags, state, rtt_min, snd_ssthresh, rcv_nxt, snd_nxt,
+		snd_una, mss_cache, ecn_flags, rate_delivered, rate_interval_us, packets_out, retrans_out, total_retrans,
+		segs_in, data_segs_in, segs_out, data_segs_out, lost_out, sacked_out, sk_txhash;
+	__u64 bytes_received, bytes_acked;
+	struct bpf_sock *sk;
 };
 
 /* errno and other numbers of the system call interface */

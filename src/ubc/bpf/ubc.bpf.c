@@ -282,15 +282,51 @@ static __always_inline int mm_forking(unsigned long flags)
 
 HOOK(mm_fork, "task_alloc", "security_task_alloc", mm_forking(flags), struct task_struct *t, unsigned long flags)
 
-/* ---- the cgroup method: sockets of the Internet that socket(2) makes; keyed by cookie, which is never used again ---- */
+/* ---- the cgroup method: sockets of the Internet that socket(2) and accept(2) make; keyed by cookie, which is never used again ---- */
+
+/* A socket's, and copied to those that are made of it as a caller comes */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct ubc_owner);
+} callers SEC(".maps");
 
 static __always_inline int cg_made(struct bpf_sock *sk, uint32_t slot, enum who who)
 {
-	if (!slot || !add_object(&socks, socks_mask, bpf_get_socket_cookie(sk), slot,
-				 kind_of(sk->family, sk->type, sk->protocol), 1, who))
+	uint32_t c = kind_of(sk->family, sk->type, sk->protocol);
+	struct ubc_owner o = { slot, c };
+
+	if (!slot)
 		return 1;
+	if (!add_object(&socks, socks_mask, bpf_get_socket_cookie(sk), slot, c, 1, who)) {
+		if (c == UBC_NUMTCPSOCK)
+			(void)bpf_sk_storage_get(&callers, sk, &o, BPF_SK_STORAGE_GET_F_CREATE);
+		return 1;
+	}
 	(void)bpf_set_retval(-ENOBUFS);
 	return 0;
+}
+
+/*
+ * Sockets that accept(2) gives, from when the caller has come through: counted; nobody can be refused here. They end with
+ * the file, or with the connection if nobody accepted them.
+ */
+SEC("sockops") int cg_tcp(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct ubc_owner *o;
+
+	if (ops->op == BPF_SOCK_OPS_STATE_CB && ops->args[1] == TCP_CLOSE)
+		drop_object(&socks, socks_mask, bpf_get_socket_cookie(ops));
+	if (ops->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB || !sk)
+		return 1;
+	o = bpf_sk_storage_get(&callers, sk, NULL, 0);
+	if (!o)
+		return 1;
+	(void)add_object(&socks, socks_mask, bpf_get_socket_cookie(ops), o->slot, o->counter, 0, NOBODY);
+	(void)bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+	return 1;
 }
 
 SEC("cgroup/sock_create") int cg_create(struct bpf_sock *sk)
