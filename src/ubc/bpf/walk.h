@@ -84,8 +84,8 @@ static __always_inline void sync_mm(struct mm_struct *mm, uint32_t slot)
 		if (!o)
 			return;
 	}
-	priv = BPF_CORE_READ(mm, data_vm) + BPF_CORE_READ(mm, stack_vm);
-	locked = BPF_CORE_READ(mm, locked_vm);
+	priv = mm->data_vm + mm->stack_vm;
+	locked = mm->locked_vm;
 	if (o->priv != priv)
 		(void)charge(o->slot, UBC_PRIVVMPAGES, priv - __sync_lock_test_and_set(&o->priv, priv), NOBODY);
 	if (o->locked != locked)
