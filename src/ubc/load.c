@@ -25,9 +25,10 @@ enum { LINKS = 64, NAME_BYTES = 64, TOLD_BYTES = 2000 };
 /* Maps of the programs, by name in the object and as pin; the section of variables is one. */
 static const struct {
 	const char *name, *pin;
-} pinned_maps[] = { { "table", "table" }, { ".bss", "groups" }, { "files", "files" },
-		    { "socks", "socks" }, { "locks", "locks" }, { "ptys", "ptys" },
-		    { "mms", "mms" },	  { "spill", "spill" }, { "dead", "dead" }, { "adopted", "adopted" } };
+} pinned_maps[] = { { "table", "table" },    { ".bss", "groups" }, { "files", "files" },
+		    { "socks", "socks" },    { "locks", "locks" }, { "ptys", "ptys" },
+		    { "mms", "mms" },	     { "spill", "spill" }, { "dead", "dead" },
+		    { "adopted", "adopted" } };
 
 /*
  * What libbpf complains about goes to the log; what matters is said by us. Of what the kernel has against a program the
