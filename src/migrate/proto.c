@@ -158,6 +158,9 @@ static int fill(struct mig_conn *c, struct mig_frame *ret, struct vz_error *err)
 		size_t want = MIG_HEAD;
 		ssize_t n;
 
+		/* a greeting of a login shell is no head and may be shorter than one */
+		if (c->rd_len >= 4 && get32(c->rd) != MAGIC)
+			return nonsense(err, "this is no frame");
 		if (c->rd_len >= MIG_HEAD) {
 			if (mig_frame_parse(c->rd, ret) < 0)
 				return nonsense(err, "this is no frame");

@@ -171,3 +171,40 @@ sheet() {
 	on a umount "$hosts/node/var/lib/vz/private"
 	on b umount "$hosts/node/var/lib/vz/private"
 }
+
+@test "who speaks nonsense to vzmigrate --receive is told so, and nothing happens" {
+	says() { printf '%s' "$1" | on b vzmigrate --receive 2>&1 >/dev/null; }
+	run says 'GET / HTTP/1.0'
+	status_is 26
+	has "this is no frame"
+	run says ''
+	status_is 4
+	run says 'VZM1'
+	has "ended within a frame"
+	[ -z "$(journals b)" ]
+	# verbs out of their order
+	run on b python3 - <<-'P'
+		import json, struct, subprocess, zlib
+		p = subprocess.Popen(["vzmigrate", "--receive"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+		seq = 0
+		def call(**args):
+		    global seq
+		    text = json.dumps(args).encode()
+		    head = b"VZM1" + struct.pack(">III", seq, 1, len(text))
+		    seq += 1
+		    p.stdin.write(head + struct.pack(">I", zlib.crc32(head + text)) + text)
+		    p.stdin.flush()
+		    head = p.stdout.read(20)
+		    return struct.unpack(">I", head[8:12])[0], p.stdout.read(struct.unpack(">I", head[12:16])[0]).decode()
+		for verb in ("COMMIT", "TREE", "PROMISE", "nothing"):
+		    print(call(verb=verb))
+		print(call(verb="HELLO", version=1))
+		for args in ({"ctid": 0}, {"ctid": 5422, "id": "../x", "peer_ctid": 1}, {"ctid": 5422, "id": "0" * 32, "peer_ctid": 1, "layout": "x" * 99}):
+		    print(call(verb="CHECK", **args))
+		print(call(verb="VERDICT", ctid=5422, id="0" * 32, verdict="commit"))
+	P
+	status_is 0
+	[ "$(grep -c '^(3, .*"exit":26' <<<"$output")" = 8 ]
+	[ -z "$(journals b)" ]
+	[ -z "$(on b sh -c 'ls $CROFT_ROOT/etc/vz/conf/5422*' 2>/dev/null)" ]
+}

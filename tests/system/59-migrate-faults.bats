@@ -34,3 +34,34 @@ target_faults() {
 	# shellcheck disable=SC2046
 	faults 5912 $(target_faults)
 }
+
+# whole CTID: it is on node a as it was, and nothing of it on node b
+whole() {
+	[ "$(on a vzctl exec2 "$1" cat /marker)" = "$1" ]
+	running_on a "$1"
+	[[ "$(on b vzctl status "$1")" == *"deleted unmounted down"* ]]
+	[ -z "$(journals a)$(journals b)" ]
+}
+
+# over HOW ARG...: a migration of 5421 over a link that misbehaves
+over() {
+	run --separate-stderr on a vzmigrate --transport-command "$top/tests/lib/bad-link.py $1 $transport" --timeout 2 "${@:2}" b 5421
+}
+
+@test "over a bad link nothing moves: damaged, doubled, cut, silent" {
+	on a vzctl create 5421 --ostemplate busybox >/dev/null
+	on a vzctl start 5421 >/dev/null
+	on a vzctl exec2 5421 'echo 5421 >/marker'
+	over flip:out:100000
+	[ "$status" -ne 0 ] && whole 5421
+	over flip:in:300
+	[[ "$stderr" == *"damaged"* ]] && whole 5421
+	over twice:out:2000
+	[ "$status" -ne 0 ] && whole 5421
+	over cut:out:200000
+	[ "$status" -ne 0 ] && whole 5421
+	over cut:in:10
+	status_is 4
+	over hang:out:300000
+	[[ "$stderr" == *"nothing came from the other side"* || "$stderr" == *"takes nothing"* ]] && whole 5421
+}
