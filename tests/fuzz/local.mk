@@ -2,7 +2,7 @@
 # FUZZ_SECONDS. Built in a normal build they are not.
 FUZZ_SECONDS = 60
 fuzz_programs = tests/fuzz/fuzz-config tests/fuzz/fuzz-param tests/fuzz/fuzz-number tests/fuzz/fuzz-state \
-	tests/fuzz/fuzz-start tests/fuzz/fuzz-untar tests/fuzz/fuzz-plan
+	tests/fuzz/fuzz-start tests/fuzz/fuzz-untar tests/fuzz/fuzz-plan tests/fuzz/fuzz-frame
 EXTRA_PROGRAMS += $(fuzz_programs)
 FUZZ_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
@@ -40,6 +40,12 @@ tests_fuzz_fuzz_plan_SOURCES = tests/fuzz/fuzz-plan.c
 tests_fuzz_fuzz_plan_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_fuzz_fuzz_plan_LDFLAGS = $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_plan_LDADD = libplan.a libvps.a libutil.a $(JANSSON_LIBS)
+
+tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz-frame.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_frame_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_fuzz_fuzz_frame_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_fuzz_frame_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_frame_LDADD = libmigrate.a libvps.a libutil.a $(ZLIB_LIBS) $(JANSSON_LIBS)
 
 fuzz-programs: $(fuzz_programs)
 
