@@ -221,6 +221,35 @@ _croft_vzplan()
 	esac
 }
 
+_croft_vzmigrate()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} word hosts=0
+
+	COMPREPLY=()
+	case $prev in
+	--mode) _croft_offer 'offline warm online'; return ;;
+	--fallback) _croft_offer warm; return ;;
+	-r|--remove-area) _croft_offer 'yes no'; return ;;
+	--transport-command) COMPREPLY=($(compgen -c -- "$cur")); return ;;
+	--ssh|--new-id|--new-name|--limit-speed|--timeout) return ;;
+	esac
+	if [[ $cur == -* ]]; then
+		_croft_offer '--online --mode --fallback --remove-area --keep-dst --dry-run --new-id --new-name
+			--nostart --nodeps --limit-speed --compress --whole-file --timeout --ssh --transport-command --times
+			--verbose --recover --ours --theirs --help'
+		return
+	fi
+	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+		[[ $word == -* ]] || hosts=1
+	done
+	if [ $hosts = 0 ]; then
+		COMPREPLY=($(compgen -A hostname -- "$cur"))
+	else
+		local IFS=$'\n'
+		_croft_offer "$(_croft_vpses -a)"
+	fi
+}
+
 # vzcalc, vzcfgvalidate, vzmemcheck, vzoversell, vzsplit: letters, then a VPS, a file or nothing
 _croft_tool()
 {
@@ -241,6 +270,7 @@ _croft_tool()
 	esac
 }
 
+complete -F _croft_vzmigrate vzmigrate
 complete -F _croft_vzplan vzplan
 complete -F _croft_tool vzcalc vzcfgvalidate vzmemcheck vzoversell vzsplit
 complete -F _croft_vzubc vzubc

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 enum { SMALL_FILE_MAX = 1 << 20, VERDICT_WAIT_MS = 120000 };
@@ -163,6 +164,7 @@ static int on_check(struct taking *t, const json_t *args, json_t **ret, struct v
 	t->j.ctid = ctid;
 	t->j.peer_ctid = peer;
 	t->opened = true;
+	*t->shown = ctid;
 	r = op_open_new(&t->o, &t->env, ctid, "receiving", err);
 	if (r < 0)
 		return op_moving_exit(err, r, MIG_EXIT_NODE);
@@ -540,6 +542,7 @@ static int open_journal(struct taking *t, const json_t *args, struct vz_error *e
 		op_close(&t->o);
 	mig_journal_clear(&t->j);
 	t->opened = true;
+	*t->shown = ctid;
 	t->env.lock_wait_ms = VERDICT_WAIT_MS; /* who lost the connection ends by itself */
 	r = op_open_new(&t->o, &t->env, ctid, "receiving", err);
 	if (r < 0)
@@ -654,11 +657,19 @@ static void give_up(struct taking *t)
 		vz_warn("WARNING: %s", err.msg);
 }
 
-int op_migrate_receive(int in, int out, struct vz_error *err)
+/** struct ends - of the connection; @ctid: in memory that the worker shares, of whom it is at work on, 0 nobody */
+struct ends {
+	int in, out;
+	uint32_t *ctid;
+};
+
+static int receive(void *arg, struct vz_error *err)
 {
+	const struct ends *e = arg;
 	struct taking t = { .env = { .migrating = true },
-			    .o = { .lock = { .fd = -1 }, .userns = -1 } };
-	int r = mig_conn_init(&t.conn, in, out, 60000);
+			    .o = { .lock = { .fd = -1 }, .userns = -1 },
+			    .shown = e->ctid };
+	int r = mig_conn_init(&t.conn, e->in, e->out, 60000);
 
 	if (r < 0)
 		return vz_fail(err, MIG_EXIT_CONNECT, -r, "connection");
@@ -672,5 +683,46 @@ int op_migrate_receive(int in, int out, struct vz_error *err)
 	vz_list_clear(&t.f.cpu);
 	mig_journal_clear(&t.j);
 	mig_conn_end(&t.conn);
+	return r;
+}
+
+/* As the worker would have done on a cut connection, or after the commit. */
+static int take_up(uint32_t ctid, struct vz_error *err)
+{
+	const struct op_env env = { .migrating = true, .lock_wait_ms = VERDICT_WAIT_MS };
+	MIG_JOURNAL struct mig_journal j = { 0 };
+	OP struct op o = { .lock = { .fd = -1 }, .userns = -1 };
+	struct vz_error ignored;
+	int r = op_open_new(&o, &env, ctid, "receiving", err);
+
+	if (r < 0)
+		return r;
+	if (mig_journal_load(ctid, &j) < 0)
+		return 0;
+	if (vps_load_over(&o.cfg, ctid, NULL, &ignored) < 0)
+		o.cfg.ctid = ctid;
+	if (j.step == MIG_S_TAKING)
+		return op_moving_drop(&o, &j, err);
+	if (j.step == MIG_S_TAKEN)
+		return op_moving_run(&o, &j, NULL, err);
+	return 0;
+}
+
+/* In a process of its own, for the same reason as on the source. */
+int op_migrate_receive(int in, int out, struct vz_error *err)
+{
+	struct ends e = { in, out, NULL };
+	struct vz_error died;
+	int r;
+
+	e.ctid = mmap(NULL, sizeof(*e.ctid), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	if (e.ctid == MAP_FAILED)
+		return vz_fail(err, MIG_EXIT_NODE, errno, "shared memory");
+	r = mig_busy(NULL, receive, &e, err);
+	vz_closep(&e.in);
+	vz_closep(&e.out);
+	if (r == -ECHILD && err->sys == ECHILD && *e.ctid && take_up(*e.ctid, &died) < 0)
+		vz_warn("WARNING: %s", died.msg);
 	return r;
 }

@@ -27,6 +27,7 @@ struct taking {
 	struct taking_facts f;
 	struct mig_journal j;
 	bool send_template;
+	uint32_t *shown; /* to the process that waits for us: which VPS it is */
 };
 
 /** op_taking_check - every check of the target; t->j.shared and t->send_template are its findings. */

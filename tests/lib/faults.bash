@@ -71,22 +71,31 @@ home() {
 	if [ "$at" = b ]; then on b vzmigrate --transport-command "$hosts/enter-a" "${mode[@]}" a "$1" >/dev/null; fi
 }
 
-# disturbed FAULT CTID: one migration with VZ_FAULT=FAULT, its output in $hosts/out. ":both" kills supervisor and worker.
+# disturbed FAULT CTID: one migration with VZ_FAULT=FAULT, its output in $hosts/out. ":both" kills worker and supervisor
+# of the side that it stops.
 disturbed() {
-	local pids p
+	local pids p side
 	if [[ "$1" == *:both ]]; then
 		on a env VZ_FAULT="${1%:both}:stop" vzmigrate --transport-command "$transport" --timeout 4 "${mode[@]}" b "$2" >"$hosts/out" 2>&1 &
 		wait_for 20 stopped
-		pids=$(migrators)
-		for p in $pids; do
-			# the receiver, if it is not the one that stopped, sees its connection end
-			tr '\0' ' ' <"/proc/$p/cmdline" | grep -q -- --receive && ! grep -q '^State:.*T' "/proc/$p/status" || kill -9 "$p"
+		# all processes of the side that stopped; the other sees its connection end
+		side=-v
+		for p in $(migrators); do
+			! grep -q '^State:.*T' "/proc/$p/status" || ! is_receiver "$p" || side=
 		done
+		pids=
+		for p in $(migrators); do
+			if is_receiver "$p"; then [ "$side" ] || pids+=" $p"; else [ -z "$side" ] || pids+=" $p"; fi
+		done
+		# shellcheck disable=SC2086
+		kill -9 $pids
 		wait $! || :
 	else
 		on a env VZ_FAULT="$1" vzmigrate --transport-command "$transport" --timeout 4 "${mode[@]}" b "$2" >"$hosts/out" 2>&1 || :
 	fi
 }
+
+is_receiver() { tr '\0' ' ' <"/proc/$1/cmdline" | grep -q -- ' --receive'; }
 
 # stopped: some process of the migration stands still by VZ_FAULT
 stopped() {

@@ -5,9 +5,9 @@
 
 packages_common=(linux-image-cloud-amd64 systemd systemd-sysv udev dbus kmod iproute2 iputils-ping procps
 	nftables lxcfs tar zstd busybox-static openssh-client openssh-server bats jq python3 strace apparmor
-	libjansson4 libnl-3-200 libseccomp2 libbpf1)
+	libjansson4 libnl-3-200 libseccomp2 libbpf1 rsync acl attr libcap2-bin)
 packages_build=(gcc make pkg-config libc6-dev libjansson-dev libnl-3-dev libseccomp-dev libarchive-dev libcgroup-dev
-	libcrypt-dev libbpf-dev clang bpftool)
+	libcrypt-dev libbpf-dev zlib1g-dev clang bpftool)
 
 # Never wanted in a node that lives for minutes; each start of a program costs 15 ms and more there. getty and
 # the device units of the serial port would be waited for.

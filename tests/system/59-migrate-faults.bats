@@ -20,7 +20,7 @@ source_faults() {
 # verbs at the target: before and after each of CHECK PREPARE FILE PLACE TREE PROMISE COMMIT, FORGET
 target_faults() {
 	local n
-	for n in 2 3 4 5 6 7 8 11; do echo "receive:$n receive:$n:kill received:$n:kill"; done
+	for n in 2 3 4 5 6 7 8 11; do echo "receive:$n receive:$n:kill received:$n:kill received:$n:both"; done
 }
 
 @test "offline: every step of the source fails, dies, dies with its supervisor" {
