@@ -3,6 +3,7 @@
  * What a command on a VPS makes of the journal of a migration that is there. No connection is made here:
  * vzctl has no part in that.
  */
+#include "ops/cpt.h"
 #include "ops/moving.h"
 
 #include "util/log.h"
@@ -17,10 +18,24 @@ int op_side_unmount_stale(uint32_t ctid, struct vz_error *err)
 	return sto_mounted(path) ? sto_umount(path, err) : 0;
 }
 
+/* What stands still for the sake of the migration goes on. */
+static int thaw(struct op *o, struct vz_error *err)
+{
+	VPS_STATE struct vps_state st = { 0 };
+	struct op_held h;
+
+	op_held_read(o->ctid, &h);
+	if (h.hold == OP_HOLD_NONE || !vps_running(o->ctid, &st))
+		return 0;
+	return op_thaw(o, &st, &h, err);
+}
+
 int op_moving_undo(struct op *o, struct mig_journal *j, struct vz_error *err)
 {
 	int r = op_side_unmount_stale(o->ctid, err);
 
+	if (r == 0)
+		r = thaw(o, err);
 	if (r < 0)
 		return r;
 	j->step = MIG_S_ABORTED;

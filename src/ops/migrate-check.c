@@ -2,6 +2,7 @@
 /* What a target looks at before anything is changed, in the order of the reference. */
 #include "ops/taking.h"
 
+#include "checkpoint/checkpoint.h"
 #include "net/net.h"
 #include "template/template.h"
 #include "util/fd.h"
@@ -218,6 +219,14 @@ static int check_idmap(struct taking *t, struct vz_error *err)
 	return 0;
 }
 
+static int check_criu(const struct taking *t, struct vz_error *err)
+{
+	struct cpt_criu criu;
+	int r = t->f.memory ? cpt_criu_find(MIG_EXIT_VERSION, &criu, err) : 0;
+
+	return r < 0 ? vz_wrap(err, r, "on the target") : 0;
+}
+
 /* Flags of /proc/cpuinfo that programs there may use already and that this CPU has not. */
 static int check_cpu(const struct taking *t, struct vz_error *err)
 {
@@ -281,6 +290,8 @@ int op_taking_check(struct taking *t, struct vz_error *err)
 		r = check_ids(t, err);
 	if (r == 0)
 		r = check_idmap(t, err);
+	if (r == 0)
+		r = check_criu(t, err);
 	if (r == 0)
 		r = check_cpu(t, err);
 	return r < 0 ? r : check_space(t, err);

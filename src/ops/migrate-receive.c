@@ -254,6 +254,25 @@ static int take_template(struct taking *t, struct vz_error *err)
 	return r;
 }
 
+static int take_dump(struct taking *t, struct vz_error *err)
+{
+	char path[PATH_MAX];
+	VZ_FD int fd = -EBADF;
+	int r;
+
+	if (!t->o.cfg.dumpdir)
+		return vz_fail(err, MIG_EXIT_NODE, 0, "DUMPDIR is not set on the target");
+	r = vz_mkdir_p(t->o.cfg.dumpdir, 0700);
+	(void)unlink(op_dump_staged(&t->o, path));
+	fd = r < 0 ? r : vz_openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return vz_fail(err, MIG_EXIT_COPY, -fd, "%s", path);
+	r = mig_answer(&t->conn, NULL, err);
+	if (r == 0)
+		r = mig_recv_file(&t->conn, fd, UINT64_C(1) << 44, err);
+	return r < 0 ? r : op_sync(fd, &t->conn, err);
+}
+
 static int on_file(struct taking *t, const json_t *args, json_t **ret, struct vz_error *err)
 {
 	const char *name = vz_json_str(args, "name");
@@ -265,6 +284,8 @@ static int on_file(struct taking *t, const json_t *args, json_t **ret, struct vz
 	(void)ret;
 	if (!strcmp(name, "template") && t->send_template)
 		return take_template(t, err);
+	if (!strcmp(name, "dump") && t->state == MIG_PLACED)
+		return take_dump(t, err);
 	if (!f || t->state != MIG_TAKING)
 		return bad(err, "file name");
 	(void)vps_path(path, "%s/%s", mig_files_dir(t->o.ctid, files), f->suffix);
@@ -438,6 +459,19 @@ static int install_names(struct taking *t, struct vz_error *err)
 	return r < 0 ? vz_fail(err, MIG_EXIT_CONFIG, -r, "fsync %s", vps_paths()->conf) : 0;
 }
 
+/* Of a VPS with its memory. */
+static int install_dump(const struct op *o, struct vz_error *err)
+{
+	char from[PATH_MAX], to[PATH_MAX];
+	int r;
+
+	(void)vps_path(to, "%s/Dump.%u", o->cfg.dumpdir ? o->cfg.dumpdir : "", o->ctid);
+	if (rename(op_dump_staged(o, from), to) < 0)
+		return errno == ENOENT ? 0 : vz_fail(err, MIG_EXIT_COPY, errno, "rename %s", from);
+	r = vz_fsync_dir_of(to);
+	return r < 0 ? vz_fail(err, MIG_EXIT_COPY, -r, "fsync above %s", to) : 0;
+}
+
 /* Everything gets its place, on disk, before anything is promised. */
 static int install(struct taking *t, struct vz_error *err)
 {
@@ -465,7 +499,15 @@ static int install(struct taking *t, struct vz_error *err)
 		if (r < 0)
 			return vz_fail(err, MIG_EXIT_COPY, -r, "fsync above %s", o->cfg.ve_private);
 	}
-	return install_names(t, err);
+	r = install_dump(o, err);
+	return r < 0 ? r : install_names(t, err);
+}
+
+static int undump_child(void *arg, struct vz_error *err)
+{
+	const struct taking *t = arg;
+
+	return op_mem_undump(t->o.ctid, err);
 }
 
 static int on_promise(struct taking *t, const json_t *args, json_t **ret, struct vz_error *err)
@@ -474,6 +516,9 @@ static int on_promise(struct taking *t, const json_t *args, json_t **ret, struct
 
 	(void)args;
 	(void)ret;
+	/* the memory too, up to the moment before it runs: what can go wrong there goes wrong now */
+	if (r == 0 && t->j.start && !strcmp(t->j.mode, "online"))
+		r = op_moving_exit(err, mig_busy(&t->conn, undump_child, t, err), MIG_EXIT_START);
 	if (r < 0)
 		return r;
 	t->j.step = MIG_S_PROMISED;
@@ -648,6 +693,9 @@ static void give_up(struct taking *t)
 {
 	struct vz_error err;
 
+	if ((t->state == MIG_PROMISED || t->j.step == MIG_S_PROMISED) &&
+	    op_moving_drop_memory(&t->o, &err) < 0)
+		vz_warn("WARNING: %s", err.msg);
 	if (t->state == MIG_PROMISED || t->j.step == MIG_S_PROMISED)
 		vz_warn("WARNING: VPS %u is promised; its source decides (vzmigrate --recover %u "
 			"there)",
@@ -705,7 +753,7 @@ static int take_up(uint32_t ctid, struct vz_error *err)
 		return op_moving_drop(&o, &j, err);
 	if (j.step == MIG_S_TAKEN)
 		return op_moving_run(&o, &j, NULL, err);
-	return 0;
+	return op_moving_drop_memory(&o, err); /* promised: its dump stays */
 }
 
 /* In a process of its own, for the same reason as on the source. */

@@ -36,7 +36,7 @@ static int take_back(struct op *o, struct mig_journal *j, int timeout_ms, struct
 	if (r == 0 && frozen && !vps_running(o->ctid, NULL)) {
 		const struct op_start start = { 0 };
 
-		r = op_do_start(o, &start, err);
+		r = op_mem_there(o) ? op_mem_goes_on(o->ctid, err) : op_do_start(o, &start, err);
 	}
 	if (r < 0)
 		return r;

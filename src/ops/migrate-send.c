@@ -186,6 +186,14 @@ int op_send_files(struct sending *s, struct vz_error *err)
 	return r < 0 ? r : mig_call(&s->link.conn, "PLACE", NULL, NULL, err);
 }
 
+int op_send_dump(struct sending *s, struct vz_error *err)
+{
+	char path[PATH_MAX];
+
+	(void)vps_path(path, "%s/Dump.%u", s->o->cfg.dumpdir ? s->o->cfg.dumpdir : "", s->o->ctid);
+	return send_one(s, "dump", path, false, err);
+}
+
 /* ---- the tree ---- */
 
 /* Names of the files in the upper layer: what may differ from the template, whatever its times say. */

@@ -21,6 +21,32 @@ enum { RETRY_MS = 2000 };
 
 /* ---- the steps up to the promise ---- */
 
+/*
+ * What cannot be dumped is said before anything changes. With --fallback warm such a VPS moves by a restart.
+ */
+static int check_memory(struct sending *s, struct vz_error *err)
+{
+	VZ_LIST struct vz_list found = { 0 };
+	int r = op_mem_check(s->o, &found, err);
+
+	if (r < 0 && !s->a->fallback)
+		return r;
+	if (r == 0 && !found.n)
+		return 0;
+	for (size_t i = 0; i < found.n; i++)
+		vz_warn("WARNING: VPS %u: %s", s->o->ctid, found.v[i]);
+	if (r == 0 && !s->a->fallback)
+		return vz_fail(err, MIG_EXIT_FEATURES, 0,
+			       "VPS %u cannot be dumped, for %zu reason(s) (--fallback warm stops "
+			       "it and starts it there)",
+			       s->o->ctid, found.n);
+	vz_warn("WARNING: VPS %u moves by a stop and a start: its programs end%s%s", s->o->ctid,
+		r < 0 ? ": " : "", r < 0 ? err->msg : "");
+	*err = (struct vz_error){ 0 };
+	s->mode = OP_MOVE_OFFLINE;
+	return 0;
+}
+
 static int step_look(void *arg, struct vz_error *err)
 {
 	struct sending *s = arg;
@@ -51,6 +77,9 @@ static int step_look(void *arg, struct vz_error *err)
 	r = op_place(o, &p, err);
 	if (r < 0)
 		return op_moving_exit(err, r, MIG_EXIT_TEMPLATE);
+	r = s->mode == OP_MOVE_OFFLINE ? 0 : check_memory(s, err);
+	if (r < 0)
+		return r;
 	s->j.ctid = o->ctid;
 	s->j.peer_ctid = s->a->new_id ? s->a->new_id : o->ctid;
 	s->j.was_running = s->running;
@@ -150,26 +179,35 @@ static int step_copy(void *arg, struct vz_error *err)
 	return op_send_tree(s, false, err);
 }
 
-static int stop_child(void *arg, struct vz_error *err)
+static int halt_child(void *arg, struct vz_error *err)
 {
 	const struct sending *s = arg;
 	const struct op_env env = { .skiplock = true, .migrating = true };
 	const struct op_stop stop = { 0 };
 
+	op_moving_hush();
+	if (s->mode == OP_MOVE_ONLINE)
+		return op_mem_dump(s->o->ctid, err);
+	if (s->mode == OP_MOVE_WARM)
+		return op_mem_suspend(s->o->ctid, err);
 	return op_stop(&env, s->o->ctid, &stop, err);
 }
 
-static int start_child(void *arg, struct vz_error *err)
+static int unhalt_child(void *arg, struct vz_error *err)
 {
 	const struct sending *s = arg;
 	const struct op_env env = { .skiplock = true, .migrating = true };
 	const struct op_start start = { 0 };
 
-	return op_start(&env, s->o->ctid, &start, err);
+	op_moving_hush();
+	if (s->mode != OP_MOVE_OFFLINE)
+		return op_mem_goes_on(s->o->ctid, err);
+	return vps_running(s->o->ctid, NULL) ? 0 : op_start(&env, s->o->ctid, &start, err);
 }
 
 static int step_halt(void *arg, struct vz_error *err)
 {
+	static const char *const what[] = { "Stopping VPS", "Suspending VPS", "Freezing VPS" };
 	struct sending *s = arg;
 	int r;
 
@@ -180,8 +218,8 @@ static int step_halt(void *arg, struct vz_error *err)
 	if (r < 0)
 		return r;
 	s->halted_ms = vz_now_ms();
-	op_send_stage(s, "Stopping VPS");
-	r = mig_busy(&s->link.conn, stop_child, s, err);
+	op_send_stage(s, what[s->mode]);
+	r = mig_busy(&s->link.conn, halt_child, s, err);
 	return op_moving_exit(err, r, MIG_EXIT_STOP);
 }
 
@@ -190,10 +228,8 @@ static void undo_halt(void *arg)
 	struct sending *s = arg;
 	struct vz_error err;
 
-	if (!s->j.frozen || vps_running(s->o->ctid, NULL))
-		return;
-	if (mig_busy(NULL, start_child, s, &err) < 0)
-		vz_warn("WARNING: VPS %u is stopped: %s", s->o->ctid, err.msg);
+	if (s->j.frozen && mig_busy(NULL, unhalt_child, s, &err) < 0)
+		vz_warn("WARNING: VPS %u stands still: %s", s->o->ctid, err.msg);
 }
 
 static int step_rest(void *arg, struct vz_error *err)
@@ -207,10 +243,22 @@ static int step_rest(void *arg, struct vz_error *err)
 	return op_send_tree(s, true, err);
 }
 
+static int step_dump(void *arg, struct vz_error *err)
+{
+	struct sending *s = arg;
+
+	if (s->mode == OP_MOVE_OFFLINE && !s->suspended)
+		return 0;
+	op_send_stage(s, "Sending the memory");
+	return op_send_dump(s, err);
+}
+
 static int step_promise(void *arg, struct vz_error *err)
 {
 	struct sending *s = arg;
 
+	if (s->mode == OP_MOVE_ONLINE)
+		op_send_stage(s, "Restoring it there");
 	return mig_call(&s->link.conn, "PROMISE", NULL, NULL, err);
 }
 
@@ -233,7 +281,8 @@ static const struct op_step send_steps[] = {
 	{ "check", step_check, NULL },	   { "journal", step_journal, undo_journal },
 	{ "prepare", step_prepare, NULL }, { "copy", step_copy, NULL },
 	{ "halt", step_halt, undo_halt },  { "rest", step_rest, NULL },
-	{ "promise", step_promise, NULL }, { "commit", step_commit, NULL },
+	{ "dump", step_dump, NULL },	   { "promise", step_promise, NULL },
+	{ "commit", step_commit, NULL },
 };
 
 /* ---- after it ---- */
@@ -338,7 +387,7 @@ static void tell_times(const struct sending *s)
 	if (!s->a->times)
 		return;
 	if (s->halted_ms)
-		vz_say("%s time: %.2f s", s->mode == OP_MOVE_ONLINE ? "Frozen" : "Down",
+		vz_say("%s time: %.2f s", s->mode == OP_MOVE_OFFLINE ? "Down" : "Frozen",
 		       (double)(s->going_ms - s->halted_ms) / 1000);
 	vz_say("Sent: %" PRIu64 " KiB", s->copied_bytes >> 10);
 	vz_say("Total time: %.2f s", (double)(now - s->begun_ms) / 1000);

@@ -18,6 +18,11 @@ const char *op_move_mode_name(enum op_move_mode m)
 	return names[m];
 }
 
+void op_moving_hush(void)
+{
+	vz_log_level(-1);
+}
+
 int op_moving_exit(struct vz_error *err, int r, int exit)
 {
 	if (r < 0 && !mig_link_broken(err))
@@ -29,6 +34,11 @@ int op_moving_exit(struct vz_error *err, int r, int exit)
 const char *op_private_staged(const char *private_dir, char ret[PATH_MAX])
 {
 	return vps_path(ret, "%s.migrate", private_dir);
+}
+
+const char *op_dump_staged(const struct op *o, char ret[PATH_MAX])
+{
+	return vps_path(ret, "%s/Dump.%u.migrate", o->cfg.dumpdir ? o->cfg.dumpdir : "", o->ctid);
 }
 
 const struct op_moving_file *op_moving_files(size_t i)
@@ -147,6 +157,13 @@ static int remove_tree(const char *path, struct vz_error *err)
 	return r < 0 && r != -ENOENT ? vz_fail(err, MIG_EXIT_COPY, -r, "remove %s", path) : 0;
 }
 
+int op_moving_drop_memory(struct op *o, struct vz_error *err)
+{
+	int r = op_mem_drop(o->ctid, err);
+
+	return r < 0 || !o->cfg.ve_root ? r : op_mend(o, err); /* its mount, too */
+}
+
 /*
  * The journal goes last: as long as it is there, this can be done again. What had its place among the
  * configurations goes before the files, so that nobody sees a VPS without them.
@@ -155,10 +172,13 @@ int op_moving_drop(struct op *o, const struct mig_journal *j, struct vz_error *e
 {
 	char path[PATH_MAX], staged[PATH_MAX];
 	struct stat st;
-	int r = op_side_unmount_stale(o->ctid, err);
+	int r = op_moving_drop_memory(o, err);
 
+	if (r == 0)
+		r = op_side_unmount_stale(o->ctid, err);
 	if (r < 0)
 		return r;
+	(void)unlink(op_dump_staged(o, path));
 	if (j->installed) {
 		for (size_t i = 0; op_moving_files(i); i++)
 			(void)unlink(vps_path(path, "%s/%u.%s", vps_paths()->conf, o->ctid,
@@ -204,27 +224,33 @@ static void announce(uint32_t ctid)
 			vz_warn("WARNING: %s", err.msg);
 }
 
+/** struct running - @memory: it goes on from its dump */
+struct running {
+	uint32_t ctid;
+	bool memory;
+};
+
 static int start_child(void *arg, struct vz_error *err)
 {
-	const struct mig_journal *j = arg;
+	const struct running *a = arg;
 	const struct op_env env = { .skiplock = true, .migrating = true };
 	const struct op_start start = { 0 };
 
-	if (vps_running(j->ctid, NULL))
-		return 0; /* somebody was faster: it is ours, and everybody may */
-	return op_start(&env, j->ctid, &start, err);
+	/* somebody was faster, perhaps: it is ours, and everybody may */
+	if (a->memory)
+		return op_mem_go(a->ctid, err);
+	return vps_running(a->ctid, NULL) ? 0 : op_start(&env, a->ctid, &start, err);
 }
 
 int op_moving_run(const struct op *o, const struct mig_journal *j, struct mig_conn *c,
 		  struct vz_error *err)
 {
-	struct mig_journal copy = *j;
+	struct running a = { j->ctid, op_mem_there(o) };
 	int r;
 
-	(void)o;
 	if (!j->start)
 		return 0;
-	r = mig_busy(c, start_child, &copy, err);
+	r = mig_busy(c, start_child, &a, err);
 	if (r == 0)
 		announce(j->ctid);
 	return op_moving_exit(err, r, MIG_EXIT_START);
@@ -261,14 +287,27 @@ static int clean_child(void *arg, struct vz_error *err)
 	const struct op *o = arg;
 	const struct op_env env = { .skiplock = true, .migrating = true };
 
+	op_moving_hush();
 	return op_destroy(&env, o->ctid, err);
+}
+
+/* One that is dumped here and runs there; it was frozen since. */
+static int kill_child(void *arg, struct vz_error *err)
+{
+	const struct op *o = arg;
+
+	op_moving_hush();
+	return op_mem_kill(o->ctid, err);
 }
 
 int op_moving_clean(struct op *o, struct mig_journal *j, struct vz_error *err)
 {
-	char conf[PATH_MAX];
-	int r = op_side_unmount_stale(o->ctid, err);
+	char conf[PATH_MAX], dump[PATH_MAX];
+	int r = mig_busy(NULL, kill_child, o, err);
 
+	if (r == 0)
+		r = op_side_unmount_stale(o->ctid, err);
+	(void)unlink(vps_path(dump, "%s/Dump.%u", o->cfg.dumpdir ? o->cfg.dumpdir : "", o->ctid));
 	if (r == 0)
 		r = op_mend(o, err); /* the mount, groups */
 	if (r == 0 && access(vps_path(conf, "%s/%u.conf", vps_paths()->conf, o->ctid), F_OK) == 0)

@@ -39,10 +39,32 @@ int op_sync(int fd, struct mig_conn *c, struct vz_error *err) __attribute__((war
 /** op_side_unmount_stale - a mount that a migration left which died. */
 int op_side_unmount_stale(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
 
+/** op_moving_hush - in a child: warnings only, the stages are told by us. */
+void op_moving_hush(void);
 /** op_moving_exit - give @err the exit status @exit, unless it is one of a held lock, which becomes 20. */
 int op_moving_exit(struct vz_error *err, int r, int exit);
 
-/** op_mem_* - memory of a running VPS, frozen, dumped, killed; moving-mem.c */
+/* moving-mem.c: memory of a VPS that moves. Context: lock and journal are the caller's. Errors are of vzctl. */
+
+/** op_mem_check - what keeps the VPS from being dumped, a line each. 0; -errno, exit 17: there is no CRIU. */
+int op_mem_check(const struct op *o, struct vz_list *ret, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** op_mem_dump - it stands still, and DUMPDIR/Dump.CTID holds its memory. */
+int op_mem_dump(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
+/** op_mem_suspend - the same, and it is killed. */
+int op_mem_suspend(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
+/** op_mem_goes_on - source: after either of them, as if nothing had been. */
+int op_mem_goes_on(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
+/** op_mem_kill - source: after op_mem_dump and the commit. */
+int op_mem_kill(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
+/** op_mem_undump - target: restored from its dump, and nothing of it runs. */
+int op_mem_undump(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
+/** op_mem_go - target: it runs, from where op_mem_undump left it or from its dump. */
+int op_mem_go(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
+/** op_mem_drop - target: what op_mem_undump restored is killed; the dump stays. */
+int op_mem_drop(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
+/** op_mem_there - is there a dump of the VPS: 1, 0 */
+int op_mem_there(const struct op *o);
 
 /**
  * op_moving_undo - source: our VPS goes on as before the migration (thawed, resumed or started); the journal
@@ -50,6 +72,11 @@ int op_moving_exit(struct vz_error *err, int r, int exit);
  */
 int op_moving_undo(struct op *o, struct mig_journal *j, struct vz_error *err)
 	__attribute__((warn_unused_result));
+/**
+ * op_moving_drop_memory - target: what was restored and does not run is killed, its mount goes; its dump stays, from
+ * which it can be resumed. Context: lock held by @o.
+ */
+int op_moving_drop_memory(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
 /**
  * op_moving_drop - target: all that was taken is removed, unless it is to be kept for a next try; the journal
  * last. Context: lock held, @o loaded as far as it goes.
@@ -86,6 +113,9 @@ int op_moving_tell(const struct mig_journal *j, const char *what, int timeout_ms
 
 /** op_private_staged - where a target keeps a private area until it is whole. Return: @ret. */
 const char *op_private_staged(const char *private_dir, char ret[PATH_MAX]);
+
+/** op_dump_staged - where a target keeps a dump until all is whole. Return: @ret. */
+const char *op_dump_staged(const struct op *o, char ret[PATH_MAX]);
 
 /** small files that go along, by the names they have in verb FILE; NULL past the end */
 struct op_moving_file {

@@ -26,6 +26,8 @@ struct sending {
 int op_send_check(struct sending *s, struct vz_error *err) __attribute__((warn_unused_result));
 /** op_send_files - verbs PREPARE, FILE for each small file, PLACE. */
 int op_send_files(struct sending *s, struct vz_error *err) __attribute__((warn_unused_result));
+/** op_send_dump - verb FILE for DUMPDIR/Dump.CTID. */
+int op_send_dump(struct sending *s, struct vz_error *err) __attribute__((warn_unused_result));
 /** op_send_tree - one copy of the files. @again: a second one, of what changed since the first began. */
 int op_send_tree(struct sending *s, bool again, struct vz_error *err)
 	__attribute__((warn_unused_result));

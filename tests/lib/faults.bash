@@ -4,10 +4,11 @@
 
 load ../lib/hosts
 
-# running CTID: on how many nodes
+# running CTID: on how many nodes; what stands still, frozen or restored and not let go, does not run
 running() {
 	local h n=0
 	for h in a b; do
+		[ ! -e "$hosts/$h/run/vz/$1/held" ] || continue
 		[[ "$(on $h vzctl status "$1" 2>/dev/null)" != *" running"* ]] || n=$((n + 1))
 	done
 	echo $n

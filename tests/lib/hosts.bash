@@ -10,6 +10,7 @@ hosts_up() {
 	local h c
 	hosts=$(mktemp -d /tmp/croft-hosts.XXXXXX)
 	export hosts
+	chmod 755 "$hosts"
 	mkdir "$hosts/node"
 	setsid sleep 100000 >/dev/null 2>&1 3>&- </dev/null &
 	echo $! >"$hosts/outside.pid"
