@@ -172,6 +172,74 @@ sheet() {
 	on b umount "$hosts/node/var/lib/vz/private"
 }
 
+# counts CTID: a number that a program there counts in its memory, and writes down ten times a second
+counts() { on a vzctl exec2 "$1" '(i=0; while :; do i=$((i+1)); echo $i >/count; sleep 0.1; done) >/dev/null 2>&1 &'; }
+
+# goes_on HOST CTID: that program counts there, from where it was
+goes_on() {
+	local n
+	n=$(on "$1" vzctl exec2 "$2" cat /count)
+	[ "$n" -ge "$3" ]
+	wait_for 10 on "$1" vzctl exec2 "$2" "test \"\$(cat /count)\" -gt $n"
+}
+
+@test "online: a program counts on, a connection lives, the neighbours are told, limits and addresses are there" {
+	local client seen
+	a_vps 5423 simfs --ipadd '10.99.54.123 fd54::123' --ram 64M --numproc 50
+	on a vzctl start 5423 >/dev/null
+	on a vzctl exec2 5423 'nc -ll -p 7000 -e cat >/dev/null 2>&1 </dev/null & echo kept >/tmp/in-memory'
+	counts 5423
+	wait_for 5 on a vzctl exec2 5423 test -s /count
+	python3 "$top/tests/lib/echo-client.py" 10.99.54.123 7000 br54 10.99.54.123 fd54::123 "$hosts/stop" >"$hosts/client" 2>&1 3>&- &
+	client=$!
+	wait_for 10 grep -q connected "$hosts/client"
+	seen=$(on a vzctl exec2 5423 cat /count)
+	moves --online -t b 5423
+	has "Frozen time"
+	touch "$hosts/stop"
+	wait $client || { cat "$hosts/client" >&2; false; }
+	cat "$hosts/client"
+	grep -qE '^echoed [0-9]+ lost 0 .* arp [1-9][0-9]* na [1-9]' "$hosts/client"
+	running_on b 5423
+	goes_on b 5423 "$seen"
+	[ "$(on b vzctl exec2 5423 cat /tmp/in-memory)" = kept ]
+	[ "$(ip neigh show 10.99.54.123 | sed 's/.*lladdr \([^ ]*\).*/\1/')" = "$(on b cat /sys/class/net/eth0/address)" ]
+	[ "$(on b vzlist -Ho physpages.l,numproc.l 5423 | xargs)" = '16384 50' ]
+	[ -z "$(journals a)$(journals b)" ]
+	[ -z "$(host_run a 'ls $(vzdir)/dump $(vzdir)/private')$(host_run b 'ls $(vzdir)/dump')" ]
+}
+
+@test "warm, of an overlay; suspended it arrives suspended; --nostart leaves it so" {
+	a_vps 5424 overlay
+	on a vzctl start 5424 >/dev/null
+	counts 5424
+	wait_for 5 on a vzctl exec2 5424 test -s /count
+	moves --mode warm b 5424
+	running_on b 5424
+	goes_on b 5424 1
+	on b vzmigrate --transport-command "$hosts/enter-a" --online --nostart a 5424 >/dev/null
+	[[ "$(on a vzctl status 5424)" == *"exist unmounted down suspended"* ]]
+	moves b 5424
+	[[ "$(on b vzctl status 5424)" == *"exist unmounted down suspended"* ]]
+	on b vzctl resume 5424 >/dev/null
+	goes_on b 5424 1
+}
+
+@test "what cannot be dumped is named before anything changes; with --fallback warm it moves by a restart" {
+	a_vps 5425 simfs
+	cp "$build/tests/escape/hold" "$hosts/a/var/lib/vz/private/5425/hold"
+	on a vzctl start 5425 >/dev/null
+	on a vzctl exec2 5425 '(setsid /hold semaphore >/tmp/held 2>&1 &)'
+	wait_for 5 on a vzctl exec2 5425 grep -q held /tmp/held
+	refused 57 "VPS 5425 cannot be dumped" --online b 5425
+	[[ "$stderr" == *"(hold)"* ]]
+	running_on a 5425
+	run --separate-stderr migrate --online --fallback warm b 5425
+	status_is 0
+	[[ "$stderr" == *"its programs end"* ]]
+	running_on b 5425
+}
+
 @test "who speaks nonsense to vzmigrate --receive is told so, and nothing happens" {
 	says() { printf '%s' "$1" | on b vzmigrate --receive 2>&1 >/dev/null; }
 	run says 'GET / HTTP/1.0'
