@@ -136,11 +136,10 @@ sheet() {
 	on b ip addr add 10.99.54.114/32 dev lo
 	refused 12 "is in use" b 5414
 	on b ip addr del 10.99.54.114/32 dev lo
-	on b sh -c 'mkdir -p $CROFT_ROOT/run/lock/vz; exec 9>$CROFT_ROOT/run/lock/vz/5414.lck; flock 9; sleep 30 & echo $!; wait' >"$hosts/pid" &
-	wait_for 5 test -s "$hosts/pid"
+	sleep 60 3>&- &
+	on b sh -c 'mkdir -p $CROFT_ROOT/run/lock/vz; printf "$0\nbacking-up\n" >$CROFT_ROOT/run/lock/vz/5414.lck' $!
 	refused 20 "locked" b 5414
-	kill "$(cat "$hosts/pid")"
-	wait
+	kill $!
 	run --separate-stderr migrate --dry-run b 5414
 	status_is 0
 	has "VPS 5414 can be moved to b"
@@ -203,10 +202,10 @@ goes_on() {
 	running_on b 5423
 	goes_on b 5423 "$seen"
 	[ "$(on b vzctl exec2 5423 cat /tmp/in-memory)" = kept ]
-	[ "$(ip neigh show 10.99.54.123 | sed 's/.*lladdr \([^ ]*\).*/\1/')" = "$(on b cat /sys/class/net/eth0/address)" ]
+	[ "$(ip -o neigh show 10.99.54.123 | grep -o '[0-9a-f:]\{17\}')" = "$(on b ip -o link show eth0 | grep -o 'ether [0-9a-f:]*' | cut -c7-)" ]
 	[ "$(on b vzlist -Ho physpages.l,numproc.l 5423 | xargs)" = '16384 50' ]
 	[ -z "$(journals a)$(journals b)" ]
-	[ -z "$(host_run a 'ls $(vzdir)/dump $(vzdir)/private')$(host_run b 'ls $(vzdir)/dump')" ]
+	[ -z "$(find "$hosts"/[ab]/var/lib/vz/dump "$hosts/a/var/lib/vz/private" -mindepth 1 ! -name '.vzctl-rm-me*' | grep -v '/[.]vzctl-rm-me')" ]
 }
 
 @test "warm, of an overlay; suspended it arrives suspended; --nostart leaves it so" {
