@@ -80,13 +80,13 @@ wait_for() {
 	share() { [ "$(on sh -c 'cat /sys/fs/cgroup/vz-payload.service/cpu.weight; systemctl show -P CPUWeight vz-payload.service' | xargs)" = "$1 $1" ]; }
 	on vzctl start 101 || :
 	on vzctl start 102 || :
-	wait_for 60 share 200
+	wait_for 300 share 200
 	on vzctl set 102 --cpuunits 3000
-	wait_for 60 share 400
+	wait_for 300 share 400
 	on systemctl daemon-reload
 	share 400
 	on vzctl set 102 --cpuunits 1000
-	wait_for 60 share 200
+	wait_for 300 share 200
 }
 
 @test "init stays over restart and stop of vz, and vz-payload cannot be stopped by hand" {
@@ -108,7 +108,7 @@ wait_for() {
 	on systemd-run --quiet --scope --unit=session-99 sh -c 'setsid sleep 1234 >/dev/null 2>&1 & vzctl start 103'
 	on pgrep -f 'sleep 1234'
 	on systemctl stop session-99.scope
-	wait_for 60 on sh -c '! pgrep -f "[s]leep 1234"' # the proof that it kills
+	wait_for 300 on sh -c '! pgrep -f "[s]leep 1234"' # the proof that it kills
 	init=$(init_of 103)
 	[ -n "$init" ]
 	[[ "$(on grep ^0:: "/proc/$(on jq .mon_pid /run/vz/103/state.json)/cgroup")" == 0::/vz-payload.service/mon ]]
@@ -131,7 +131,7 @@ wait_for() {
 	on vzctl set 103 --onboot yes --save
 	on sh -c 'rm -f /root/order; : >/var/log/vzctl.log'
 	"$node" reboot "$n" 3>&-
-	wait_for 120 on sh -c '[ "$(systemctl is-active vz)" = active ]'
+	wait_for 600 on sh -c '[ "$(systemctl is-active vz)" = active ]'
 	[ "$(on vzlist -H -o ctid | xargs)" = '101 103' ] # 102 ran too, and was stopped in good order
 	[ "$(on cat /root/order | xargs)" = '103 101' ]
 	# the reverse of the order of starts
@@ -145,7 +145,7 @@ wait_for() {
 	was=$(on cat /proc/sys/kernel/random/boot_id)
 	run on sh -c 'echo b >/proc/sysrq-trigger'
 	again() { now=$(on cat /proc/sys/kernel/random/boot_id) && [ -n "$now" ] && [ "$now" != "$was" ]; }
-	wait_for 240 again
-	wait_for 120 on sh -c '[ "$(systemctl is-active vz)" = active ]'
+	wait_for 900 again
+	wait_for 600 on sh -c '[ "$(systemctl is-active vz)" = active ]'
 	[ "$(on vzlist -H -o ctid | xargs)" = '101 102' ]
 }
