@@ -139,6 +139,8 @@ int mig_answer(struct mig_conn *c, json_t *j, struct vz_error *err)
 /** mig_refuse - FAIL with what @why says. */
 int mig_refuse(struct mig_conn *c, const struct vz_error *why, struct vz_error *err)
 	__attribute__((warn_unused_result));
+/** mig_alive - for work that takes long without a frame: pings and ticks that are due. 0; -errno as mig_send. */
+int mig_alive(struct mig_conn *c, struct vz_error *err) __attribute__((warn_unused_result));
 /** mig_failure - the error that a FAIL frame tells of, in @err. Return: its -errno, or -EPROTO. */
 int mig_failure(const json_t *j, struct vz_error *err);
 /** mig_link_broken - was an error one of the link, not an answer of the other side? */
@@ -327,13 +329,14 @@ int mig_tree_args_valid(const json_t *args, struct vz_error *err)
  * mig_tree_changed - names below @root of files whose inode changed at or after @since_s (CLOCK_REALTIME,
  * seconds; 0: all), a NUL behind each, to be compared by content: mtime can be set by a tenant, and
  * does not change for each write through mmap.
- * Symlinks are not followed, mounts not entered. Return: 0 or -errno.
+ * Symlinks are not followed, mounts not entered.
+ * @c: connection to keep alive meanwhile, NULL none. Return: 0; -errno with @err, exit 6 or that of the link.
  */
-int mig_tree_changed(int root, int64_t since_s, struct vz_buf *ret)
-	__attribute__((warn_unused_result));
-/** mig_tree_size - bytes in blocks and inodes below @root, without mounts. Return: 0 or -errno. */
-int mig_tree_size(int root, uint64_t *ret_bytes, uint64_t *ret_inodes)
-	__attribute__((warn_unused_result));
+int mig_tree_changed(int root, int64_t since_s, struct mig_conn *c, struct vz_buf *ret,
+		     struct vz_error *err) __attribute__((warn_unused_result));
+/** mig_tree_size - bytes in blocks and inodes below @root, without mounts; otherwise as mig_tree_changed. */
+int mig_tree_size(int root, struct mig_conn *c, uint64_t *ret_bytes, uint64_t *ret_inodes,
+		  struct vz_error *err) __attribute__((warn_unused_result));
 /** mig_pipe - what stands in for ssh inside the cage: argv of rsync's server, then bytes, over fd 3. */
 int mig_pipe(int argc, char **argv);
 

@@ -213,6 +213,11 @@ static int on_time(struct mig_conn *c, bool hears, struct vz_error *err)
 	return flush(c, err);
 }
 
+int mig_alive(struct mig_conn *c, struct vz_error *err)
+{
+	return on_time(c, false, err);
+}
+
 /* Wait at most TICK_MS for what @p asks. EINTR is a reason to look at the clock as well. */
 static int wait_for(struct pollfd *p, nfds_t n, int ms, struct vz_error *err)
 {

@@ -32,6 +32,8 @@ struct walk {
 	char path[PATH_MAX];
 	struct vz_buf *out; /* NULL: they are only counted */
 	uint64_t bytes, inodes;
+	struct mig_conn *conn; /* NULL none */
+	struct vz_error *err; /* of the connection; exit 0: the error is of the tree */
 };
 
 static int walk_dir(struct walk *w, int fd, size_t len, unsigned int depth);
@@ -43,6 +45,8 @@ static int walk_entry(struct walk *w, int dir, const char *name, size_t len, uns
 
 	if (len + n + 2 > sizeof(w->path))
 		return -ENAMETOOLONG;
+	if (w->conn && w->inodes % 1024 == 1023 && mig_alive(w->conn, w->err) < 0)
+		return -EPIPE;
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	memcpy(w->path + len, name, n + 1);
@@ -82,31 +86,35 @@ static int walk_dir(struct walk *w, int fd, size_t len, unsigned int depth)
 
 static int walk(struct walk *w, int root)
 {
+	int fd = vz_openat(root, ".", O_RDONLY | O_DIRECTORY, 0), r = fd;
 	struct stat st;
-	int fd = vz_openat(root, ".", O_RDONLY | O_DIRECTORY, 0);
 
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st) < 0) {
-		int r = -errno;
-
+	w->err->exit = 0;
+	if (fd >= 0 && fstat(fd, &st) < 0) {
+		r = -errno;
 		(void)close(fd);
-		return r;
 	}
-	w->dev = st.st_dev;
-	return walk_dir(w, fd, 0, 0);
+	if (r >= 0) {
+		w->dev = st.st_dev;
+		r = walk_dir(w, fd, 0, 0);
+	}
+	if (r < 0 && !w->err->exit)
+		return vz_fail(w->err, MIG_EXIT_COPY, -r, "look at the files of the VPS");
+	return r;
 }
 
-int mig_tree_changed(int root, int64_t since_s, struct vz_buf *ret)
+int mig_tree_changed(int root, int64_t since_s, struct mig_conn *c, struct vz_buf *ret,
+		     struct vz_error *err)
 {
-	struct walk w = { .since = since_s, .out = ret };
+	struct walk w = { .since = since_s, .out = ret, .conn = c, .err = err };
 
 	return walk(&w, root);
 }
 
-int mig_tree_size(int root, uint64_t *ret_bytes, uint64_t *ret_inodes)
+int mig_tree_size(int root, struct mig_conn *c, uint64_t *ret_bytes, uint64_t *ret_inodes,
+		  struct vz_error *err)
 {
-	struct walk w = { 0 };
+	struct walk w = { .conn = c, .err = err };
 	int r = walk(&w, root);
 
 	if (r < 0)

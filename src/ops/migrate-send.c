@@ -51,9 +51,9 @@ static int count_files(struct sending *s, uint64_t *ret_bytes, uint64_t *ret_ino
 		       struct vz_error *err)
 {
 	VZ_FD int fd = vz_openat(AT_FDCWD, s->o->cfg.ve_private, O_RDONLY | O_DIRECTORY, 0);
-	int r = fd < 0 ? fd : mig_tree_size(fd, ret_bytes, ret_inodes);
 
-	return r < 0 ? vz_fail(err, MIG_EXIT_COPY, -r, "look at %s", s->o->cfg.ve_private) : 0;
+	return fd < 0 ? vz_fail(err, MIG_EXIT_COPY, -fd, "open %s", s->o->cfg.ve_private)
+		      : mig_tree_size(fd, &s->link.conn, ret_bytes, ret_inodes, err);
 }
 
 static const char *text_or(const char *s)
@@ -197,13 +197,14 @@ int op_send_dump(struct sending *s, struct vz_error *err)
 /* ---- the tree ---- */
 
 /* Names of the files in the upper layer: what may differ from the template, whatever its times say. */
-static int in_upper(const struct op *o, struct vz_buf *ret)
+static int in_upper(struct sending *s, struct vz_buf *ret, struct vz_error *err)
 {
 	char path[PATH_MAX];
-	VZ_FD int fd = vz_openat(AT_FDCWD, vps_path(path, "%s/upper", o->cfg.ve_private),
+	VZ_FD int fd = vz_openat(AT_FDCWD, vps_path(path, "%s/upper", s->o->cfg.ve_private),
 				 O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 
-	return fd < 0 ? fd : mig_tree_changed(fd, 0, ret);
+	return fd < 0 ? vz_fail(err, MIG_EXIT_COPY, -fd, "open %s", path)
+		      : mig_tree_changed(fd, 0, &s->link.conn, ret, err);
 }
 
 static int send_volumes(struct sending *s, bool vanish, struct vz_error *err)
@@ -228,13 +229,14 @@ static int send_volumes(struct sending *s, bool vanish, struct vz_error *err)
 		     : mig_tree_send(&s->link.conn, "volumes", &t, vanish, err);
 }
 
-/* Files that must be compared by content in this copy. Return: 0 or -errno. */
-static int by_content(struct sending *s, const struct op_side *side, bool again, struct vz_buf *ret)
+/* Files that must be compared by content in this copy. */
+static int by_content(struct sending *s, const struct op_side *side, bool again, struct vz_buf *ret,
+		      struct vz_error *err)
 {
 	if (again)
-		return mig_tree_changed(side->root, s->since, ret);
+		return mig_tree_changed(side->root, s->since, &s->link.conn, ret, err);
 	if (s->o->layout->needs_template && !s->partial)
-		return in_upper(s->o, ret);
+		return in_upper(s, ret, err);
 	return 0;
 }
 
@@ -247,10 +249,10 @@ static int copy(struct sending *s, const struct op_side *side, bool again, struc
 			      .at = side->at,
 			      .whole = s->a->whole,
 			      .compress = s->a->compress };
-	int r = by_content(s, side, again, &names);
+	int r = by_content(s, side, again, &names, err);
 
 	if (r < 0)
-		return vz_fail(err, MIG_EXIT_COPY, -r, "look at the files of VPS %u", s->o->ctid);
+		return r;
 	if (names.len) {
 		t.list = &names;
 		t.again = true;

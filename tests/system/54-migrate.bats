@@ -153,7 +153,7 @@ sheet() {
 	a_vps 5418 simfs
 	moves --new-id 5419 --new-name new b old
 	[[ "$(on b vzctl status new)" == "CTID 5419 exist"* ]]
-	moves b 5417 5418
+	moves --compress --whole-file --limit-speed 100000 b 5417 5418
 	[[ "$(on b vzctl status 5417)$(on b vzctl status 5418)" == *exist*exist* ]]
 	# one directory, seen by both
 	mkdir "$hosts/shared"

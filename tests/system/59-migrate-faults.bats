@@ -46,6 +46,24 @@ these() { if [ "${CROFT_FAULTS:-}" = all ]; then every; else echo "$@"; fi; }
 	faults 5913 $(these migrate:8:both migrate:11:both finish:1:kill receive:7:kill received:7:both)
 }
 
+@test "with --keep-dst the next try uses what was copied, and trusts none of it" {
+	victim 5914
+	on a vzctl exec2 5914 'echo right >/file; touch -d 2001-01-01 /file'
+	run on a env VZ_FAULT=migrate:8 vzmigrate --transport-command "$transport" --keep-dst b 5914
+	[ "$status" -ne 0 ]
+	running_on a 5914
+	kept=$hosts/b/var/lib/vz/private/5914.migrate
+	inode=$(stat -c %i "$kept/bin/busybox")
+	# what would pass for the same by size and time
+	echo wrong >"$kept/file"
+	touch -d 2001-01-01 "$kept/file"
+	[ -z "$(journals a)$(journals b)" ]
+	migrate b 5914
+	running_on b 5914
+	[ "$(on b vzctl exec2 5914 cat /file)" = right ]
+	[ "$(stat -c %i "$hosts/b/var/lib/vz/private/5914/bin/busybox")" = "$inode" ]
+}
+
 # whole CTID: it is on node a as it was, and nothing of it on node b
 whole() {
 	[ "$(on a vzctl exec2 "$1" cat /marker)" = "$1" ]

@@ -405,6 +405,7 @@ static void changed(const char *root)
 	VZ_BUF struct vz_buf names = { 0 };
 	char path[PATH_MAX];
 	uint64_t bytes = 0, inodes = 0;
+	struct vz_error err = { 0 };
 	VZ_FD int dir = -EBADF;
 
 	(void)snprintf(path, sizeof(path), "%s/t/d", root);
@@ -415,10 +416,11 @@ static void changed(const char *root)
 	OK(symlink("/etc", path) == 0);
 	(void)snprintf(path, sizeof(path), "%s/t", root);
 	dir = vz_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
-	OK(mig_tree_changed(dir, 0, &names) == 0 && names.len == 4 && !memcmp(names.s, "d/f", 4));
-	OK_NAME(mig_tree_changed(dir, INT64_MAX, &names) == 0 && names.len == 4,
+	OK(mig_tree_changed(dir, 0, NULL, &names, &err) == 0 && names.len == 4 &&
+	   !memcmp(names.s, "d/f", 4));
+	OK_NAME(mig_tree_changed(dir, INT64_MAX, NULL, &names, &err) == 0 && names.len == 4,
 		"what is older is left out");
-	OK(mig_tree_size(dir, &bytes, &inodes) == 0 && inodes == 3);
+	OK(mig_tree_size(dir, NULL, &bytes, &inodes, &err) == 0 && inodes == 3);
 }
 
 int main(void)
