@@ -78,9 +78,7 @@ over() {
 }
 
 @test "over a bad link nothing moves: damaged, doubled, cut, silent" {
-	on a vzctl create 5421 --ostemplate busybox >/dev/null
-	on a vzctl start 5421 >/dev/null
-	on a vzctl exec2 5421 'echo 5421 >/marker'
+	victim 5421
 	over flip:out:100000
 	[ "$status" -ne 0 ] && whole 5421
 	over flip:in:300
@@ -93,4 +91,17 @@ over() {
 	status_is 4
 	over hang:out:300000
 	[[ "$stderr" == *"nothing came from the other side"* || "$stderr" == *"takes nothing"* ]] && whole 5421
+}
+
+@test "no space there: refused, or taken back when nobody looked" {
+	victim 5421
+	on b mount -t tmpfs -o size=1m none "$hosts/node/var/lib/vz/private"
+	run --separate-stderr migrate b 5421
+	status_is 31
+	[[ "$stderr" == *"MiB free, the VPS needs"* ]] && whole 5421
+	run --separate-stderr migrate --nodeps=space b 5421
+	[ "$status" = 6 ] || [ "$status" = 31 ]
+	whole 5421
+	[ -z "$(on b ls -A "$hosts/node/var/lib/vz/private")" ]
+	on b umount "$hosts/node/var/lib/vz/private"
 }
