@@ -52,6 +52,8 @@ void op_held_read(uint32_t ctid, struct op_held *ret)
 	while ((line = strtok_r(NULL, "\n", &save))) {
 		if (!strncmp(line, "file ", 5))
 			(void)!vz_copy(ret->file, sizeof(ret->file), line + 5);
+		else if (!strncmp(line, "link ", 5))
+			(void)!vz_copy(ret->link, sizeof(ret->link), line + 5);
 		else if (!strncmp(line, "ping ", 5))
 			(void)!vz_copy(ret->ping, sizeof(ret->ping), line + 5);
 	}
@@ -59,7 +61,8 @@ void op_held_read(uint32_t ctid, struct op_held *ret)
 
 int op_held_write(uint32_t ctid, const struct op_held *h, struct vz_error *err)
 {
-	VZ_FREE char *text = vz_fmt("%s\nfile %s\nping %s\n", words[h->hold], h->file, h->ping);
+	VZ_FREE char *text = vz_fmt("%s\nfile %s\nlink %s\nping %s\n", words[h->hold], h->file,
+				    h->link, h->ping);
 	char path[PATH_MAX];
 	int r = text ? vz_write_volatile(held_path(ctid, path), text, strlen(text), 0600) : -ENOMEM;
 
@@ -122,7 +125,8 @@ int op_thaw(struct op *o, const struct vps_state *st, const struct op_held *h, s
 	return r;
 }
 
-static int finish_suspend(struct op *o, const struct vps_state *st, struct vz_error *err)
+/* All of it is killed; then what is left is cleaned up. */
+static int end_it(struct op *o, const struct vps_state *st, struct vz_error *err)
 {
 	RES_CG struct cg *cg = NULL;
 	int r = res_open(&st->cgroups, &cg, err);
@@ -131,7 +135,26 @@ static int finish_suspend(struct op *o, const struct vps_state *st, struct vz_er
 		r = res_kill_all(cg, THAW_MS, err);
 	if (r == 0)
 		op_held_forget(o->ctid);
-	return r;
+	return r < 0 ? r : op_mend(o, err);
+}
+
+static int finish_suspend(struct op *o, const struct vps_state *st, struct vz_error *err)
+{
+	CTX_GATE struct ctx_gate gate = CTX_GATE_NONE;
+	char rundir[PATH_MAX];
+
+	/* told to kill, CRIU leaves what its images name */
+	if (ctx_gate_open(op_cpt_rundir(o->ctid, rundir), &gate) == 0)
+		(void)!ctx_gate_say(&gate, true);
+	return end_it(o, st, err);
+}
+
+static void forget_images(const char *file)
+{
+	VZ_FREE char *dir = vz_fmt("%s.restore", file);
+
+	if (dir && file[0])
+		(void)!vz_rm_rf(AT_FDCWD, dir);
 }
 
 int op_drop_restored(struct op *o, const struct vps_state *st, const struct op_held *h,
@@ -144,7 +167,8 @@ int op_drop_restored(struct op *o, const struct vps_state *st, const struct op_h
 		(void)!ctx_gate_say(&gate, false); /* it kills them */
 	if (st->dump[0] && h->file[0] && rename(st->dump, h->file) < 0 && errno != ENOENT)
 		vz_warn("WARNING: the dump is %s: %s", st->dump, strerrordesc_np(errno));
-	return finish_suspend(o, st, err);
+	forget_images(h->file);
+	return end_it(o, st, err);
 }
 
 /* Cut off. Where CRIU waits at its gate nothing has run; else it was let go. */
@@ -156,11 +180,28 @@ static int mend_restore(struct op *o, struct vps_state *st, const struct op_held
 	if (ctx_gate_there(op_cpt_rundir(o->ctid, rundir)))
 		return op_drop_restored(o, st, h, err);
 	op_held_forget(o->ctid);
+	forget_images(h->file);
 	if (st->dump[0])
 		(void)unlink(st->dump);
 	st->dump[0] = '\0';
 	(void)!vps_state_save(o->ctid, st);
 	return 0;
+}
+
+/* Its monitor died and took it along, as far as CRIU lets it: what CRIU holds does not die while CRIU waits. */
+static int mend_dead(struct op *o, const struct vps_state *st, const struct op_held *h,
+		     struct vz_error *err)
+{
+	CTX_GATE struct ctx_gate gate = CTX_GATE_NONE;
+	char rundir[PATH_MAX];
+
+	if (h->hold == OP_HOLD_RESTORING || h->hold == OP_HOLD_RESTORED)
+		return op_drop_restored(o, st, h, err);
+	if (dumped(o, st, h))
+		return finish_suspend(o, st, err);
+	if (ctx_gate_open(op_cpt_rundir(o->ctid, rundir), &gate) == 0)
+		(void)!ctx_gate_say(&gate, false);
+	return end_it(o, st, err);
 }
 
 int op_cpt_mend(struct op *o, struct vz_error *err)
@@ -176,10 +217,16 @@ int op_cpt_mend(struct op *o, struct vz_error *err)
 		/* a restore whose command died before state.json was written */
 		if (ctx_gate_open(op_cpt_rundir(o->ctid, rundir), &gate) == 0)
 			(void)!ctx_gate_say(&gate, false);
-		if (h.hold != OP_HOLD_NONE)
-			op_held_forget(o->ctid);
+		if (h.hold == OP_HOLD_NONE)
+			return 0;
+		forget_images(h.file);
+		if (h.link[0] && net_link_delete(h.link, err) < 0)
+			return -EIO;
+		op_held_forget(o->ctid);
 		return 0;
 	}
+	if (h.hold != OP_HOLD_NONE && !vz_proc_lives(st.mon_pid, st.mon_start))
+		return mend_dead(o, &st, &h, err);
 	if (h.hold == OP_HOLD_RESTORING || (h.hold == OP_HOLD_NONE && st.dump[0]))
 		return mend_restore(o, &st, &h, err);
 	if (h.hold != OP_HOLD_WORKING)
@@ -232,8 +279,10 @@ int op_start_or_resume(struct op *o, const struct op_start *a, struct vz_error *
 	vz_say("Dump file %s exists, trying to restore from it", file);
 	if (r == 0)
 		r = op_do_resume(o, &resume, &why);
-	if (r == 0)
-		return 0;
+	if (r == -EINTR) /* by an operator, who did not ask for a start anew */
+		*err = why;
+	if (r == 0 || r == -EINTR)
+		return r;
 	vz_warn("WARNING: %s", why.msg);
 	if (access(file, F_OK) == 0 && put_aside(file) < 0)
 		return vz_fail(err, VZ_EXIT_RESTORE, errno,

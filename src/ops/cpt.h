@@ -22,11 +22,12 @@ enum op_hold {
 /**
  * struct op_held - the note RUNDIR/held of a VPS whose processes stand still
  * @file: dump file that the command under way makes, or has made; the one restored from; "" none yet
+ * @link: node's end of the link that a resume has made, "" none
  * @ping: what net.ipv4.ping_group_range was, "" = not touched
  */
 struct op_held {
 	enum op_hold hold;
-	char file[PATH_MAX], ping[48];
+	char file[PATH_MAX], ping[48], link[16];
 };
 
 /** op_held_read - hold is OP_HOLD_NONE when there is no note. */

@@ -216,6 +216,12 @@ static int step_link(void *arg, struct vz_error *err)
 	for (size_t i = 0; i < ips->n; i++)
 		v6 = v6 || strchr(ips->v[i], ':');
 	net_ifname(s->b.o->ctid, s->b.st.generation, s->b.st.ifname);
+	/* nobody else would know of a link that is not in a VPS yet */
+	s->held.hold = OP_HOLD_RESTORING;
+	memcpy(s->held.file, s->file, sizeof(s->held.file));
+	memcpy(s->held.link, s->b.st.ifname, sizeof(s->held.link));
+	if (op_held_write(s->b.o->ctid, &s->held, err) < 0)
+		return -EIO;
 	return net_link_prepare(s->b.st.ifname, v6 && s->b.o->cfg.ipv6, s->peer, err);
 }
 
@@ -419,23 +425,19 @@ static int step_view(void *arg, struct vz_error *err)
 static int step_state(void *arg, struct vz_error *err)
 {
 	struct resuming *s = arg;
-	int r;
 
 	/* the name under which the dump is out of use; before it has it, so that nothing is missed */
-	s->held.hold = OP_HOLD_RESTORING;
-	memcpy(s->held.file, s->file, sizeof(s->held.file));
 	if (!s->a->keep && vz_copy(s->b.st.dump, sizeof(s->b.st.dump), s->used) < 0)
 		return res_fail(err, -ENAMETOOLONG, s->used);
-	r = op_held_write(s->b.o->ctid, &s->held, err);
-	return r < 0 ? r : op_boot_state(&s->b, err);
+	return op_boot_state(&s->b, err);
 }
 
-static void undo_state(void *arg)
+static void undo_link(void *arg)
 {
 	struct resuming *s = arg;
 
+	op_boot_unlink(&s->b);
 	op_held_forget(s->b.o->ctid);
-	op_boot_state_forget(&s->b);
 }
 
 static const struct op_step undump_steps[] = {
@@ -447,13 +449,13 @@ static const struct op_step undump_steps[] = {
 	{ "resources", op_boot_groups, op_boot_groups_remove },
 	{ "counters", step_counters, NULL },
 	{ "groups", step_groups, NULL },
-	{ "link", step_link, op_boot_unlink },
+	{ "link", step_link, undo_link },
 	{ "restore", step_restore, undo_restore },
 	{ "verify", step_verify, NULL },
 	{ "addresses", step_addresses, NULL },
 	{ "limits", step_limits, NULL },
 	{ "view", step_view, NULL },
-	{ "state", step_state, undo_state },
+	{ "state", step_state, op_boot_state_forget },
 };
 
 /* ---- let it go ---- */
@@ -512,13 +514,13 @@ static const struct op_step all_steps[] = {
 	{ "resources", op_boot_groups, op_boot_groups_remove },
 	{ "counters", step_counters, NULL },
 	{ "groups", step_groups, NULL },
-	{ "link", step_link, op_boot_unlink },
+	{ "link", step_link, undo_link },
 	{ "restore", step_restore, undo_restore },
 	{ "verify", step_verify, NULL },
 	{ "addresses", step_addresses, NULL },
 	{ "limits", step_limits, NULL },
 	{ "view", step_view, NULL },
-	{ "state", step_state, undo_state },
+	{ "state", step_state, op_boot_state_forget },
 	{ "go", step_go, NULL },
 };
 

@@ -1,0 +1,138 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# bats file_tags=node
+# vzctl suspend and resume, cut off everywhere, and again and again.
+bats_require_minimum_version 1.5.0
+load ../lib/common
+load ../lib/criu
+
+setup_file() { make_root overlay && need_criu; }
+teardown_file() { remove_root; }
+teardown() { destroy_all; }
+
+dump() { echo "$(vzdir)/dump/Dump.$1"; }
+state() { jq -r ".$2" "$CROFT_ROOT/run/vz/$1/state.json"; }
+no_dump() { [ -z "$(ls "$(vzdir)/dump")" ] || { ls "$(vzdir)/dump" >&2; return 1; }; }
+
+counter() {
+	vzctl --quiet create "$1" --ostemplate busybox --ipadd "10.53.0.$(($1 - 530))" --ram 64M --swap 0 "${@:2}"
+	vzctl --quiet start "$1"
+	vzctl exec "$1" '(i=0; while :; do i=$((i+1)); echo $i >/tmp/count; usleep 20000; done) </dev/null >/dev/null 2>&1 &'
+	wait_for 3 vzctl exec "$1" 'test -s /tmp/count'
+}
+count() { vzctl exec "$1" cat /tmp/count; }
+counts_above() { [ "$(count "$1")" -gt "$2" ]; }
+counts_on() {
+	wait_for 3 counts_above "$1" "$2"
+	[ "$(count "$1")" -lt $(($2 + 3000)) ]
+}
+gone() { [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"; }
+
+@test "suspend that fails at any step: the VPS goes on, nothing is left" {
+	counter 531
+	local n before
+	for n in 1 2 3 4; do
+		before=$(count 531)
+		VZ_FAULT=suspend:$n run vzctl suspend 531
+		[ "$status" -ne 0 ]
+		counts_on 531 "$before"
+		no_dump
+		[ "$(vzctl status 531)" = "CTID 531 exist mounted running" ]
+	done
+}
+
+@test "suspend killed at any step: the next command lets it go on, or completes it once the file has its name" {
+	counter 532
+	local n before
+	for n in 1 2 3 4; do
+		before=$(count 532)
+		VZ_FAULT=suspend:$n:kill run vzctl suspend 532
+		status_is 137
+		[ "$n" -le 2 ] || { run vzctl status 532; has 'stands still'; }
+		vzctl --quiet set 532 --cpuunits 1000 --save
+		counts_on 532 "$before"
+	done
+	before=$(count 532)
+	VZ_FAULT=suspend-kill:1:kill run vzctl suspend 532
+	status_is 137
+	[ -f "$(dump 532)" ]
+	vzctl --quiet set 532 --cpuunits 1000 --save
+	wait_for 5 sh -c '[ "$('"$build"'/vzctl status 532)" = "CTID 532 exist unmounted down suspended" ]'
+	vzctl --quiet resume 532
+	counts_on 532 "$before"
+	before=$(count 532)
+	VZ_FAULT=suspend-kill:2:kill run vzctl suspend 532
+	status_is 137
+	vzctl --quiet resume 532
+	counts_on 532 "$before"
+}
+
+@test "resume that fails or is killed at any step: the dump is as it was, and the next one works" {
+	counter 533
+	local n how before
+	before=$(count 533)
+	vzctl --quiet suspend 533
+	for how in '' :kill; do
+		for n in $(seq 1 16); do
+			VZ_FAULT=resume:$n$how run vzctl resume 533
+			[ "$status" -ne 0 ]
+			run vzctl --quiet umount 533
+			[ -f "$(dump 533)" ]
+			[ "$(vzctl status 533)" = "CTID 533 exist unmounted down suspended" ]
+		done
+	done
+	vzctl --quiet resume 533
+	counts_on 533 "$before"
+	no_dump
+}
+
+@test "vzmon or CRIU killed while a VPS is frozen: it is down or goes on, and starts again" {
+	counter 534
+	local mon criu
+	vzctl --quiet suspend 534 --suspend
+	vzctl --quiet suspend 534 --dump
+	mon=$(state 534 mon_pid)
+	criu=$(pgrep -f "criu.* dump .*/Dump.534.tmp" | head -n 1)
+	kill -9 "$criu"
+	wait_for 3 gone "$criu"
+	run vzctl suspend 534 --resume
+	status_is 0
+	run vzctl exec 534 echo alive
+	[ "$output" = alive ]
+	no_dump
+	vzctl --quiet suspend 534 --suspend
+	vzctl --quiet suspend 534 --dump
+	kill -9 "$mon"
+	wait_for 5 gone "$mon"
+	# its file is whole, so it goes on from there
+	run vzctl start 534
+	status_is 0
+	has 'trying to restore from it'
+	run vzctl exec 534 echo alive
+	[ "$output" = alive ]
+}
+
+@test "20 times in a row: no descriptor, mount, link, process or file too many" {
+	counter 535
+	local i before now
+	look() {
+		local mon init
+		mon=$(state 535 mon_pid)
+		init=$(state 535 init_pid)
+		ls "/proc/$mon/fd" "/proc/$init/fd" | wc -l
+		wc -l <"/proc/$init/mountinfo"
+		grep -cF "$CROFT_ROOT" /proc/self/mountinfo
+		ip -o link | grep -c vz535
+		ls "$(vzdir)/dump" | wc -l
+		vzctl exec 535 'find /dev /run /tmp | wc -l'
+	}
+	vzctl --quiet suspend 535
+	vzctl --quiet resume 535
+	before=$(look)
+	for i in $(seq 20); do
+		vzctl --quiet suspend 535
+		vzctl --quiet resume 535
+	done
+	now=$(look)
+	[ "$now" = "$before" ] || { echo "before: $before now: $now" >&2; return 1; }
+}
