@@ -4,7 +4,7 @@
 
 _croft_commands="create destroy delete mount umount start stop restart status set
 exec exec2 exec3 enter console runscript ubc-load ubc-unload ubc-status
-ubc-reconcile failures checkpoint-check"
+ubc-reconcile failures suspend chkpnt resume restore checkpoint-check"
 _croft_set_options="
 --name --description --onboot --bootorder --disabled --stop-timeout --ostemplate --root
 --private --layout --mount_opts --local_uid --local_gid --kmemsize --lockedpages --privvmpages
@@ -106,6 +106,8 @@ _croft_options_of()
 	restart) echo '--force --wait --skip-fsck --skip-remount --fast' ;;
 	enter) echo '--exec' ;;
 	failures) echo '--follow --json' ;;
+	suspend|chkpnt) echo '--dumpfile --compress --skip-umount --suspend --dump --kill --resume' ;;
+	resume|restore) echo '--dumpfile --keep --skip-remount --undump --resume --kill' ;;
 	checkpoint-check) echo '--json --bandwidth --time' ;;
 	esac
 }

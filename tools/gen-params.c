@@ -379,7 +379,7 @@ static const char bash_head[] =
 	"\n"
 	"_croft_commands=\"create destroy delete mount umount start stop restart status set\n"
 	"exec exec2 exec3 enter console runscript ubc-load ubc-unload ubc-status\n"
-	"ubc-reconcile failures checkpoint-check\"\n";
+	"ubc-reconcile failures suspend chkpnt resume restore checkpoint-check\"\n";
 
 static const char bash_helpers[] =
 	"_croft_offer()\n"
@@ -461,6 +461,8 @@ static const char bash_vzctl[] =
 	"\trestart) echo '--force --wait --skip-fsck --skip-remount --fast' ;;\n"
 	"\tenter) echo '--exec' ;;\n"
 	"\tfailures) echo '--follow --json' ;;\n"
+	"\tsuspend|chkpnt) echo '--dumpfile --compress --skip-umount --suspend --dump --kill --resume' ;;\n"
+	"\tresume|restore) echo '--dumpfile --keep --skip-remount --undump --resume --kill' ;;\n"
 	"\tcheckpoint-check) echo '--json --bandwidth --time' ;;\n"
 	"\tesac\n"
 	"}\n"

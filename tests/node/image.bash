@@ -28,7 +28,7 @@ masked=(apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all
 release() { # IMAGE
 	case $1 in
 	debian-12) suite=bookworm packages_own=(libarchive13 libcgroup2) ;;
-	debian-13) suite=trixie packages_own=(libarchive13t64 libcgroup3) ;;
+	debian-13) suite=trixie packages_own=(libarchive13t64 libcgroup3 criu) ;;
 	*) die "unknown image $1: debian-12 or debian-13" ;;
 	esac
 }
