@@ -2,7 +2,7 @@
 # FUZZ_SECONDS. Built in a normal build they are not.
 FUZZ_SECONDS = 60
 fuzz_programs = tests/fuzz/fuzz-config tests/fuzz/fuzz-param tests/fuzz/fuzz-number tests/fuzz/fuzz-state \
-	tests/fuzz/fuzz-start tests/fuzz/fuzz-untar tests/fuzz/fuzz-plan tests/fuzz/fuzz-frame
+	tests/fuzz/fuzz-start tests/fuzz/fuzz-untar tests/fuzz/fuzz-plan tests/fuzz/fuzz-frame tests/fuzz/fuzz-dump
 EXTRA_PROGRAMS += $(fuzz_programs)
 FUZZ_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
@@ -46,6 +46,11 @@ tests_fuzz_fuzz_frame_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_fuzz_fuzz_frame_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 tests_fuzz_fuzz_frame_LDFLAGS = $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_frame_LDADD = libmigrate.a libvps.a libutil.a $(ZLIB_LIBS) $(JANSSON_LIBS)
+
+tests_fuzz_fuzz_dump_SOURCES = tests/fuzz/fuzz-dump.c
+tests_fuzz_fuzz_dump_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_fuzz_fuzz_dump_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_dump_LDADD = libcheckpoint.a libvps.a libutil.a $(JANSSON_LIBS)
 
 fuzz-programs: $(fuzz_programs)
 

@@ -268,3 +268,20 @@ forge() {
 	run vzctl exec 527 echo alive
 	[ "$output" = alive ]
 }
+
+@test "simfs: the root is idmapped again after a resume; the node's stop suspends and its start resumes" {
+	vzctl --quiet create 528 --ostemplate busybox --layout simfs --onboot yes
+	vzctl --quiet start 528
+	vzctl exec 528 'touch /root/before; sleep 1000 </dev/null >/dev/null 2>&1 &'
+	sed -i 's/^VE_STOP_MODE=.*/VE_STOP_MODE=suspend/' "$CROFT_ROOT/etc/vz/vz.conf"
+	run "$build/vz-node" stop
+	status_is 0
+	[ "$output" = "VPS 528: suspended" ]
+	[ "$(vzctl status 528)" = "CTID 528 exist unmounted down suspended" ]
+	run "$build/vz-node" start
+	status_is 0
+	[ "$(vzctl status 528)" = "CTID 528 exist mounted running" ]
+	[ "$(vzctl exec 528 'pgrep -f "sleep 1000" | wc -l; stat -c %u /root/before; touch /root/after; stat -c %u /root/after')" = $'1\n0\n0' ]
+	[ "$(stat -c %u "$(vzdir)/private/528/root/after")" = 0 ]
+	no_dump
+}
