@@ -281,7 +281,7 @@ forge() {
 	run "$build/vz-node" start
 	status_is 0
 	[ "$(vzctl status 528)" = "CTID 528 exist mounted running" ]
-	[ "$(vzctl exec 528 'pgrep -f "sleep 1000" | wc -l; stat -c %u /root/before; touch /root/after; stat -c %u /root/after')" = $'1\n0\n0' ]
+	[ "$(vzctl exec 528 'ps | grep -c "[s]leep 1000"; stat -c %u /root/before; touch /root/after; stat -c %u /root/after')" = $'1\n0\n0' ]
 	[ "$(stat -c %u "$(vzdir)/private/528/root/after")" = 0 ]
 	no_dump
 }
