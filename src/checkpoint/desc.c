@@ -96,19 +96,19 @@ char *cpt_desc_text(const struct cpt_desc *d)
 {
 	VZ_JSON json_t *j = NULL;
 
-	j = json_pack(
-		"{si sI ss ss ss ss ss sI si sI sI sI sI sb ss ss ss ss ss so so so so so so so so}",
-		"schema", CPT_SCHEMA, "ctid", (json_int_t)d->ctid, "croft", d->croft, "criu",
-		d->criu, "kernel", d->kernel, "machine", d->machine, "boot_id", d->boot_id, "taken",
-		(json_int_t)d->taken, "init_pid", (int)d->init_pid, "init_start",
-		(json_int_t)d->init_start, "uid_base", (json_int_t)d->uid_base, "uid_count",
-		(json_int_t)d->uid_count, "caps", (json_int_t)d->caps, "seccomp", (int)d->seccomp,
-		"layout", d->layout, "init_kind", d->init_kind, "template_hash", d->template_hash,
-		"tty", d->tty, "ping", d->ping, "addrs", put_list(&d->addrs), "live",
-		put_list(&d->live), "view", put_list(&d->view), "config",
-		vz_json_text(d->config ? d->config : ""), "cpu", vz_json_text(d->cpu ? d->cpu : ""),
-		"counters", put_counters(d), "dev", put_devs(d), "groups",
-		vz_json_text(d->groups ? d->groups : "[]"));
+	j = json_pack("{si sI ss ss ss ss ss sI si sI sI sI sI sb ss ss ss ss ss so so so so so so "
+		      "so so}",
+		      "schema", CPT_SCHEMA, "ctid", (json_int_t)d->ctid, "croft", d->croft, "criu",
+		      d->criu, "kernel", d->kernel, "machine", d->machine, "boot_id", d->boot_id,
+		      "taken", (json_int_t)d->taken, "init_pid", (int)d->init_pid, "init_start",
+		      (json_int_t)d->init_start, "uid_base", (json_int_t)d->uid_base, "uid_count",
+		      (json_int_t)d->uid_count, "caps", (json_int_t)d->caps, "seccomp",
+		      (int)d->seccomp, "layout", d->layout, "init_kind", d->init_kind,
+		      "template_hash", d->template_hash, "tty", d->tty, "ping", d->ping, "addrs",
+		      put_list(&d->addrs), "live", put_list(&d->live), "view", put_list(&d->view),
+		      "config", vz_json_text(d->config ? d->config : ""), "cpu",
+		      vz_json_text(d->cpu ? d->cpu : ""), "counters", put_counters(d), "dev",
+		      put_devs(d), "groups", vz_json_text(d->groups ? d->groups : "[]"));
 	return j ? json_dumps(j, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
 }
 
