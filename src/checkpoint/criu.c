@@ -203,6 +203,7 @@ static int common_args(const struct cpt_run *r, const char *what, struct vz_list
 		seconds,
 		NULL,
 	};
+	struct stat st;
 	int e;
 
 	(void)snprintf(seconds, sizeof(seconds), "%d", CRIU_SECONDS);
@@ -211,6 +212,8 @@ static int common_args(const struct cpt_run *r, const char *what, struct vz_list
 		e = add_fmt(env, NULL, vz_fmt("CROFT_GATE=%s", r->rundir));
 	if (e == 0)
 		e = add_fmt(env, NULL, vz_fmt("CROFT_OWNER=%" PRIu64, r->owner));
+	if (e == 0 && stat(vps_paths()->run, &st) == 0)
+		e = add_fmt(env, NULL, vz_fmt("CROFT_VIEW_DEV=%" PRIu64, (uint64_t)st.st_dev));
 	(void)vps_path(lib, "%s/criu-owner.so", vps_paths()->libexec);
 	if (e == 0) /* a wrapper is a shell script: the library is for what it runs */
 		e = add_fmt(env, NULL,

@@ -11,6 +11,8 @@
 
 /* What a VPS sees as the root of cgroup2, below its group. */
 #define CG_PAYLOAD "payload"
+/* In it: where exec and enter begin, the node's own (context/exec.c). */
+#define CG_EXEC ".croft"
 
 enum {
 	RES_EXIT_CPU = 2, /* vzctl 4: "unable to set CPU parameters" */

@@ -145,7 +145,8 @@ static void read_below(struct reading *d, int up, const char *name, const char *
 	while (list && (e = readdir(list))) {
 		char below[PATH_BYTES + NAME_MAX + 2];
 
-		if (e->d_type != DT_DIR || !strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+		if (e->d_type != DT_DIR || !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
+		    (!*path && !strcmp(e->d_name, CG_EXEC)))
 			continue;
 		(void)snprintf(below, sizeof(below), "%s%s%s", path, *path ? "/" : "", e->d_name);
 		read_below(d, dir, e->d_name, below, depth + 1);
@@ -321,12 +322,25 @@ static int make_one(const struct making *m, const json_t *g)
 	return r;
 }
 
+/* The node's own, before CRIU makes one for a process that exec left there: then it would be the VPS's. */
+static int make_exec_group(const char *v2)
+{
+	VZ_FD int payload = open_group(v2, "");
+
+	if (payload < 0)
+		return payload;
+	return mkdirat(payload, CG_EXEC, 0755) < 0 && errno != EEXIST ? -errno : 0;
+}
+
 /* Parents come before their children in the text. */
 static int make_all(const struct making *m, const json_t *all)
 {
 	size_t i;
 	json_t *g;
-	int r = 0;
+	int r = make_exec_group(m->v2);
+
+	if (r < 0)
+		return r;
 
 	if (json_array_size(all) > GROUPS_MAX)
 		return -EINVAL;

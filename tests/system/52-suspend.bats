@@ -29,6 +29,16 @@ counts_on() { # CTID FROM: it goes on from there, neither from the beginning nor
 }
 counts_above() { [ "$(count "$1")" -gt "$2" ]; }
 
+@test "who has a file of the view open is restored; commands of exec go on to have their place" {
+	counter 520
+	vzctl exec 520 'for f in meminfo stat vmstat diskstats; do (setsid sleep 1000 </proc/$f >/dev/null 2>&1 &); done'
+	vzctl --quiet suspend 520
+	vzctl --quiet resume 520
+	[ "$(vzctl exec 520 'pidof sleep | wc -w')" = 4 ]
+	[ "$(vzctl exec 520 'head -n 1 /proc/meminfo')" = "MemTotal:          65536 kB" ]
+	[ "$(vzctl exec 520 'sed -n s/^0:://p /proc/self/cgroup')" = /.croft ]
+}
+
 # bats test_tags=lean
 @test "suspend writes one file, resume goes on where it was: memory, owners, address, limits, console" {
 	counter 521
