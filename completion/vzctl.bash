@@ -106,7 +106,7 @@ _croft_options_of()
 	restart) echo '--force --wait --skip-fsck --skip-remount --fast' ;;
 	enter) echo '--exec' ;;
 	failures) echo '--follow --json' ;;
-	suspend|chkpnt) echo '--dumpfile --compress --skip-umount --suspend --dump --kill --resume' ;;
+	suspend|chkpnt) echo '--dumpfile --compress --force --skip-umount --suspend --dump --kill --resume' ;;
 	resume|restore) echo '--dumpfile --keep --skip-remount --undump --resume --kill' ;;
 	checkpoint-check) echo '--json --bandwidth --time' ;;
 	esac

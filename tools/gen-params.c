@@ -461,7 +461,7 @@ static const char bash_vzctl[] =
 	"\trestart) echo '--force --wait --skip-fsck --skip-remount --fast' ;;\n"
 	"\tenter) echo '--exec' ;;\n"
 	"\tfailures) echo '--follow --json' ;;\n"
-	"\tsuspend|chkpnt) echo '--dumpfile --compress --skip-umount --suspend --dump --kill "
+	"\tsuspend|chkpnt) echo '--dumpfile --compress --force --skip-umount --suspend --dump --kill "
 	"--resume' ;;\n"
 	"\tresume|restore) echo '--dumpfile --keep --skip-remount --undump --resume --kill' ;;\n"
 	"\tcheckpoint-check) echo '--json --bandwidth --time' ;;\n"

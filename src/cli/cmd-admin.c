@@ -100,7 +100,7 @@ static int cmd_destroy(struct cli *c, int argc, char **argv, struct vz_error *er
 
 struct cpt_args {
 	bool suspend, dump, kill, resume, undump;
-	bool keep, skip_remount, skip_umount, skip_arpdetect;
+	bool keep, skip_remount, skip_umount, skip_arpdetect, force;
 	const char *dumpfile, *compress, *context, *flags;
 };
 
@@ -120,6 +120,7 @@ static const struct cli_opt suspend_opts[] = {
 	{ "kill", 0, CLI_FLAG, CPT(kill), NULL, "kill a frozen one" },
 	{ "resume", 0, CLI_FLAG, CPT(resume), NULL, "let a frozen one run again" },
 	{ "compress", 0, CLI_TEXT, CPT(compress), "zstd[:N]", "compress the file" },
+	{ "force", 0, CLI_FLAG, CPT(force), NULL, "although something stands in the way" },
 	{ "skip-umount", 0, CLI_FLAG, CPT(skip_umount), NULL, "leave it mounted" },
 	{ 0 },
 };
@@ -207,6 +208,7 @@ static int cmd_suspend(struct cli *c, int argc, char **argv, struct vz_error *er
 		r = compression(a.compress, &op.level, err);
 	op.dumpfile = a.dumpfile;
 	op.skip_umount = a.skip_umount;
+	op.force = a.force;
 	return r < 0 ? r : op_suspend(&c->env, c->ctid, &op, err);
 }
 

@@ -5,6 +5,7 @@
  */
 #include "ops/cpt.h"
 
+#include "checkpoint/preflight.h"
 #include "context/gate.h"
 #include "net/net.h"
 #include "ops/steps.h"
@@ -80,6 +81,31 @@ static int check_space(struct suspending *s, struct vz_error *err)
 	return 0;
 }
 
+/* Named before anything is frozen; CRIU would find some of it, and lose the rest without a word. */
+static int refuse_blockers(struct suspending *s, struct vz_error *err)
+{
+	VZ_FREE struct cpt_findings *f = calloc(1, sizeof(*f));
+	VZ_FREE pid_t *pids = NULL;
+	char comm[40], object[200];
+	struct cpt_load load;
+	size_t n = 0, i = 0;
+	int r = f ? res_pids(s->cg, &pids, &n, err) : sus_fail(err, -ENOMEM, "look at the VPS");
+
+	if (r == 0)
+		r = cpt_scan(pids, n, s->st.init_pid, &s->st.view, f, &load, err);
+	if (r < 0 || !f->blockers || s->a->force)
+		return r;
+	while (i + 1 < f->n && !f->v[i].blocker)
+		i++;
+	vz_quote(comm, sizeof(comm), f->v[i].comm);
+	vz_quote(object, sizeof(object), f->v[i].object);
+	return vz_fail(err, VZ_EXIT_CHKPNT, 0,
+		       "VPS %u cannot be checkpointed now: %s (process %d inside): %s%s%s%s",
+		       s->o->ctid, comm, (int)f->v[i].pid_inside, cpt_kind_text(f->v[i].kind),
+		       *object ? ": " : "", object,
+		       f->blockers > 1 ? ", and more: vzctl checkpoint-check" : "");
+}
+
 static int step_check(void *arg, struct vz_error *err)
 {
 	struct suspending *s = arg;
@@ -87,6 +113,8 @@ static int step_check(void *arg, struct vz_error *err)
 	char path[64];
 	int r = cpt_criu_find(VZ_EXIT_CHKPNT, &s->criu, err);
 
+	if (r == 0)
+		r = refuse_blockers(s, err);
 	if (r == 0)
 		r = check_space(s, err);
 	if (r < 0)

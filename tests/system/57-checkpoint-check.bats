@@ -5,9 +5,10 @@
 bats_require_minimum_version 1.5.0
 load ../lib/common
 load ../lib/escape
+load ../lib/criu
 
 setup_file() {
-	escape_root
+	escape_root && need_criu
 	vzctl --quiet create 5701 --ostemplate busybox
 	vzctl --quiet set 5701 --features io_uring:on,nesting:on --ram 256M --save
 	vzctl --quiet start 5701
@@ -88,6 +89,15 @@ blocked() {
 	teardown
 	hold ruleset
 	blocked anonymous-file landlock
+}
+
+@test "suspend refuses by the same names, before it freezes; the VPS runs on" {
+	hold semaphore
+	run --separate-stderr vzctl suspend 5701
+	status_is 16
+	[[ "$stderr" == 'VPS 5701 cannot be checkpointed now: hold (process '*' inside): an eventfd with EFD_SEMAPHORE, which would become a plain one: '* ]]
+	[[ "$output" != *suspend...* ]]
+	vzctl exec2 5701 'kill -0 $(pidof hold)'
 }
 
 @test "a mount that cannot be made again is named, once, whoever sees it" {
