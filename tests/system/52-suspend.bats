@@ -6,7 +6,10 @@ bats_require_minimum_version 1.5.0
 load ../lib/common
 load ../lib/criu
 
-setup_file() { make_root overlay && need_criu; }
+setup_file() {
+	make_root overlay && need_criu
+	[ -x "$build/tests/checkpoint/live" ] || make -s -C "$build" checkpoint-programs
+}
 teardown_file() { remove_root; }
 teardown() { destroy_all; }
 

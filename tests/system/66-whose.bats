@@ -4,9 +4,10 @@
 # Whose process is it: vzpid, vzps. And names of VPSes wherever a CTID can stand.
 bats_require_minimum_version 1.5.0
 load ../lib/common
+load ../lib/criu
 
 setup_file() {
-	make_root overlay
+	make_root overlay && need_criu
 	for i in 6701 6702; do vzctl --quiet create $i --ostemplate busybox --name "vps$i"; done
 }
 teardown_file() {
@@ -154,8 +155,8 @@ cg() { jq -r '.cgroups[] | select(startswith("v2=")) | ltrimstr("v2=")' "$CROFT_
 @test "a name stands for the CTID in every command of vzctl, and in vzlist" {
 	# commands with a CTID, from the help itself: a new one has to get its line here
 	run vzctl --help
-	commands=$(sed -n 's/^vzctl \([a-z0-9]*\) <ctid>.*/\1/p' <<<"$output" | sort | xargs)
-	[ "$commands" = 'console create delete destroy enter exec exec2 exec3 failures mount restart runscript set start status stop umount' ]
+	commands=$(sed -n 's/^vzctl \([a-z0-9-]*\) <ctid>.*/\1/p' <<<"$output" | sort | xargs)
+	[ "$commands" = 'checkpoint-check chkpnt console create delete destroy enter exec exec2 exec3 failures mount restart restore resume runscript set start status stop suspend umount' ]
 	[ "$(vzctl status vps6701)" = 'CTID 6701 exist unmounted down' ]
 	vzctl mount vps6701
 	vzctl umount vps6701
@@ -169,6 +170,11 @@ cg() { jq -r '.cgroups[] | select(startswith("v2=")) | ltrimstr("v2=")' "$CROFT_
 	[ "$(vzctl runscript vps6701 "$BATS_TEST_TMPDIR/script")" = from-a-script ]
 	vzctl set vps6701 --description 'by name' --save
 	vzctl restart vps6701 --fast
+	vzctl checkpoint-check vps6701 --time 0
+	vzctl suspend vps6701
+	vzctl resume vps6701
+	vzctl chkpnt vps6701
+	vzctl restore vps6701
 	[ "$(vzlist -H -o ctid,description vps6701 | xargs)" = '6701 by name' ]
 	run vzctl console vps6701 5 # reaches the command: the number is what it does not like
 	[[ "$output" == 'Invalid tty number 5'* ]]
