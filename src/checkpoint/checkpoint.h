@@ -48,6 +48,7 @@ struct cpt_run {
 	const struct cpt_criu *criu;
 	const char *images, *rundir, *root, *tty, *log;
 	uint64_t owner;
+	bool skip_in_flight; /* dump: connections that nobody accepted yet are dropped; else CRIU refuses */
 };
 
 /**

@@ -230,12 +230,14 @@ int cpt_dump_args(const struct cpt_run *r, pid_t init, const char *freezer,
 	if (e == 0)
 		e = add_fmt(argv, "-t", vz_fmt("%d", (int)init));
 	if (e == 0)
-		e = add_all(argv, (const char *const[]){
-					  "--evasive-devices", "--skip-in-flight", "--ghost-limit",
-					  "512M", "--force-irmap", "--irmap-scan-path", "/root",
-					  "--irmap-scan-path", "/home", "--freeze-cgroup", freezer,
-					  "--external", r->tty, "--external", "veth[venet0]:node",
-					  NULL });
+		e = add_all(argv,
+			    (const char *const[]){ "--evasive-devices", "--ghost-limit", "512M",
+						   "--force-irmap", "--irmap-scan-path", "/root",
+						   "--irmap-scan-path", "/home", "--freeze-cgroup",
+						   freezer, "--external", r->tty, "--external",
+						   "veth[venet0]:node", NULL });
+	if (e == 0 && r->skip_in_flight)
+		e = vz_list_add(argv, "--skip-in-flight");
 	for (size_t i = 0; e == 0 && i < external->n; i++) {
 		mount_key(external->v[i], key);
 		e = add_fmt(argv, "--external", vz_fmt("mnt[%s]:%s", external->v[i], key));

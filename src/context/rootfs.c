@@ -235,7 +235,7 @@ static int put_rule(int system, const char *unit, const char *rules)
 	return fd < 0 ? fd : vz_write_all(fd, rules, strlen(rules));
 }
 
-static int put_service_rules(int run, const struct ctx_orders *o)
+static int put_service_rules(int run)
 {
 	static const char intro[] = "# so that this VPS can be suspended and migrated; without it: "
 				    "vzctl set --features checkpoint:off\n[Service]\n";
@@ -252,10 +252,9 @@ static int put_service_rules(int run, const struct ctx_orders *o)
 	};
 	VZ_FD int system = -EBADF;
 	char text[400];
-	int r = vz_fs_as(o->uid_base);
+	int r = 0; /* the builder makes files as the VPS's root (child.c) */
 
-	if (r == 0 &&
-	    (mkdirat(run, "systemd", 0755) < 0 || mkdirat(run, "systemd/system", 0755) < 0))
+	if (mkdirat(run, "systemd", 0755) < 0 || mkdirat(run, "systemd/system", 0755) < 0)
 		r = -errno;
 	if (r == 0)
 		r = system = vz_openat(run, "systemd/system", O_RDONLY | O_DIRECTORY, 0);
@@ -263,7 +262,7 @@ static int put_service_rules(int run, const struct ctx_orders *o)
 		(void)snprintf(text, sizeof(text), "%s%s", intro, all[i].rules);
 		r = put_rule(system, all[i].unit, text);
 	}
-	return r < 0 ? r : vz_fs_as(0);
+	return r < 0 ? r : 0;
 }
 
 /* Facts for software inside, as the systemd container interface describes /run/host. */
@@ -280,7 +279,7 @@ static int put_host_facts(int root, const struct ctx_orders *o)
 	if (r == 0)
 		dir = vz_openat(run, "host", O_RDONLY | O_DIRECTORY, 0);
 	if (r == 0 && o->service_rules)
-		r = put_service_rules(run, o);
+		r = put_service_rules(run);
 	if (r < 0 || dir < 0)
 		return r < 0 ? r : dir;
 	fd = vz_openat(dir, "container-manager", O_WRONLY | O_CREAT | O_EXCL, 0444);

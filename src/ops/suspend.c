@@ -17,6 +17,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -307,7 +308,7 @@ static int prepare_mounts(struct suspending *s, struct vz_error *err)
 	return r < 0 ? sus_fail(err, r, "mounts of the VPS") : 0;
 }
 
-static int run_criu(struct suspending *s, struct vz_error *err)
+static int run_criu(struct suspending *s, bool skip_in_flight, struct vz_error *err)
 {
 	VZ_LIST struct vz_list argv = { 0 }, env = { 0 };
 	VZ_FD int watch = -EBADF, end = -EBADF;
@@ -319,7 +320,8 @@ static int run_criu(struct suspending *s, struct vz_error *err)
 				     .root = s->o->cfg.ve_root,
 				     .tty = s->desc.tty,
 				     .log = log_name,
-				     .owner = s->st.uid_base };
+				     .owner = s->st.uid_base,
+				     .skip_in_flight = skip_in_flight };
 	int r;
 
 	(void)vps_path(freezer, "%s/payload", group ? group : "");
@@ -341,6 +343,36 @@ static int run_criu(struct suspending *s, struct vz_error *err)
 		       cpt_criu_why(s->rundir, log_name, why, sizeof(why)), r, s->rundir, log_name);
 }
 
+/*
+ * A connection that is not accepted yet, data on a Unix one, a process about to be born: gone a moment later. So the
+ * VPS runs a little between attempts. The last one leaves out connections that nobody ever accepts: they are lost, as
+ * in a reboot.
+ */
+static int dump_patiently(struct suspending *s, struct vz_error *err)
+{
+	enum { TRIES = 4, RUN_MS = 60 };
+	int r = -EAGAIN;
+
+	for (int i = 0; r < 0 && i < TRIES; i++) {
+		if (i > 0) {
+			struct vz_error ignored;
+
+			vz_info("%s; once more", err->msg);
+			if (res_freeze(&s->st.cgroups, false, FREEZE_MS, &ignored) < 0)
+				return r;
+			(void)poll(NULL, 0, RUN_MS);
+			if (res_freeze(&s->st.cgroups, true, FREEZE_MS, err) < 0)
+				return -EAGAIN;
+		}
+		r = vz_rm_rf(AT_FDCWD, s->images);
+		if ((r < 0 && r != -ENOENT) || mkdir(s->images, 0700) < 0)
+			return vz_fail(err, VZ_EXIT_CHKPNT, r < 0 && r != -ENOENT ? -r : errno,
+				       "make %s", s->images);
+		r = run_criu(s, i == TRIES - 1, err);
+	}
+	return r;
+}
+
 static int step_dump(void *arg, struct vz_error *err)
 {
 	struct suspending *s = arg;
@@ -356,11 +388,7 @@ static int step_dump(void *arg, struct vz_error *err)
 		r = prepare_mounts(s, err);
 	if (r < 0)
 		return r;
-	r = vz_rm_rf(AT_FDCWD, s->images);
-	if ((r < 0 && r != -ENOENT) || mkdir(s->images, 0700) < 0)
-		return vz_fail(err, VZ_EXIT_CHKPNT, r < 0 && r != -ENOENT ? -r : errno, "make %s",
-			       s->images);
-	return run_criu(s, err);
+	return dump_patiently(s, err);
 }
 
 static void settle_criu(struct suspending *s)
