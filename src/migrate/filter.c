@@ -80,7 +80,8 @@ int mig_filter(void)
 	prog[n++] = (struct sock_filter)ANSWER(SECCOMP_RET_KILL_PROCESS);
 	prog[n++] = (struct sock_filter)LOAD(nr);
 	/* x32 has numbers of its own above this bit */
-	prog[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, REFUSED, 0);
+	prog[n++] =
+		(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, REFUSED + 1, 0);
 	for (size_t i = 0; i < REFUSED; i++)
 		prog[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, refused[i],
 							 (unsigned char)(REFUSED - i), 0);
