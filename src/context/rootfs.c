@@ -292,8 +292,10 @@ static int put_host_facts(int root, const struct ctx_orders *o)
  */
 static int put_node_files(int root, const char *name, const struct ctx_orders *o)
 {
+	/* whatever times the node's file system keeps: a dump may be restored on another */
 	struct mount_attr attrs = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
-						MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC };
+						MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+				    .attr_clr = MOUNT_ATTR__ATIME };
 	VZ_FD int dir = open_dir(root, name);
 	VZ_FD int mnt = -EBADF;
 	char from[300];

@@ -315,6 +315,8 @@ static int clone_ours(struct shower *s)
 	struct mount_attr attr = {
 		.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
 			    MOUNT_ATTR_NOEXEC,
+		/* as the kernel's own /proc, which CRIU is given for it */
+		.attr_clr = MOUNT_ATTR__ATIME,
 		.propagation = MS_PRIVATE,
 	};
 
