@@ -16,7 +16,8 @@
 
 enum {
 	LOG_BYTES = 64 << 20,
-	CRIU_SECONDS = 600, /* for what it waits for; it ends by itself long before */
+	CRIU_SECONDS =
+		20, /* for stopping all processes; an attempt that hangs there is made again */
 };
 
 /* ---- which one ---- */
