@@ -440,24 +440,6 @@ static void undo_link(void *arg)
 	op_held_forget(s->b.o->ctid);
 }
 
-static const struct op_step undump_steps[] = {
-	{ "check", step_check, NULL },
-	{ "monitor", op_boot_monitor, op_boot_monitor_abort },
-	{ "unpack", step_unpack, undo_unpack },
-	{ "mount", op_boot_mount, op_boot_umount },
-	{ "root", op_boot_root, NULL },
-	{ "resources", op_boot_groups, op_boot_groups_remove },
-	{ "counters", step_counters, NULL },
-	{ "groups", step_groups, NULL },
-	{ "link", step_link, undo_link },
-	{ "restore", step_restore, undo_restore },
-	{ "verify", step_verify, NULL },
-	{ "addresses", step_addresses, NULL },
-	{ "limits", step_limits, NULL },
-	{ "view", step_view, NULL },
-	{ "state", step_state, op_boot_state_forget },
-};
-
 /* ---- let it go ---- */
 
 /* From here on a power cut finds no dump that would bring back a memory that its disk has left behind. */
@@ -505,6 +487,7 @@ static int step_go(void *arg, struct vz_error *err)
 	return r;
 }
 
+/* The last one lets it go: --undump stops before it. */
 static const struct op_step all_steps[] = {
 	{ "check", step_check, NULL },
 	{ "monitor", op_boot_monitor, op_boot_monitor_abort },
@@ -558,8 +541,8 @@ int op_do_resume(struct op *o, const struct op_resume *a, struct vz_error *err)
 		r = vz_fail(err, VZ_EXIT_RESTORE, errno, "dump file %s", s.file);
 	if (r == 0) {
 		vz_say("Restoring VPS ...");
-		r = go ? op_steps_run("resume", OP_STEPS(all_steps), &s, err)
-		       : op_steps_run("resume", OP_STEPS(undump_steps), &s, err);
+		r = op_steps_run("resume", all_steps,
+				 sizeof(all_steps) / sizeof(*all_steps) - (go ? 0 : 1), &s, err);
 	}
 	if (r == 0 && go) {
 		forget_dump(o->ctid, &s.b.st);
