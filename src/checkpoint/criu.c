@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/priv.h"
 
 #include "util/fd.h"
 #include "util/parse.h"
@@ -176,9 +177,10 @@ static void mount_key(const char *path, char ret[PATH_MAX])
 	ret[i] = '\0';
 }
 
-static int common_args(const struct cpt_run *r, const char *what, struct vz_list *argv,
-		       struct vz_list *env)
+static int common_args(const struct cpt_run *r, const char *what, bool iptables,
+		       struct vz_list *argv, struct vz_list *env)
 {
+	VZ_FREE char *path = NULL;
 	char gate[PATH_MAX], lib[PATH_MAX], seconds[16];
 	const char *const all[] = {
 		r->criu->program,
@@ -219,14 +221,16 @@ static int common_args(const struct cpt_run *r, const char *what, struct vz_list
 	if (e == 0) /* a wrapper is a shell script: the library is for what it runs */
 		e = add_fmt(env, NULL,
 			    vz_fmt("%s=%s", r->criu->own ? "CROFT_PRELOAD" : "LD_PRELOAD", lib));
-	return e < 0 ? e : add_all(env, (const char *const[]){ "HOME=/", VZ_PATH_ENV, NULL });
+	if (e == 0)
+		e = cpt_tools_env(iptables, &path);
+	return e < 0 ? e : add_all(env, (const char *const[]){ "HOME=/", path, NULL });
 }
 
 int cpt_dump_args(const struct cpt_run *r, pid_t init, const char *freezer,
 		  const struct vz_list *external, struct vz_list *argv, struct vz_list *env)
 {
 	char key[PATH_MAX];
-	int e = common_args(r, "dump", argv, env);
+	int e = common_args(r, "dump", cpt_iptables_of(init), argv, env);
 
 	if (e == 0)
 		e = add_fmt(argv, "-t", vz_fmt("%d", (int)init));
@@ -269,7 +273,7 @@ int cpt_restore_args(const struct cpt_run *r, const char *stage, const char *lin
 		{ "/var/lib/containerd", "volume-1" },
 		{ "/var/lib/containers", "volume-2" },
 	};
-	int e = common_args(r, "restore", argv, env);
+	int e = common_args(r, "restore", cpt_iptables_in(r->images), argv, env);
 
 	if (e == 0)
 		e = add_all(argv, (const char *const[]){ "-d", "-S", "--pidfile", "restored.pid",

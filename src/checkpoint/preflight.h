@@ -29,6 +29,7 @@ enum cpt_kind {
 	CPT_DEVICE,
 	CPT_MOUNT,
 	CPT_OUTSIDER, /* a process of `exec` or `enter`: it will be ended */
+	CPT_VFORK, /* found by cpt_in_vfork alone */
 	CPT_TERMINAL, /* a shell of busybox or dash that edits lines on a terminal */
 	CPT_KINDS
 };
@@ -71,6 +72,12 @@ const char *cpt_kind_text(enum cpt_kind kind);
 int cpt_scan(const pid_t *pids, size_t n, pid_t init, const struct vz_list *ours,
 	     struct cpt_findings *ret, struct cpt_load *ret_load, struct vz_error *err)
 	__attribute__((warn_unused_result));
+
+/**
+ * cpt_in_vfork - is one of @n processes waiting in vfork(2) for its child? CRIU could not stop it then (vfork.c)
+ * Context: host namespaces; they stand still, else what is found is old. Return: whether; it is @ret then.
+ */
+bool cpt_in_vfork(const pid_t *pids, size_t n, struct cpt_finding *ret);
 
 /**
  * cpt_dirty - how many bytes of memory the processes write anew in a second, each page once

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The look into /proc, process by process. */
 #include "checkpoint/judge.h"
+#include "checkpoint/priv.h"
 
 #include "util/fd.h"
 #include "util/str.h"
@@ -34,6 +35,7 @@ static const struct {
 	[CPT_MOUNT] = { "mount", "a mount that cannot be made again" },
 	[CPT_OUTSIDER] = { "outsider",
 			   "came in by exec or enter, is not part of the VPS and will be ended" },
+	[CPT_VFORK] = { "vfork", "waits in vfork(2) for its child, which does not go on" },
 	[CPT_TERMINAL] = { "terminal", "a shell on a terminal, which may refuse to be restored" },
 };
 
@@ -404,4 +406,20 @@ int cpt_scan(const pid_t *pids, size_t n, pid_t init, const struct vz_list *ours
 	for (size_t i = 0; i < have; i++)
 		look_at(&s, &tasks[i]);
 	return 0;
+}
+
+bool cpt_in_vfork(const pid_t *pids, size_t n, struct cpt_finding *ret)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct task t;
+
+		if (!cpt_vfork_waits(pids[i]) || read_task(pids[i], &t) < 0)
+			continue;
+		*ret = (struct cpt_finding){
+			.kind = CPT_VFORK, .blocker = true, .pid = t.pid, .pid_inside = t.inside
+		};
+		memcpy(ret->comm, t.comm, sizeof(t.comm));
+		return true;
+	}
+	return false;
 }

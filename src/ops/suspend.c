@@ -82,12 +82,23 @@ static int check_space(struct suspending *s, struct vz_error *err)
 	return 0;
 }
 
+static int refuse(uint32_t ctid, const struct cpt_finding *f, size_t all, struct vz_error *err)
+{
+	char comm[40], object[200];
+
+	vz_quote(comm, sizeof(comm), f->comm);
+	vz_quote(object, sizeof(object), f->object);
+	return vz_fail(err, VZ_EXIT_CHKPNT, 0,
+		       "VPS %u cannot be checkpointed now: %s (process %d inside): %s%s%s%s", ctid,
+		       comm, (int)f->pid_inside, cpt_kind_text(f->kind), *object ? ": " : "",
+		       object, all > 1 ? ", and more: vzctl checkpoint-check" : "");
+}
+
 /* Named before anything is frozen; CRIU would find some of it, and lose the rest without a word. */
 static int refuse_blockers(struct suspending *s, struct vz_error *err)
 {
 	VZ_FREE struct cpt_findings *f = calloc(1, sizeof(*f));
 	VZ_FREE pid_t *pids = NULL;
-	char comm[40], object[200];
 	struct cpt_load load;
 	size_t n = 0, i = 0;
 	int r = f ? res_pids(s->cg, &pids, &n, err) : sus_fail(err, -ENOMEM, "look at the VPS");
@@ -98,13 +109,7 @@ static int refuse_blockers(struct suspending *s, struct vz_error *err)
 		return r;
 	while (i + 1 < f->n && !f->v[i].blocker)
 		i++;
-	vz_quote(comm, sizeof(comm), f->v[i].comm);
-	vz_quote(object, sizeof(object), f->v[i].object);
-	return vz_fail(err, VZ_EXIT_CHKPNT, 0,
-		       "VPS %u cannot be checkpointed now: %s (process %d inside): %s%s%s%s",
-		       s->o->ctid, comm, (int)f->v[i].pid_inside, cpt_kind_text(f->v[i].kind),
-		       *object ? ": " : "", object,
-		       f->blockers > 1 ? ", and more: vzctl checkpoint-check" : "");
+	return refuse(s->o->ctid, &f->v[i], f->blockers, err);
 }
 
 static int step_check(void *arg, struct vz_error *err)
@@ -130,6 +135,34 @@ static int step_check(void *arg, struct vz_error *err)
 
 /* ---- freeze ---- */
 
+/*
+ * Freeze all of it, at a moment when nobody waits in vfork(2). Programs are there for microseconds, so a few attempts do;
+ * one whose child stays there (it opens a FIFO, say) is named.
+ */
+static int freeze_all(struct suspending *s, struct vz_error *err)
+{
+	enum { TRIES = 100, RUN_MS = 20 };
+	struct cpt_finding who;
+
+	for (int i = 0; i < TRIES; i++) {
+		VZ_FREE pid_t *pids = NULL;
+		size_t n = 0;
+		int r = res_freeze(&s->st.cgroups, true, FREEZE_MS, err);
+
+		if (r == 0)
+			r = res_pids(s->cg, &pids, &n, err);
+		if (r < 0)
+			return r;
+		if (!cpt_in_vfork(pids, n, &who))
+			return 0;
+		r = res_freeze(&s->st.cgroups, false, FREEZE_MS, err);
+		if (r < 0)
+			return r;
+		(void)poll(NULL, 0, RUN_MS);
+	}
+	return refuse(s->o->ctid, &who, 1, err);
+}
+
 static int step_freeze(void *arg, struct vz_error *err)
 {
 	struct suspending *s = arg;
@@ -138,7 +171,7 @@ static int step_freeze(void *arg, struct vz_error *err)
 	s->held.hold = OP_HOLD_WORKING;
 	r = op_held_write(s->o->ctid, &s->held, err);
 	if (r == 0)
-		r = res_freeze(&s->st.cgroups, true, FREEZE_MS, err);
+		r = freeze_all(s, err);
 	if (r < 0)
 		err->exit = VZ_EXIT_CHKPNT;
 	else
@@ -361,7 +394,7 @@ static int dump_patiently(struct suspending *s, struct vz_error *err)
 			if (res_freeze(&s->st.cgroups, false, FREEZE_MS, &ignored) < 0)
 				return r;
 			(void)poll(NULL, 0, RUN_MS);
-			if (res_freeze(&s->st.cgroups, true, FREEZE_MS, err) < 0)
+			if (freeze_all(s, err) < 0)
 				return -EAGAIN;
 		}
 		r = vz_rm_rf(AT_FDCWD, s->images);

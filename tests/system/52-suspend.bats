@@ -117,6 +117,24 @@ counts_above() { [ "$(count "$1")" -gt "$2" ]; }
 	P
 }
 
+@test "processes in vfork(2): waited for, and one that stays there is named" {
+	counter 529
+	vzctl exec 529 'cat >/root/vfork; chmod 755 /root/vfork' <"$build/tests/checkpoint/vfork"
+	vzctl exec 529 '(setsid /root/vfork 200 /tmp/forks </dev/null >/dev/null 2>&1 &)'
+	wait_for 5 vzctl exec 529 'test -s /tmp/forks'
+	vzctl --quiet suspend 529
+	vzctl --quiet resume 529
+	vzctl exec 529 'rm /tmp/forks'
+	wait_for 5 vzctl exec 529 'test -s /tmp/forks'
+	vzctl exec 529 '(setsid /root/vfork 100000 /tmp/x </dev/null >/dev/null 2>&1 &)'
+	wait_for 5 vzctl exec 529 '[ "$(pidof vfork | wc -w)" -ge 3 ]'
+	before=$(count 529)
+	run --separate-stderr vzctl suspend 529
+	status_is 16
+	[[ "$stderr" == *'vfork (process '*' inside): waits in vfork(2) for its child'* ]]
+	counts_on 529 "$before"
+}
+
 @test "each stage alone: frozen, written, killed; or thawed as if nothing had been" {
 	counter 524
 	local before

@@ -4,8 +4,10 @@
 #include "tests/lib/tap.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MIB (UINT64_C(1) << 20)
@@ -119,6 +121,32 @@ static void test_scan_self(void)
 	OK(r == 0 || r == -EOPNOTSUPP);
 }
 
+static void test_vfork(void)
+{
+	struct cpt_finding f = { 0 };
+	pid_t us = getpid(), pid = fork();
+	bool there = false;
+
+	if (pid == 0) {
+		(void)setpgid(0, 0);
+		if (vfork() == 0)
+			for (;;)
+				pause();
+		_exit(0);
+	}
+	OK(pid > 0);
+	(void)setpgid(pid, pid);
+	for (int i = 0; i < 1000 && !there; i++) {
+		there = cpt_in_vfork(&pid, 1, &f);
+		(void)usleep(10000);
+	}
+	OK(there && f.kind == CPT_VFORK && f.blocker && f.pid == pid && f.comm[0]);
+	OK(!cpt_in_vfork(&us, 1, &f));
+	(void)kill(-pid, SIGKILL);
+	OK(waitpid(pid, NULL, 0) == pid);
+	OK(!cpt_in_vfork(&pid, 1, &f));
+}
+
 int main(void)
 {
 	test_links();
@@ -126,5 +154,6 @@ int main(void)
 	test_mounts();
 	test_estimate();
 	test_scan_self();
+	test_vfork();
 	return tap_done();
 }
