@@ -177,7 +177,7 @@ mkdir /run/made-by-start'
 	status_is 79
 	[ -e "$private/root/was-here" ]
 	[ "$(status_of)" = "$down" ]
-	wait_for 10 nothing_left
+	leaves_nothing
 	[ -z "$(ip route show 10.95.51.1)" ]
 	text 5101.start 'kill -9 $$'
 	run vzctl start 5101
@@ -329,7 +329,7 @@ $in mkdir /srv/in && $in sh -c 'id -u >/srv/in/id; pwd >/srv/in/pwd; chown 33 /s
 		status_is 43
 		[[ "$output" == "procs "* ]]
 		[ "$(status_of)" = "$down" ]
-		wait_for 10 nothing_left
+		leaves_nothing
 		run vzctl runscript 5101 "$CROFT_ROOT/env.nosuch"
 		status_is 11
 		[ "$(status_of)" = "$down" ]

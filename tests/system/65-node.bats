@@ -162,7 +162,7 @@ most() { awk '/^begin/ { n++; if (n > m) m = n } /^end/ { n-- } END { print m }'
 	status_is 0
 	[ -z "$stderr" ]
 	[ "$(sort <<<"$output")" = $'VPS 6611: stopped\nVPS 6612: stopped\nVPS 6613: stopped\nVPS 6614: stopped' ]
-	[ -z "$(leftovers)" ]
+	leaves_nothing
 	[ -z "$(ls "$(vzdir)/running")" ]
 }
 

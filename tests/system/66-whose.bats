@@ -16,7 +16,7 @@ teardown_file() {
 }
 teardown() {
 	for i in 6701 6702; do vzctl --quiet stop $i --fast; done >/dev/null 2>&1 || :
-	wait_for 10 nothing_left
+	leaves_nothing
 }
 
 vzpid() { "$build/vzpid" "$@"; }

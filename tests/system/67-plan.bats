@@ -19,7 +19,7 @@ teardown_file() {
 teardown() {
 	for i in 6750 6751; do vzctl --quiet stop $i --fast; done >/dev/null 2>&1 || :
 	cp "$CROFT_ROOT/6750.first" "$(conf 6750)"
-	wait_for 10 nothing_left
+	leaves_nothing
 }
 
 validate() { run --separate-stderr "$build/vzcfgvalidate" "$@"; }

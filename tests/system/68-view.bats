@@ -20,10 +20,7 @@ teardown_file() {
 destroy_running() {
 	local id
 	for id in $(vzlist -H -o ctid 2>/dev/null); do vzctl --quiet stop "$id" --fast; done
-	wait_for 10 nothing_left || {
-		leftovers >&2
-		return 1
-	}
+	leaves_nothing
 }
 
 node_kib() { awk '/^MemTotal:/ { print $2 }' /proc/meminfo; }
@@ -315,7 +312,7 @@ at_least() { # NUMBER COMMAND...
 	pid=$(server 6801)
 	vzctl exec2 6801 halt || :
 	wait_for 10 bash -c "! kill -0 $pid"
-	wait_for 10 nothing_left
+	leaves_nothing
 }
 
 @test "Debian with systemd on overlay: free, uptime, top; a service with mounts of its own after the server was killed" {

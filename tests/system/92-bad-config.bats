@@ -29,10 +29,7 @@ teardown() {
 	rm -rf "$etc/vz.conf" "$etc/conf/6601.conf" "$etc/conf/66"[1-9]*.conf "$etc"/conf/ve-bad*.conf-sample
 	cp "$CROFT_ROOT/vz.conf.good" "$etc/vz.conf"
 	cp "$CROFT_ROOT/6601.good" "$etc/conf/6601.conf"
-	wait_for 10 nothing_left || {
-		leftovers >&2
-		return 1
-	}
+	leaves_nothing
 }
 
 works() {
@@ -355,7 +352,7 @@ add() { printf '%b' "$1" >>"$(conf 6601)"; }
 		if [ $bad = truncated ]; then
 			run timeout 60 "$build/vzctl" stop 6601
 			has "Container was stopped"
-			[ -z "$(leftovers)" ]
+			leaves_nothing
 		fi
 		timeout 60 "$build/vzctl" start 6601
 		[ "$(vzctl exec2 6601 'echo in')" = in ]

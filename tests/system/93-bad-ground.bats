@@ -94,7 +94,7 @@ init() {
 	[ "${#stderr_lines[@]}" -eq 1 ]
 	[[ "$stderr" == *"No space left on device" ]]
 	[ -z "$(find "$CROFT_ROOT/run" -name '*.lck' -path '*/lock/*')" ]
-	[ -z "$(leftovers | grep -vx "mount $CROFT_ROOT/run")" ]
+	leaves_nothing "$CROFT_ROOT/run"
 	[ "$(status_of 6620)" = "exist unmounted down" ]
 	rm "$CROFT_ROOT/run/fill"
 	vzctl start 6620
@@ -111,7 +111,7 @@ init() {
 		[ "$status" -ne 0 ]
 		[ "${#stderr_lines[@]}" -eq 1 ] || { echo "$stderr"; false; }
 		[[ "$stderr" == *"No space left on device" ]]
-		[ -z "$(leftovers | grep -vx "mount $CROFT_ROOT/run/vz")" ]
+		leaves_nothing "$CROFT_ROOT/run/vz"
 		[ "$(status_of 6620)" = "exist unmounted down" ]
 	done
 	wait_for 10 umount -R "$CROFT_ROOT/run/vz"
@@ -281,7 +281,7 @@ both() {
 		esac
 		[ "$(status_of 6621)" = "exist unmounted down" ]
 	done
-	[ -z "$(leftovers)" ]
+	leaves_nothing
 }
 
 @test "init ends at once, with whatever status: the VPS is down, nothing is left, --wait says 133" {
@@ -291,15 +291,15 @@ both() {
 		run vzctl start 6621
 		# whether init is seen to live depends on who is faster
 		[ "$status" -eq 0 ] || { [ "$status" -eq 7 ] && has "init of the VPS ended at once"; }
-		wait_for 10 nothing_left
+		leaves_nothing
 		[ "$(status_of 6621)" = "exist unmounted down" ]
 		run vzctl start 6621 --wait
 		[ "$status" -eq 133 ] || { [ "$status" -eq 7 ] && has "init of the VPS ended at once"; }
-		wait_for 10 nothing_left
+		leaves_nothing
 	done
 	printf '#!/bin/sh\nexec /bin/busybox halt -f\n' | init
 	run vzctl start 6621
-	wait_for 10 nothing_left
+	leaves_nothing
 	[ "$(status_of 6621)" = "exist unmounted down" ]
 }
 

@@ -45,7 +45,7 @@ clean() {
 	run --separate-stderr vzctl status "$1"
 	[ "$output" = "CTID $1 $2" ] && [ -z "$stderr" ] || { echo "status: $output; $stderr" >&2; return 1; }
 }
-mended() { clean "$@" && nothing_left; }
+mended() { clean "$@" && leaves_nothing; }
 
 no_files() { [ -z "$(ls -A "$(vzdir)/private")" ]; }
 

@@ -37,7 +37,7 @@ works() {
 	vzctl start "$1"
 	[ "$(vzctl exec2 "$1" 'cat /proc/1/oom_score_adj')" = 0 ]
 	vzctl stop "$1" --fast
-	wait_for 10 nothing_left
+	leaves_nothing
 }
 
 @test "vzmon killed while the VPS runs: it stops with its sessions, is told, the next start works" {
@@ -70,7 +70,7 @@ works() {
 		ends_with 7 $start
 		[ "$(grep -vc '^Starting VPS\|^VPS is mounted' "$BATS_TEST_TMPDIR/out")" = 1 ]
 		is 9602 "exist unmounted down"
-		wait_for 10 nothing_left
+		leaves_nothing
 	done
 	works 9602
 }
@@ -98,7 +98,7 @@ works() {
 	wait_for 10 test -e "$(vzdir)/root/9603/started"
 	kill -9 "$(our_process vzmon)"
 	ends_with 7 $start
-	wait_for 10 nothing_left
+	leaves_nothing
 	rm "$CROFT_ROOT/etc/vz/conf/9603.start"
 	works 9603
 }
@@ -113,7 +113,7 @@ works() {
 	kill -9 "$(mon 9604)"
 	wait $stop
 	is 9604 "exist unmounted down"
-	wait_for 10 nothing_left
+	leaves_nothing
 	rm "$CROFT_ROOT/etc/vz/conf/9604.stop"
 	works 9604
 }
@@ -139,7 +139,7 @@ works() {
 	kill -CONT $tracer
 	ends_with 0 $stop
 	is 9604 "exist unmounted down"
-	wait_for 10 nothing_left
+	leaves_nothing
 	rm "$CROFT_ROOT/etc/vz/conf/9604.stop"
 	works 9604
 }

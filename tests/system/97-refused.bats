@@ -47,7 +47,7 @@ well() {
 		done
 	done
 	[ "$(vzctl status 9702 2>&1)" = "CTID 9702 exist unmounted down" ]
-	nothing_left
+	leaves_nothing
 }
 
 @test "each system call refused in turn: what does not need it works on a running VPS" {
@@ -79,7 +79,7 @@ well() {
 		done
 	done
 	well openat2 ENOSYS stop 9702 --fast
-	nothing_left
+	leaves_nothing
 }
 
 @test "each system call refused in turn: set --save and destroy of a stopped VPS need statx alone" {
