@@ -229,14 +229,14 @@ _croft_vzmigrate()
 
 	COMPREPLY=()
 	case $prev in
-	--mode) _croft_offer 'offline warm online'; return ;;
+	--mode) _croft_offer 'offline warm stop-and-copy pre-copy post-copy hybrid auto'; return ;;
 	--fallback) _croft_offer warm; return ;;
 	-r|--remove-area) _croft_offer 'yes no'; return ;;
 	--transport-command) COMPREPLY=($(compgen -c -- "$cur")); return ;;
 	--ssh|--new-id|--new-name|--limit-speed|--timeout) return ;;
 	esac
 	if [[ $cur == -* ]]; then
-		_croft_offer '--online --mode --fallback --remove-area --keep-dst --dry-run --new-id --new-name
+		_croft_offer '--online --noiter --mode --fallback --remove-area --keep-dst --dry-run --new-id --new-name
 			--nostart --nodeps --limit-speed --compress --whole-file --timeout --ssh --transport-command --times
 			--verbose --recover --ours --theirs --help'
 		return

@@ -107,7 +107,7 @@ static void count_process(struct count *c, pid_t pid)
 }
 
 /* A new mapping that was written to has the bit, if there is one at all. */
-static bool tracked(void)
+bool cpt_dirty_tracked(void)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	VZ_FD int pagemap = vz_openat(AT_FDCWD, "/proc/self/pagemap", O_RDONLY, 0);
@@ -129,7 +129,7 @@ int cpt_dirty(const pid_t *pids, size_t n, unsigned int ms, uint64_t *ret_bytes_
 	uint64_t begin = vz_now_ms(), took;
 	char path[40];
 
-	if (!tracked())
+	if (!cpt_dirty_tracked())
 		return -EOPNOTSUPP;
 	c = calloc(1, sizeof(*c));
 	if (!c)

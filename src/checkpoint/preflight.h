@@ -73,6 +73,9 @@ int cpt_scan(const pid_t *pids, size_t n, pid_t init, const struct vz_list *ours
 	     struct cpt_findings *ret, struct cpt_load *ret_load, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
+/** cpt_dirty_tracked - does this kernel tell which memory was written to? */
+bool cpt_dirty_tracked(void);
+
 /**
  * cpt_in_vfork - is one of @n processes waiting in vfork(2) for its child? CRIU could not stop it then (vfork.c)
  * Context: host namespaces; they stand still, else what is found is old. Return: whether; it is @ret then.

@@ -18,6 +18,7 @@ enum {
 	OPT_IGNORED,
 	OPT_KEEP_DST,
 	OPT_ONLINE,
+	OPT_NOITER,
 	OPT_MODE,
 	OPT_FALLBACK,
 	OPT_DRY_RUN,
@@ -43,6 +44,7 @@ static const struct option options[] = {
 	{ "keep-dst", no_argument, NULL, OPT_KEEP_DST },
 	{ "live", no_argument, NULL, OPT_ONLINE },
 	{ "online", no_argument, NULL, OPT_ONLINE },
+	{ "noiter", no_argument, NULL, OPT_NOITER },
 	{ "mode", required_argument, NULL, OPT_MODE },
 	{ "fallback", required_argument, NULL, OPT_FALLBACK },
 	{ "compact", no_argument, NULL, OPT_IGNORED },
@@ -82,9 +84,10 @@ static int usage(FILE *to, int rc)
 	(void)fputs(
 		"Usage: vzmigrate [OPTIONS] [USER@]HOST CTID|NAME[:NEWID] ...\n"
 		"       vzmigrate --recover [--ours|--theirs] [CTID ...]\n\n"
-		"  --online, --live          with its memory, while it runs\n"
-		"  --mode offline|warm|online\n"
-		"  --fallback warm           where online cannot be had\n"
+		"  --online, --live          with its memory, while it runs: --mode auto\n"
+		"  --mode offline|warm|stop-and-copy|pre-copy|post-copy|hybrid|auto\n"
+		"  --noiter                  --mode stop-and-copy\n"
+		"  --fallback warm           what cannot be dumped is stopped and started there\n"
 		"  -r, --remove-area yes|no  no: what is here gets the ending .migrated\n"
 		"  --keep-dst                what was copied stays there after a failure\n"
 		"  --dry-run, --check-only   only the checks\n"
@@ -114,12 +117,15 @@ static int bad(const char *option, const char *value, const char *allowed)
 
 static int take_mode(struct cli *c, const char *text)
 {
-	for (int m = OP_MOVE_OFFLINE; m <= OP_MOVE_ONLINE; m++)
-		if (!strcmp(text, op_move_mode_name((enum op_move_mode)m))) {
-			c->a.mode = (enum op_move_mode)m;
-			return 0;
-		}
-	return bad("--mode", text, "offline, warm, online");
+	char allowed[128] = "";
+	size_t len = 0;
+
+	if (op_move_by_name(text, &c->a.mode) == 0)
+		return 0;
+	for (int m = 0; m < OP_MOVES; m++)
+		len += (size_t)snprintf(allowed + len, sizeof(allowed) - len, "%s%s",
+					m ? ", " : "", op_move_way((enum op_move_mode)m)->name);
+	return bad("--mode", text, allowed);
 }
 
 static int take_nodeps(struct cli *c, const char *text)
@@ -230,8 +236,10 @@ static int take_flag(struct cli *c, int opt)
 			*flags[i].flag = true;
 	if (opt == 'v')
 		c->verbose++;
-	if (opt == OPT_ONLINE)
-		c->a.mode = OP_MOVE_ONLINE;
+	if (opt == OPT_ONLINE && !op_move_way(c->a.mode)->memory)
+		c->a.mode = OP_MOVE_AUTO;
+	if (opt == OPT_NOITER)
+		c->a.mode = OP_MOVE_STOP_AND_COPY;
 	if (opt == OPT_OURS)
 		c->how = OP_RECOVER_OURS;
 	if (opt == OPT_THEIRS)
@@ -351,7 +359,7 @@ static int move_one(struct cli *c, char *word)
 	if (r)
 		return r;
 	vz_log_ctid(ctid);
-	if (a.new_id && a.mode != OP_MOVE_OFFLINE)
+	if (a.new_id && op_move_way(a.mode)->memory)
 		return plain("--new-id needs --mode offline: a number cannot change under programs "
 			     "that run");
 	return told(op_migrate(&env, ctid, &a, &err), &err);

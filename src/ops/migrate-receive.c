@@ -155,7 +155,7 @@ static int on_check(struct taking *t, const json_t *args, json_t **ret, struct v
 	peer = (uint32_t)vz_json_int(args, "peer_ctid", 0);
 	if (r < 0)
 		return r;
-	if (!mig_id_valid(id) || peer < 1 || peer > VPS_CTID_MAX ||
+	if (!mig_id_valid(id) || op_move_by_name(vz_json_str(args, "mode"), &t->mode) < 0 || peer < 1 || peer > VPS_CTID_MAX ||
 	    vz_copy(t->j.mode, sizeof(t->j.mode), vz_json_str(args, "mode")) < 0 ||
 	    vz_copy(t->j.host, sizeof(t->j.host), vz_json_str(args, "from")) < 0 ||
 	    take_facts(args, &t->f) < 0)
@@ -517,7 +517,7 @@ static int on_promise(struct taking *t, const json_t *args, json_t **ret, struct
 	(void)args;
 	(void)ret;
 	/* the memory too, up to the moment before it runs: what can go wrong there goes wrong now */
-	if (r == 0 && t->j.start && !strcmp(t->j.mode, "online"))
+	if (r == 0 && t->j.start && op_move_way(t->mode)->live)
 		r = op_moving_exit(err, mig_busy(&t->conn, undump_child, t, err), MIG_EXIT_START);
 	if (r < 0)
 		return r;

@@ -65,7 +65,7 @@ static int facts(struct sending *s, json_t **ret, struct vz_error *err)
 {
 	struct op *o = s->o;
 	const struct vps_config *c = &o->cfg;
-	bool memory = s->mode != OP_MOVE_OFFLINE || s->suspended;
+	bool memory = op_move_way(s->mode)->memory || s->suspended;
 	VZ_FREE char *flags = op_cpu_flags();
 	VZ_LIST struct vz_list cpu = { 0 };
 	const char *name = s->a->new_name ? s->a->new_name : text_or(c->name);

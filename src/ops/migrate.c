@@ -27,12 +27,15 @@ enum { RETRY_MS = 2000 };
 static int check_memory(struct sending *s, struct vz_error *err)
 {
 	VZ_LIST struct vz_list found = { 0 };
-	int r = op_mem_check(s->o, &found, err);
+	struct cpt_load load = { 0 };
+	int r = op_mem_check(s->o, &found, &load, err);
 
 	if (r < 0 && !s->a->fallback)
 		return r;
-	if (r == 0 && !found.n)
+	if (r == 0 && !found.n) {
+		s->mode = op_move_choose(s->o, s->a, &load);
 		return 0;
+	}
 	for (size_t i = 0; i < found.n; i++)
 		vz_warn("WARNING: VPS %u: %s", s->o->ctid, found.v[i]);
 	if (r == 0 && !s->a->fallback)
@@ -64,7 +67,7 @@ static int step_look(void *arg, struct vz_error *err)
 		return vz_fail(err, MIG_EXIT_ABSENT, 0, "VPS %u has no private area", o->ctid);
 	s->running = w.running;
 	s->suspended = w.suspended;
-	if (!s->running && s->mode != OP_MOVE_OFFLINE)
+	if (!s->running && op_move_way(s->mode)->memory)
 		return vz_fail(err, MIG_EXIT_STOPPED, 0,
 			       "VPS %u does not run: without --online it moves as "
 			       "it is",
@@ -77,7 +80,7 @@ static int step_look(void *arg, struct vz_error *err)
 	r = op_place(o, &p, err);
 	if (r < 0)
 		return op_moving_exit(err, r, MIG_EXIT_TEMPLATE);
-	r = s->mode == OP_MOVE_OFFLINE ? 0 : check_memory(s, err);
+	r = op_move_way(s->mode)->memory ? check_memory(s, err) : 0;
 	if (r < 0)
 		return r;
 	s->j.ctid = o->ctid;
@@ -87,7 +90,7 @@ static int step_look(void *arg, struct vz_error *err)
 	s->j.remove = s->a->remove;
 	s->j.step = MIG_S_COPYING;
 	if (vz_copy(s->j.host, sizeof(s->j.host), s->a->host) < 0 ||
-	    vz_copy(s->j.mode, sizeof(s->j.mode), op_move_mode_name(s->mode)) < 0 ||
+	    vz_copy(s->j.mode, sizeof(s->j.mode), op_move_way(s->mode)->name) < 0 ||
 	    vz_list_copy(&s->j.transport, &s->a->transport) < 0 || mig_new_id(s->j.id) < 0)
 		return vz_fail(err, MIG_EXIT_USAGE, EINVAL, "host %s", s->a->host);
 	return 0;
@@ -186,9 +189,9 @@ static int halt_child(void *arg, struct vz_error *err)
 	const struct op_stop stop = { 0 };
 
 	op_moving_hush();
-	if (s->mode == OP_MOVE_ONLINE)
+	if (op_move_way(s->mode)->live)
 		return op_mem_dump(s->o->ctid, err);
-	if (s->mode == OP_MOVE_WARM)
+	if (op_move_way(s->mode)->memory)
 		return op_mem_suspend(s->o->ctid, err);
 	return op_stop(&env, s->o->ctid, &stop, err);
 }
@@ -200,14 +203,13 @@ static int unhalt_child(void *arg, struct vz_error *err)
 	const struct op_start start = { 0 };
 
 	op_moving_hush();
-	if (s->mode != OP_MOVE_OFFLINE)
+	if (op_move_way(s->mode)->memory)
 		return op_mem_goes_on(s->o->ctid, err);
 	return vps_running(s->o->ctid, NULL) ? 0 : op_start(&env, s->o->ctid, &start, err);
 }
 
 static int step_halt(void *arg, struct vz_error *err)
 {
-	static const char *const what[] = { "Stopping VPS", "Suspending VPS", "Freezing VPS" };
 	struct sending *s = arg;
 	int r;
 
@@ -218,7 +220,7 @@ static int step_halt(void *arg, struct vz_error *err)
 	if (r < 0)
 		return r;
 	s->halted_ms = vz_now_ms();
-	op_send_stage(s, what[s->mode]);
+	op_send_stage(s, op_move_way(s->mode)->halt);
 	r = mig_busy(&s->link.conn, halt_child, s, err);
 	return op_moving_exit(err, r, MIG_EXIT_STOP);
 }
@@ -247,7 +249,7 @@ static int step_dump(void *arg, struct vz_error *err)
 {
 	struct sending *s = arg;
 
-	if (s->mode == OP_MOVE_OFFLINE && !s->suspended)
+	if (!op_move_way(s->mode)->memory && !s->suspended)
 		return 0;
 	op_send_stage(s, "Sending the memory");
 	return op_send_dump(s, err);
@@ -257,7 +259,7 @@ static int step_promise(void *arg, struct vz_error *err)
 {
 	struct sending *s = arg;
 
-	if (s->mode == OP_MOVE_ONLINE)
+	if (op_move_way(s->mode)->live)
 		op_send_stage(s, "Restoring it there");
 	return mig_call(&s->link.conn, "PROMISE", NULL, NULL, err);
 }
@@ -387,7 +389,7 @@ static void tell_times(const struct sending *s)
 	if (!s->a->times)
 		return;
 	if (s->halted_ms)
-		vz_say("%s time: %.2f s", s->mode == OP_MOVE_OFFLINE ? "Down" : "Frozen",
+		vz_say("%s time: %.2f s", op_move_way(s->mode)->still,
 		       (double)(s->going_ms - s->halted_ms) / 1000);
 	vz_say("Sent: %" PRIu64 " KiB", s->copied_bytes >> 10);
 	vz_say("Total time: %.2f s", (double)(now - s->begun_ms) / 1000);
@@ -430,6 +432,9 @@ static int work(void *arg, struct vz_error *err)
 	int r;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0); /* then it is taken back, or completed */
+	r = op_move_possible(w->a, err);
+	if (r < 0)
+		return r;
 	r = op_open(&o, w->env, w->ctid, "migrating", err);
 	if (r < 0 && err->exit == VZ_EXIT_NOVECONFIG)
 		return vz_fail(err, MIG_EXIT_ABSENT, 0, "there is no VPS %u", w->ctid);

@@ -7,8 +7,33 @@
 
 /* Moving a VPS to another node; docs/migrate.md. Errors have the exit statuses of enum mig_exit. */
 
-/** enum op_move_mode - OP_MOVE_OFFLINE: a running VPS is stopped and started there */
-enum op_move_mode { OP_MOVE_OFFLINE, OP_MOVE_WARM, OP_MOVE_ONLINE };
+/** enum op_move_mode - what op_move_way() tells of it */
+enum op_move_mode {
+	OP_MOVE_OFFLINE, /* a running VPS is stopped, and started there */
+	OP_MOVE_WARM, /* suspended, resumed there */
+	OP_MOVE_STOP_AND_COPY, /* frozen, and given up only when it is restored there */
+	OP_MOVE_PRE_COPY, /* the same, with most of its memory copied while it runs */
+	OP_MOVE_POST_COPY, /* the same, with most of its memory fetched when it runs there */
+	OP_MOVE_HYBRID, /* both */
+	OP_MOVE_AUTO, /* stop-and-copy or pre-copy, whichever suits the VPS */
+	OP_MOVES
+};
+
+/**
+ * struct op_move_way - a mode
+ * @halt: what is told when it is halted; @still: what the time after it is called
+ * @memory: its memory goes along, and it must run; @live: it is restored there before it is given up here
+ * @rounds: memory is copied while it runs here; @lazy: memory is fetched while it runs there
+ */
+struct op_move_way {
+	const char *name, *halt, *still;
+	bool memory, live, rounds, lazy;
+};
+
+/** op_move_way - the row of @m < OP_MOVES. */
+const struct op_move_way *op_move_way(enum op_move_mode m);
+/** op_move_by_name - also "online", which is auto. 0; -ENOENT. */
+int op_move_by_name(const char *name, enum op_move_mode *ret) __attribute__((warn_unused_result));
 
 /** bits of --nodeps */
 enum { OP_NODEPS_CPU = 1, OP_NODEPS_SPACE = 2, OP_NODEPS_ALL = 0xff };
@@ -16,7 +41,7 @@ enum { OP_NODEPS_CPU = 1, OP_NODEPS_SPACE = 2, OP_NODEPS_ALL = 0xff };
 /**
  * struct op_migrate - what vzmigrate was asked
  * @new_id: CTID there, 0 the same; @new_name: NULL the same
- * @fallback: where the mode that was asked for cannot be had, OP_MOVE_WARM is taken
+ * @fallback: a VPS that cannot be dumped moves by OP_MOVE_OFFLINE
  * @timeout_ms: of a silent link; @limit: bytes a second, 0 none
  */
 struct op_migrate {
@@ -30,8 +55,6 @@ struct op_migrate {
 	uint64_t limit;
 	int timeout_ms;
 };
-
-const char *op_move_mode_name(enum op_move_mode m);
 
 /** op_migrate - move VPS @ctid. Return: 0; -errno: it is where it was, unless @err says otherwise. */
 int op_migrate(const struct op_env *env, uint32_t ctid, const struct op_migrate *a,

@@ -12,7 +12,8 @@
 /* Commands on the VPS that is ours to move: lock and journal are held. */
 static const struct op_env own = { .skiplock = true, .migrating = true };
 
-int op_mem_check(const struct op *o, struct vz_list *ret, struct vz_error *err)
+int op_mem_check(const struct op *o, struct vz_list *ret, struct cpt_load *ret_load,
+		 struct vz_error *err)
 {
 	enum { SOME_RATE = 100 << 20 }; /* the time is not asked for */
 	struct cpt_criu criu;
@@ -23,6 +24,7 @@ int op_mem_check(const struct op *o, struct vz_list *ret, struct vz_error *err)
 		r = op_precheck(&own, o->ctid, SOME_RATE, 0, p, err);
 	if (r < 0)
 		return op_moving_exit(err, r, MIG_EXIT_VERSION);
+	*ret_load = p->load;
 	for (size_t i = 0; r == 0 && i < p->found.n; i++) {
 		const struct cpt_finding *f = &p->found.v[i];
 		VZ_FREE char *line = NULL;

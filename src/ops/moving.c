@@ -11,13 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-const char *op_move_mode_name(enum op_move_mode m)
-{
-	static const char *const names[] = { "offline", "warm", "online" };
-
-	return names[m];
-}
-
 void op_moving_hush(void)
 {
 	vz_log_level(-1);

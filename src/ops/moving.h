@@ -2,6 +2,7 @@
 #ifndef OPS_MOVING_H
 #define OPS_MOVING_H
 
+#include "checkpoint/preflight.h"
 #include "ops/migrate.h"
 #include "ops/priv.h"
 
@@ -44,10 +45,20 @@ void op_moving_hush(void);
 /** op_moving_exit - give @err the exit status @exit, unless it is one of a held lock, which becomes 20. */
 int op_moving_exit(struct vz_error *err, int r, int exit);
 
+/* moving-mode.c */
+
+/** op_move_possible - can this node do what is asked for, before it looks at the VPS: 0; -errno, exit 1 or 57 */
+int op_move_possible(const struct op_migrate *a, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** op_move_choose - the mode that a running VPS with @load moves by, never OP_MOVE_AUTO; says why if that was asked for. */
+enum op_move_mode op_move_choose(const struct op *o, const struct op_migrate *a,
+				 const struct cpt_load *load);
+
 /* moving-mem.c: memory of a VPS that moves. Context: lock and journal are the caller's. Errors are of vzctl. */
 
-/** op_mem_check - what keeps the VPS from being dumped, a line each. 0; -errno, exit 17: there is no CRIU. */
-int op_mem_check(const struct op *o, struct vz_list *ret, struct vz_error *err)
+/** op_mem_check - what keeps the VPS from being dumped, a line each; what it has to carry. 0; -errno, exit 17: there is no CRIU. */
+int op_mem_check(const struct op *o, struct vz_list *ret, struct cpt_load *ret_load,
+		 struct vz_error *err)
 	__attribute__((warn_unused_result));
 /** op_mem_dump - it stands still, and DUMPDIR/Dump.CTID holds its memory. */
 int op_mem_dump(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));

@@ -26,6 +26,7 @@ struct taking {
 	bool opened; /* @o is locked and to be closed */
 	struct taking_facts f;
 	struct mig_journal j;
+	enum op_move_mode mode;
 	bool send_template;
 	uint32_t *shown; /* to the process that waits for us: which VPS it is */
 };
