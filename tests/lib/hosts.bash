@@ -23,6 +23,9 @@ hosts_up() {
 		for c in $(awk '$3 ~ /^cgroup2?$/ { print $2 }' /proc/mounts); do
 			mkdir "$c/${hosts##*.}-$h"
 			[ ! -e "$c/cpuset.cpus" ] || cat "$c/cpuset.cpus" >"$c/${hosts##*.}-$h/cpuset.cpus"
+			# a node is not one process among many
+			[ ! -e "$c/${hosts##*.}-$h/cpu.shares" ] || echo 8192 >"$c/${hosts##*.}-$h/cpu.shares"
+			[ ! -e "$c/${hosts##*.}-$h/cpu.weight" ] || echo 800 >"$c/${hosts##*.}-$h/cpu.weight"
 			[ ! -e "$c/cpuset.mems" ] || cat "$c/cpuset.mems" >"$c/${hosts##*.}-$h/cpuset.mems"
 			echo "$c/${hosts##*.}-$h $c" >>"$hosts/$h.groups"
 		done
