@@ -170,6 +170,7 @@ static int step_private(void *arg, struct vz_error *err)
 	(void)vps_path(aside, "%s/" OP_TRASH "%u.%d", s->parent, s->o->ctid, (int)getpid());
 	if (rename(p, aside) < 0)
 		return vz_fail(err, VZ_EXIT_DEL_PRIVATE, errno, "Unable to move %s aside", p);
+	op_private_release(s->o, &st);
 	/* the files are gone before the configuration is, after a power cut too */
 	r = vz_fsync_dir_of(p);
 	return r < 0 ? vz_fail(err, VZ_EXIT_DEL_PRIVATE, -r, "fsync above %s", p) : 0;

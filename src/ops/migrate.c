@@ -222,6 +222,9 @@ static int step_halt(void *arg, struct vz_error *err)
 	s->halted_ms = vz_now_ms();
 	op_send_stage(s, op_move_way(s->mode)->halt);
 	r = mig_busy(&s->link.conn, halt_child, s, err);
+	/* after a power cut before the commit it starts with the node, as what ran does */
+	if (r == 0 && !op_move_way(s->mode)->live && vps_record_keep(s->o->ctid) < 0)
+		vz_info("no note in %s/running", vps_paths()->vzdir);
 	return op_moving_exit(err, r, MIG_EXIT_STOP);
 }
 

@@ -105,6 +105,23 @@ static bool mounted_from(uint32_t ctid, const struct stat *st)
  * /run/vz/private/DEV-INO is a link that tells who mounted the directory last; whether that still
  * holds is in his facts. (Two that are started in the same instant are not kept apart.)
  */
+static char *claim_path(const struct stat *st, char ret[PATH_MAX])
+{
+	return vps_path(ret, "%s/private/%llx-%llx", vps_paths()->run,
+			(unsigned long long)st->st_dev, (unsigned long long)st->st_ino);
+}
+
+void op_private_release(const struct op *o, const struct stat *st)
+{
+	char path[PATH_MAX], own[16], holder[16];
+	ssize_t n = readlink(claim_path(st, path), holder, sizeof(holder) - 1);
+
+	(void)snprintf(own, sizeof(own), "%u", o->ctid);
+	holder[n > 0 ? n : 0] = '\0';
+	if (!strcmp(holder, own))
+		(void)unlink(path);
+}
+
 static int claim_private(const struct op *o, struct vz_error *err)
 {
 	char path[PATH_MAX], own[16], holder[16];
@@ -115,10 +132,8 @@ static int claim_private(const struct op *o, struct vz_error *err)
 
 	if (r < 0 || stat(o->cfg.ve_private, &st) < 0)
 		return vz_fail(err, VZ_EXIT_MOUNT, r < 0 ? -r : errno, "%s", path);
-	(void)vps_path(path, "%s/private/%llx-%llx", vps_paths()->run,
-		       (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
 	(void)snprintf(own, sizeof(own), "%u", o->ctid);
-	n = readlink(path, holder, sizeof(holder) - 1);
+	n = readlink(claim_path(&st, path), holder, sizeof(holder) - 1);
 	holder[n > 0 ? n : 0] = '\0';
 	if (!strcmp(holder, own))
 		return 0;

@@ -181,6 +181,8 @@ int op_moving_drop(struct op *o, const struct mig_journal *j, struct vz_error *e
 		(void)unlink(vps_path(path, "%s/Dump.%u", o->cfg.dumpdir, o->ctid));
 	}
 	(void)op_private_staged(j->private_dir, staged);
+	if (j->installed && !j->shared && lstat(j->private_dir, &st) == 0)
+		op_private_release(o, &st);
 	if (j->installed && !j->shared && lstat(staged, &st) < 0 &&
 	    rename(j->private_dir, staged) < 0 && errno != ENOENT)
 		return vz_fail(err, MIG_EXIT_COPY, errno, "rename %s", j->private_dir);
@@ -255,7 +257,10 @@ int op_moving_run(const struct op *o, const struct mig_journal *j, struct mig_co
 static int set_aside(struct op *o, const struct mig_journal *j, struct vz_error *err)
 {
 	char from[PATH_MAX], to[PATH_MAX];
+	struct stat st;
 
+	if (lstat(o->cfg.ve_private, &st) == 0)
+		op_private_release(o, &st);
 	if (!j->shared) {
 		(void)vps_path(to, "%s.migrated", o->cfg.ve_private);
 		if (rename(o->cfg.ve_private, to) < 0 && errno != ENOENT)

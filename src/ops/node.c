@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ops/node.h"
 
+#include "migrate/migrate.h"
 #include "ops/list.h"
 #include "ops/pool.h"
 #include "ops/priv.h"
@@ -31,6 +32,25 @@ static int by_order(const void *a, const void *b)
 	return (x->ctid > y->ctid) - (x->ctid < y->ctid);
 }
 
+/* By a migration that was cut off: vzctl start would refuse it, which is no failure of the boot. */
+static bool elsewhere(uint32_t ctid)
+{
+	MIG_JOURNAL struct mig_journal j = { 0 };
+
+	if (!mig_journal_there(ctid) || mig_journal_load(ctid, &j) < 0 ||
+	    mig_owner(j.step) == MIG_OURS)
+		return false;
+	if (mig_role(j.step) == MIG_SOURCE)
+		vz_say("VPS %u: not started, it has moved to %s (`vzmigrate --recover %u` "
+		       "completes that)",
+		       ctid, j.host, ctid);
+	else
+		vz_say("VPS %u: not started, its migration to this node was cut off (`vzmigrate "
+		       "--recover %u` on %s)",
+		       ctid, j.peer_ctid, j.host[0] ? j.host : "the node that it came from");
+	return true;
+}
+
 static bool wanted_at_boot(const struct vps_config *c)
 {
 	bool wanted = vps_is_set(c, VP_ONBOOT) ? c->onboot : vps_record_ran(c->ctid);
@@ -39,7 +59,7 @@ static bool wanted_at_boot(const struct vps_config *c)
 		return false;
 	if (c->disabled)
 		vz_say("VPS %u: not started, DISABLED=yes", c->ctid);
-	return !c->disabled;
+	return !c->disabled && !elsewhere(c->ctid);
 }
 
 static bool wanted_at_shutdown(const struct vps_config *c)

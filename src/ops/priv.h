@@ -6,6 +6,8 @@
 #include "resources/resources.h"
 #include "storage/storage.h"
 
+struct stat;
+
 /** struct op - one VPS under an operation: its configuration, the lock, where its files are */
 struct op {
 	const struct op_env *env;
@@ -89,6 +91,11 @@ int op_mount_when_free(const struct op *o, const struct sto_place *p, int userns
  */
 int op_do_mount(struct op *o, bool remount, bool *ret_was, struct vz_error *err)
 	__attribute__((warn_unused_result));
+/**
+ * op_private_release - forget that the VPS mounted its private area last
+ * @st: of the private area, which is about to go or has gone: its inode may soon be another's
+ */
+void op_private_release(const struct op *o, const struct stat *st);
 /** op_mount_is_ours - whether what is mounted at VE_ROOT is the VPS's file system (ADR 20). */
 bool op_mount_is_ours(const struct op *o);
 /** op_do_umount - note that it is not whole any more, umount scripts, umount, postumount scripts. */

@@ -163,13 +163,28 @@ static int freeze_all(struct suspending *s, struct vz_error *err)
 	return refuse(s->o->ctid, &who, 1, err);
 }
 
+/*
+ * The files are to be on disk when the dump gets its name: after a power cut it would go on with pages and sizes of files
+ * that the disk never had. Once before the freeze, for the bulk; again for what has come since.
+ */
+static int flush_files(const struct suspending *s, struct vz_error *err)
+{
+	VZ_FD int fd = vz_openat(AT_FDCWD, s->o->cfg.ve_root, O_RDONLY | O_DIRECTORY, 0);
+
+	if (fd < 0 || syncfs(fd) < 0)
+		return vz_fail(err, VZ_EXIT_CHKPNT, fd < 0 ? -fd : errno,
+			       "write the files of VPS %u to disk", s->o->ctid);
+	return 0;
+}
+
 static int step_freeze(void *arg, struct vz_error *err)
 {
 	struct suspending *s = arg;
-	int r;
+	int r = flush_files(s, err);
 
 	s->held.hold = OP_HOLD_WORKING;
-	r = op_held_write(s->o->ctid, &s->held, err);
+	if (r == 0)
+		r = op_held_write(s->o->ctid, &s->held, err);
 	if (r == 0)
 		r = freeze_all(s, err);
 	if (r < 0)
@@ -451,7 +466,9 @@ static int step_pack(void *arg, struct vz_error *err)
 
 	if (r < 0)
 		return sus_fail(err, r, "describe the VPS");
-	r = cpt_pack(s->images, s->file, &s->desc, s->a->level, err);
+	r = flush_files(s, err);
+	if (r == 0)
+		r = cpt_pack(s->images, s->file, &s->desc, s->a->level, err);
 	(void)!vz_rm_rf(AT_FDCWD, s->images);
 	return r;
 }

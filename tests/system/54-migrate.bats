@@ -5,7 +5,10 @@
 bats_require_minimum_version 1.5.0
 load ../lib/hosts
 
-setup_file() { hosts_up; }
+setup_file() {
+	hosts_up
+	[ -x "$build/tests/checkpoint/dirty" ] || make -s -C "$build" checkpoint-programs
+}
 teardown_file() { hosts_down; }
 teardown() { hosts_clean; }
 
@@ -222,6 +225,34 @@ goes_on() {
 	[[ "$(on b vzctl status 5424)" == *"exist unmounted down suspended"* ]]
 	on b vzctl resume 5424 >/dev/null
 	goes_on b 5424 1
+}
+
+# CROFT_CYCLES in the environment: how many migrations; docs/testing.md
+@test "there and back, again and again: nothing drifts on either node" {
+	local i from to before='' now
+	a_vps 5426 overlay --ipadd '10.99.54.126 fd54::126' --ram 64M --numproc 50
+	on a vzctl start 5426 >/dev/null
+	counts 5426
+	on a vzctl exec2 5426 'cat >/root/dirty; chmod 755 /root/dirty' <"$build/tests/checkpoint/dirty"
+	on a vzctl exec2 5426 '/root/dirty 8 500 >/root/dirty.out </dev/null 2>&1 &'
+	wait_for 5 on a vzctl exec2 5426 grep -q ready /root/dirty.out
+	for i in $(seq "${CROFT_CYCLES:-4}"); do
+		from=a to=b
+		[ $((i % 2)) = 1 ] || { from=b to=a; }
+		run --separate-stderr on $from vzmigrate --transport-command "$hosts/enter-$to" --online $to 5426
+		status_is 0
+		[ -z "$stderr" ] || { echo "$i: $stderr" >&2; return 1; }
+		running_on $to 5426
+		[ "$to" = a ] || continue
+		# what node b has of it is nothing, as before the first
+		now=$(host_run a '. "$BATS_TEST_DIRNAME/../lib/drift.bash"; drift_sheet 5426'; host_run b 'leftovers | grep -v ^process || :; ls -A $(vzdir)/private | grep -v rm-me || :; ls $CROFT_ROOT/run/vz $CROFT_ROOT/etc/vz/conf $(vzdir)/dump; ip -o link | wc -l; ip route | wc -l || :')
+		[ "$before" ] || { before=$now; [ -z "${CROFT_CYCLES:-}" ] || echo "# $(host_run a '. "$BATS_TEST_DIRNAME/../lib/drift.bash"; drift_memory 5426')" >&3; }
+		[ "$now" = "$before" ] || { diff <(echo "$before") <(echo "$now"); return 1; }
+	done
+	[ -z "${CROFT_CYCLES:-}" ] || echo "# $(host_run a '. "$BATS_TEST_DIRNAME/../lib/drift.bash"; drift_memory 5426')" >&3
+	goes_on $to 5426 1
+	on $to vzctl exec2 5426 'killall -TERM dirty; while pidof dirty; do usleep 100000; done' >/dev/null
+	[[ "$(on $to vzctl exec2 5426 tail -n 1 /root/dirty.out)" == 'good after '* ]]
 }
 
 @test "what cannot be dumped is named before anything changes; with --fallback warm it moves by a restart" {

@@ -1,0 +1,36 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What a VPS and its node have, counted, to see that nothing of it grows when the same is done again and again.
+
+# drift_sheet CTID: a line for each thing, the same as long as nothing drifts; of a VPS at rest on this node
+drift_sheet() {
+	local mon init m s
+	s=$(slice)
+	mon=$(jq -r .mon_pid "$CROFT_ROOT/run/vz/$1/state.json")
+	init=$(jq -r .init_pid "$CROFT_ROOT/run/vz/$1/state.json")
+	echo "descriptors of vzmon: $(ls "/proc/$mon/fd" | wc -l)"
+	echo "descriptors of init: $(ls "/proc/$init/fd" | wc -l)"
+	echo "mounts of the VPS: $(wc -l <"/proc/$init/mountinfo")"
+	echo "mounts of the node: $(grep -cF " $CROFT_ROOT/" /proc/self/mountinfo)"
+	echo "links: $(ip -o link | wc -l)"
+	echo "routes: $(ip route | wc -l) $(ip -6 route | wc -l)"
+	echo "rules: $(nft list ruleset 2>/dev/null | wc -l)"
+	for m in $(awk '$3 ~ /^cgroup2?$/ { print $2 }' /proc/mounts); do
+		[ ! -d "$m/$s" ] || echo "groups of ${m##*/}: $(find "$m/$s" -type d | wc -l)"
+	done
+	echo "files in /run: $(cd "$CROFT_ROOT/run" && find . ! -type d ! -path '*/bpf/*' ! -path ./vz/ids | sed 's/vz[0-9]*-[0-9a-f]*/LINK/' | sort | xargs)"
+	echo "dumps: $(ls "$(vzdir)/dump" | xargs)"
+	echo "journals: $(ls "$CROFT_ROOT/etc/vz/migrate" 2>/dev/null | xargs)"
+	echo "configuration: $(grep -v '^LOCAL_UID' "$CROFT_ROOT/etc/vz/conf/$1.conf" | sort | sha256sum | cut -c1-16)"
+	echo "private areas: $(ls -A "$(vzdir)/private" | grep -v rm-me | xargs)"
+	echo "owners: $(cd "$(vzdir)/private/$1" && find . -path ./work -prune -o -printf '%U:%G\n' | sort | uniq -c | xargs)"
+	echo "inside: $(vzctl exec2 "$1" 'find /dev /run /tmp /root | wc -l; ps -o comm,user' | grep -vE '^(sh|sleep|usleep|ps) ' | sort | xargs)"
+	echo "refused: $(vzlist -Ho kmemsize.f,numproc.f,numfile.f,physpages.f,privvmpages.f "$1" | xargs)"
+	echo "limits: $(vzlist -Ho numproc.l,physpages.l,kmemsize.l "$1" | xargs)"
+}
+
+# drift_memory CTID: kB that vzmon has, and that the groups of the VPS count; these may move a little
+drift_memory() {
+	awk '/^VmRSS/ { printf "vzmon %s kB, ", $2 }' "/proc/$(jq -r .mon_pid "$CROFT_ROOT/run/vz/$1/state.json")/status"
+	echo "VPS $(vzlist -Ho physpages,kmemsize "$1" | xargs) (physpages kmemsize), free on the node $(awk '/^MemAvailable/ { print $2 }' /proc/meminfo) kB"
+}
