@@ -117,6 +117,8 @@ int ubc_adopt(uint32_t mask)
 		r = ubc_run_iterator("it_files");
 	if (r == 0 && mask & 1U << UBC_G_MM)
 		r = ubc_run_iterator("it_tasks");
+	if (r == 0 && mask & 1U << UBC_G_SHM)
+		r = ubc_run_iterator("it_vmas");
 	if (map >= 0)
 		(void)!ubc_map_set(map, &zero, &zero);
 	return r;

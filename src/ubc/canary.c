@@ -17,6 +17,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -86,6 +87,40 @@ static int try_locked(void)
 	return mmap(NULL, page, PROT_READ, flags, -1, 0) == MAP_FAILED && errno == EAGAIN ? 0 : 2;
 }
 
+/* Each way to shared memory, one after the other full. */
+static int try_shared(void)
+{
+	enum { PAGES = 4 };
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	const char text[PAGES * 4096] = "";
+	VZ_FD int fd = memfd_create("croft", MFD_CLOEXEC), zero = -EBADF;
+	char *p;
+
+	if (write(fd, text, sizeof(text)) != (ssize_t)sizeof(text))
+		return 1;
+	if (write(fd, text, 1) >= 0 || errno != ENOSPC)
+		return 2;
+	/* given back, and taken in another way */
+	if (ftruncate(fd, 0) < 0 || fallocate(fd, 0, 0, PAGES * (off_t)page) < 0)
+		return 1;
+	if (fallocate(fd, 0, PAGES * (off_t)page, 1) == 0 || errno != ENOSPC)
+		return 2;
+	if (mmap(NULL, page, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED ||
+	    errno != ENOMEM || shmget(IPC_PRIVATE, page, 0600) >= 0 || errno != ENOMEM)
+		return 2;
+	if (ftruncate(fd, 0) < 0 || ftruncate(fd, (PAGES + 1) * (off_t)page) < 0)
+		return 1;
+	p = mmap(NULL, (PAGES + 1) * page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	zero = vz_openat(AT_FDCWD, "/dev/zero", O_RDONLY, 0);
+	if (p == MAP_FAILED || zero < 0)
+		return 1;
+	/* by a system call, which fails where a process would be killed */
+	for (int i = 0; i < PAGES; i++)
+		if (pread(zero, p + (size_t)i * page, 1, 0) != 1)
+			return 1;
+	return pread(zero, p + PAGES * page, 1, 0) < 0 && errno == EFAULT ? 0 : 2;
+}
+
 /*
  * @limit: what the child is allowed; @mode: what it proves. lockedpages: only mmap(2) asks us, mlock(2) asks nobody
  * but RLIMIT_MEMLOCK.
@@ -103,6 +138,7 @@ static const struct canary {
 	{ UBC_NUMPTY, 1, UBC_ENFORCED, try_pty },
 	{ UBC_PRIVVMPAGES, 20000, UBC_ENFORCED, try_memory },
 	{ UBC_LOCKEDPAGES, 2, UBC_ACCOUNTED, try_locked },
+	{ UBC_SHMPAGES, 4, UBC_ENFORCED, try_shared },
 };
 
 /* ---- around it ---- */

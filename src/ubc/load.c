@@ -25,10 +25,10 @@ enum { LINKS = 64, NAME_BYTES = 64, TOLD_BYTES = 2000 };
 /* Maps of the programs, by name in the object and as pin; the section of variables is one. */
 static const struct {
 	const char *name, *pin;
-} pinned_maps[] = { { "table", "table" },    { ".bss", "groups" }, { "files", "files" },
-		    { "socks", "socks" },    { "locks", "locks" }, { "ptys", "ptys" },
-		    { "mms", "mms" },	     { "spill", "spill" }, { "dead", "dead" },
-		    { "adopted", "adopted" } };
+} pinned_maps[] = { { "table", "table" }, { ".bss", "groups" },	   { "files", "files" },
+		    { "socks", "socks" }, { "locks", "locks" },	   { "ptys", "ptys" },
+		    { "mms", "mms" },	  { "shms", "shms" },	   { "spill", "spill" },
+		    { "dead", "dead" },	  { "adopted", "adopted" } };
 
 /*
  * What libbpf complains about goes to the log; what matters is said by us. Of what the kernel has against a program the
@@ -145,6 +145,7 @@ static void size_maps(struct ubc_bpf *skel)
 	(void)bpf_map__set_max_entries(skel->maps.locks, cells / 4);
 	(void)bpf_map__set_max_entries(skel->maps.spill, files);
 	(void)bpf_map__set_max_entries(skel->maps.mms, files / 4);
+	(void)bpf_map__set_max_entries(skel->maps.shms, files / 4);
 	(void)bpf_map__set_max_entries(skel->maps.ptys, files / 16);
 	skel->rodata->files_mask = cells - 1;
 	skel->rodata->socks_mask = cells / 2 - 1;
@@ -239,9 +240,9 @@ static void copy_slots(struct loading *l)
 		}
 		s.refusals = 0;
 		l->t->slot[i] = s;
+		ubc_recount(l->t, &l->t->slot[i]);
 		(void)!ubc_group_put(map_fd(l, "groups"), ubc_head(l->t), s.cgroup, i);
 	}
-	memcpy(ubc_head(l->t)->users, h->users, sizeof(h->users));
 }
 
 static int attach_all(struct loading *l, int links[LINKS], struct vz_error *err)
@@ -371,6 +372,8 @@ static int try_method(struct loading *l, struct vz_error *err)
 	if (!l->skel)
 		return vz_fail(err, VZ_EXIT_RESOURCE, errno, "open the BPF object");
 	choose(l->skel->obj, l->method, l->plain);
+	/* not for the programs of control groups, which must do on more kernels */
+	(void)bpf_map__set_autocreate(l->skel->maps.shm_works, l->method > UBC_BY_CGROUP);
 	size_maps(l->skel);
 	r = use_maps(l);
 	if (r == 0)
@@ -526,7 +529,7 @@ static int open_old(struct ubc_table **ret)
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
 	r = ubc_table_map(fd, true, is_map, ret);
-	if (r == 0 && ubc_head(*ret)->magic != UBC_MAGIC)
+	if (r == 0 && ubc_head(*ret)->magic != UBC_MAGIC && ubc_head(*ret)->magic != UBC_MAGIC_OLD)
 		ubc_table_close(ret);
 	return r == -ESTALE ? 0 : r;
 }

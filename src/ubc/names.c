@@ -13,7 +13,7 @@ static const struct {
 	[UBC_KMEMSIZE] = { "kmemsize", -1 },
 	[UBC_LOCKEDPAGES] = { "lockedpages", UBC_G_MM },
 	[UBC_PRIVVMPAGES] = { "privvmpages", UBC_G_MM },
-	[UBC_SHMPAGES] = { "shmpages", -1 },
+	[UBC_SHMPAGES] = { "shmpages", UBC_G_SHM },
 	[UBC_NUMPROC] = { "numproc", -1 },
 	[UBC_PHYSPAGES] = { "physpages", -1 },
 	[UBC_VMGUARPAGES] = { "vmguarpages", -1 },
@@ -55,7 +55,7 @@ const char *ubc_prefix(enum ubc_group g, enum ubc_method method)
 {
 	static const char *const prefixes[UBC_GROUPS] = {
 		[UBC_G_FILE] = "file_", [UBC_G_LOCK] = "lock_", [UBC_G_SOCK] = "sock_",
-		[UBC_G_PTY] = "pty_",	[UBC_G_MM] = "mm_",
+		[UBC_G_PTY] = "pty_",	[UBC_G_MM] = "mm_",	[UBC_G_SHM] = "shm_",
 	};
 
 	if (method == UBC_BY_CGROUP)
@@ -67,7 +67,7 @@ const char *ubc_object_map(enum ubc_group g)
 {
 	static const char *const maps[UBC_GROUPS] = {
 		[UBC_G_FILE] = "files", [UBC_G_LOCK] = "locks", [UBC_G_SOCK] = "socks",
-		[UBC_G_PTY] = "ptys",	[UBC_G_MM] = "mms",
+		[UBC_G_PTY] = "ptys",	[UBC_G_MM] = "mms",	[UBC_G_SHM] = "shms",
 	};
 
 	return maps[g];

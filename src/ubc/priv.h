@@ -102,6 +102,11 @@ struct ubc_slot *ubc_take(struct ubc_table *t, uint32_t ctid);
 /** ubc_level_add - VPSes' groups are also at depth @level. 0; -ENOSPC. */
 int ubc_level_add(struct ubc_head *h, int level) __attribute__((warn_unused_result));
 
+/* ---- slots.c ---- */
+
+/** ubc_recount - a slot that comes from another table: what it needs is counted in the head of @t */
+void ubc_recount(struct ubc_table *t, struct ubc_slot *s);
+
 /* ---- places.c: tables of places (table.h), mapped; lock held ---- */
 
 /**

@@ -18,6 +18,11 @@ struct mm_owner {
 	uint64_t priv, locked;
 };
 
+struct shm_owner {
+	uint32_t slot, pad;
+	uint64_t pages, reserved;
+};
+
 struct counted {
 	int64_t held[UBC_SLOTS][UBC_NR];
 };
@@ -48,12 +53,18 @@ static int count_map(int map, enum ubc_group g, struct counted *n)
 
 	while ((r = ubc_map_next(map, at, next)) == 0) {
 		struct mm_owner m = { 0 };
+		struct shm_owner s = { 0 };
 		struct ubc_owner o = { 0 };
 
-		if (g == UBC_G_MM && ubc_map_get(map, next, &m) == 0) {
-			add(n, m.slot, UBC_PRIVVMPAGES, m.priv);
-			add(n, m.slot, UBC_LOCKEDPAGES, m.locked);
-		} else if (g != UBC_G_MM && ubc_map_get(map, next, &o) == 0) {
+		if (g == UBC_G_MM) {
+			if (ubc_map_get(map, next, &m) == 0) {
+				add(n, m.slot, UBC_PRIVVMPAGES, m.priv);
+				add(n, m.slot, UBC_LOCKEDPAGES, m.locked);
+			}
+		} else if (g == UBC_G_SHM) {
+			if (ubc_map_get(map, next, &s) == 0)
+				add(n, s.slot, UBC_SHMPAGES, s.pages);
+		} else if (ubc_map_get(map, next, &o) == 0) {
 			add(n, o.slot, o.counter, 1);
 		}
 		memcpy(key, next, sizeof(key));

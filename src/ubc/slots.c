@@ -118,6 +118,12 @@ static void note_needs(struct ubc_table *t, struct ubc_slot *s, uint32_t needs)
 	s->flags = (s->flags & ((1U << UBC_NEEDS) - 1)) | needs << UBC_NEEDS;
 }
 
+void ubc_recount(struct ubc_table *t, struct ubc_slot *s)
+{
+	s->flags &= (1U << UBC_NEEDS) - 1;
+	note_needs(t, s, ubc_needs(s->row));
+}
+
 void ubc_forget(uint32_t ctid)
 {
 	UBC_TABLE struct ubc_table *t = NULL;

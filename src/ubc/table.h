@@ -125,7 +125,7 @@ struct ubc_groups {
 };
 
 /* Programs that are attached together, while some VPS that runs has a limit on what they count. */
-enum ubc_group { UBC_G_FILE, UBC_G_LOCK, UBC_G_SOCK, UBC_G_PTY, UBC_G_MM, UBC_GROUPS };
+enum ubc_group { UBC_G_FILE, UBC_G_LOCK, UBC_G_SOCK, UBC_G_PTY, UBC_G_MM, UBC_G_SHM, UBC_GROUPS };
 
 /* How counting is done on this node: what the canaries proved, best first. */
 enum ubc_method {
@@ -154,6 +154,8 @@ struct ubc_head {
 	char why[200]; /* why the method is no better one */
 };
 
-#define UBC_MAGIC UINT32_C(0x31425556)
+#define UBC_MAGIC UINT32_C(0x32425556)
+#define UBC_MAGIC_OLD                                                                              \
+	UINT32_C(0x31425556) /* one group less; what comes before `users` is the same */
 
 #endif

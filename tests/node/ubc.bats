@@ -32,11 +32,11 @@ has() { [[ "$output" == *"$1"* ]] || { echo "no '$1' in: $output" >&2; return 1;
 		./vz-ubc status | head -n 1
 		drive begin
 		cases numfile numflock numtcpsock numothersock numpty accept inherit passed cycles nested adopt pid sweep \
-			privvmpages fork lockedpages storm
+			privvmpages fork lockedpages shmpages storm
 		./vz-ubc reconcile
 		./vz-ubc load-below-lsm
 		./vz-ubc status | head -n 1
-		cases numfile numflock numtcpsock numothersock numpty accept adopt pid privvmpages fork lockedpages
+		cases numfile numflock numtcpsock numothersock numpty accept adopt pid privvmpages fork lockedpages shmpages
 		./vz-ubc load-below-fmod_ret
 		./vz-ubc status | head -n 1
 		cases numtcpsock accepted

@@ -196,10 +196,10 @@ refused() {
 }
 
 @test "limits that this node does not enforce are named, in one line" {
-	run --separate-stderr vzctl set 4142 --shmpages 100 --kmemsize 10M:12M --save
+	run --separate-stderr vzctl set 4142 --dcachesize 100 --kmemsize 10M:12M --save
 	status_is 0
-	[ "$stderr" = "WARNING: --kmemsize, --shmpages: counted, but nothing on this node enforces such a limit" ]
-	saved 'SHMPAGES="100"'
+	[ "$stderr" = "WARNING: --kmemsize, --dcachesize: counted, but nothing on this node enforces such a limit" ]
+	saved 'DCACHESIZE="100"'
 	saved 'KMEMSIZE="10485760:12582912"'
 	run --separate-stderr vzctl set 4142 --numproc 100 --save
 	[ -z "$stderr" ]

@@ -20,7 +20,7 @@ ubc() { "$build/vz-ubc" "$@"; }
 group() { jq -r '.cgroups[]' "$CROFT_ROOT/run/vz/4747/state.json" | sed -n 's/^v2=//p'; }
 drive() { "$build/tests/ubc/drive" 4747 "$(group)" "$@"; }
 objects='numfile numflock numtcpsock numothersock numpty accept'
-all="$objects inherit passed cycles nested adopt privvmpages fork lockedpages"
+all="$objects inherit passed cycles nested adopt privvmpages fork lockedpages shmpages"
 
 # tries METHOD CASE...: with that method, all cases
 tries() {
@@ -112,7 +112,7 @@ pins() { echo "$CROFT_ROOT/run/vz/bpf"; }
 @test "without LSM: fmod_ret does the same" {
 	ubc load-below-lsm
 	# shellcheck disable=SC2086
-	tries fmod_ret $objects adopt privvmpages fork lockedpages
+	tries fmod_ret $objects adopt privvmpages fork lockedpages shmpages
 }
 
 @test "without both: sockets of the Internet by control groups, the rest is counted only and set says so" {

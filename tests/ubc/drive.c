@@ -140,7 +140,7 @@ static const struct {
 	{ "pid", case_pid },		   { "layout", case_layout },
 		      { "privvmpages", case_privvmpages },
 	{ "fork", case_fork },		   { "lockedpages", case_lockedpages }, { "storm", case_storm },
-	{ "cost", case_cost },
+	{ "shmpages", case_shmpages },	   { "cost", case_cost },
 };
 
 static bool run_case(struct vps *v, const char *name)

@@ -58,6 +58,7 @@ void case_layout(struct vps *v);
 void case_privvmpages(struct vps *v);
 void case_fork(struct vps *v);
 void case_lockedpages(struct vps *v);
+void case_shmpages(struct vps *v);
 void case_storm(struct vps *v);
 /* cost.c: for bench/ubc */
 void case_cost(struct vps *v);

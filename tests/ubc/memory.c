@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -126,6 +127,119 @@ void case_lockedpages(struct vps *v)
 	check(held(v, UBC_LOCKEDPAGES) == before + 96, "held %lld", (long long)(held(v, UBC_LOCKEDPAGES) - before));
 	finish(pid);
 	settle(v, UBC_LOCKEDPAGES, before);
+}
+
+/* ---- shared memory ---- */
+
+enum { SHARED = 64, PAGE = 4096 };
+
+/* Pages of a file without a name, until no more are given. @arg: above 0: cut to so many then */
+static void shared_file(struct told *t, int arg)
+{
+	static char page[PAGE];
+	int fd = memfd_create("x", 0);
+
+	while (t->n < 200 && write(fd, page, PAGE) == PAGE)
+		t->n++;
+	t->err = t->n < 200 ? errno : 0;
+	if (arg)
+		(void)!ftruncate(fd, (off_t)arg * PAGE);
+}
+
+/* Half of it by a mapping that a child has, too, and that is touched; more than the rest is refused. */
+static void shared_mapping(struct told *t, int arg)
+{
+	char *p = mmap(NULL, SHARED / 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	(void)arg;
+	if (p == MAP_FAILED)
+		return;
+	for (int i = 0; i < SHARED / 2; i++)
+		p[i * PAGE] = 1;
+	if (fork() == 0) {
+		p[0] = 2;
+		for (;;)
+			(void)pause();
+	}
+	t->n = 1;
+	if (mmap(NULL, (SHARED / 2 + 1) * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+		t->err = errno;
+}
+
+static void shared_segment(struct told *t, int arg)
+{
+	int id = shmget(IPC_PRIVATE, SHARED / 2 * PAGE, 0600), more;
+	void *p = id < 0 ? (void *)-1 : shmat(id, NULL, 0);
+
+	(void)arg;
+	t->n = p != (void *)-1;
+	more = shmget(IPC_PRIVATE, (SHARED / 2 + 1) * PAGE, 0600);
+	t->err = more < 0 ? errno : 0;
+	(void)shmctl(id, IPC_RMID, NULL);
+	if (more >= 0)
+		(void)shmctl(more, IPC_RMID, NULL);
+}
+
+/* What is there before anybody counts: a file, and a mapping whose file is closed */
+static void shared_before(struct told *t, int arg)
+{
+	static char pages[16 * PAGE];
+	int fd = memfd_create("x", 0), other = memfd_create("y", 0);
+	char *p = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, other, 0);
+
+	(void)arg;
+	t->n = write(fd, pages, sizeof(pages)) == (ssize_t)sizeof(pages) && ftruncate(other, 8 * PAGE) == 0 &&
+	       p != MAP_FAILED;
+	for (int i = 0; t->n && i < 8; i++)
+		p[i * PAGE] = 1;
+	(void)close(other);
+}
+
+static void try_shared(struct vps *v, void (*body)(struct told *t, int arg), int arg, int n, int err, int left)
+{
+	int64_t before;
+	struct told t;
+	pid_t pid;
+
+	limit(v, UBC_SHMPAGES, 1 << 24);
+	before = held(v, UBC_SHMPAGES);
+	limit(v, UBC_SHMPAGES, (uint64_t)before + SHARED);
+	pid = inside(v, body, arg, &t);
+	check(t.n == n && t.err == err, "%d of %d, then %s", t.n, n, t.err ? strerrorname_np(t.err) : "nothing refused");
+	check(held(v, UBC_SHMPAGES) == before + left, "held %lld of %d pages",
+	      (long long)(held(v, UBC_SHMPAGES) - before), left);
+	check(v->slot->row[UBC_SHMPAGES].maxheld <= v->slot->row[UBC_SHMPAGES].limit ||
+		      v->slot->row[UBC_SHMPAGES].maxheld >= 1 << 20,
+	      "at most %llu", (unsigned long long)v->slot->row[UBC_SHMPAGES].maxheld);
+	(void)pid;
+	kill_all(v);
+	settle(v, UBC_SHMPAGES, before);
+}
+
+void case_shmpages(struct vps *v)
+{
+	struct told t;
+	pid_t pid;
+	int64_t before;
+	int fd;
+
+	try_shared(v, shared_file, 0, SHARED, ENOSPC, SHARED);
+	try_shared(v, shared_file, 16, SHARED, ENOSPC, 16);
+	try_shared(v, shared_mapping, 0, 1, ENOMEM, SHARED / 2);
+	try_shared(v, shared_segment, 0, 1, ENOMEM, SHARED / 2);
+	/* outside nothing is refused */
+	limit(v, UBC_SHMPAGES, 0);
+	fd = memfd_create("x", 0);
+	check(fd >= 0 && fallocate(fd, 0, 0, MIB) == 0, "1 MiB outside");
+	(void)close(fd);
+	before = held(v, UBC_SHMPAGES);
+	limit(v, UBC_NR, 0);
+	pid = inside(v, shared_before, 0, &t);
+	limit(v, UBC_SHMPAGES, 1 << 20);
+	check(t.n == 1 && held(v, UBC_SHMPAGES) == before + 24, "held %lld of 24 pages from before",
+	      (long long)(held(v, UBC_SHMPAGES) - before));
+	finish(pid);
+	settle(v, UBC_SHMPAGES, before);
 }
 
 /* ---- four processes that do everything at once, until they are killed in the middle of it ---- */

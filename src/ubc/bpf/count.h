@@ -10,12 +10,18 @@ enum {
 	SPILL = 1 << 16,
 	PTYS = 1 << 14,
 	MMS = 1 << 17,
+	SHMS = 1 << 16,
 	CAS_TRIES = 16, /* by then somebody else has raised it */
 };
 
 struct mm_owner {
 	uint32_t slot, pad;
 	uint64_t priv, locked;
+};
+/** struct shm_owner - of a file of shared memory: @reserved when it was made, @pages: what it counts as */
+struct shm_owner {
+	uint32_t slot, pad;
+	uint64_t pages, reserved;
 };
 struct pty_key {
 	uint64_t fsi, index;
@@ -62,6 +68,7 @@ PLACES(locks);
 OBJECTS(spill, SPILL, uint64_t, struct ubc_owner);
 OBJECTS(ptys, PTYS, struct pty_key, struct ubc_owner);
 OBJECTS(mms, MMS, uint64_t, struct mm_owner);
+OBJECTS(shms, SHMS, uint64_t, struct shm_owner);
 
 static __always_inline uint32_t slot_of_group(uint64_t id)
 {

@@ -36,8 +36,13 @@ typedef _Bool bool;
 enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 #define __noinline __attribute__((noinline))
 enum { BPF_F_NO_PREALLOC = 1, BPF_F_CLONE = 512, BPF_F_MMAPABLE = 1024 };
-enum bpf_map_type { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_SK_STORAGE = 24 };
-enum { BPF_SK_STORAGE_GET_F_CREATE = 1 };
+enum bpf_map_type {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_SK_STORAGE = 24,
+	BPF_MAP_TYPE_TASK_STORAGE = 29
+};
+enum { BPF_SK_STORAGE_GET_F_CREATE = 1, BPF_LOCAL_STORAGE_GET_F_CREATE = 1 };
 enum { BPF_DEVCG_DEV_CHAR = 2, BPF_DEVCG_ACC_READ = 2, BPF_DEVCG_ACC_WRITE = 4 };
 struct bpf_cgroup_dev_ctx {
 	__u32 access_type; /* kind << 16 | type */
@@ -63,6 +68,8 @@ struct bpf_sock_ops {
 enum { EPERM = 1, EAGAIN = 11, ENOMEM = 12, EEXIST = 17, ENFILE = 23, ENOSPC = 28, ENOLCK = 37, ENOBUFS = 105 };
 enum { AF_INET = 2, AF_INET6 = 10, SOCK_STREAM = 1, SOCK_TYPE = 0xf, IPPROTO_TCP = 6 };
 enum { F_UNLCK = 2, CLONE_VM = 0x100, MAP_LOCKED = 0x2000, MAP_NORESERVE = 0x4000 };
+/* the kernel's own, the same since 5.14 */
+enum { VM_SHARED = 8, VM_LOCKED = 0x2000, FMODE_WRITE = 2, TMPFS_MAGIC = 0x01021994, I_FREEING = 1 << 5, I_CLEAR = 1 << 6, ERRNO_MAX = 4095 };
 enum { PTMX_MAJOR = 5, PTMX_MINOR = 2, PTMX = 5 << 20 | 2, S_IFMT = 0170000, S_IFSOCK = 0140000 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -110,7 +117,7 @@ struct cred {
 };
 struct mm_struct {
 	atomic_t mm_users;
-	unsigned long data_vm, stack_vm, locked_vm;
+	unsigned long data_vm, stack_vm, locked_vm, def_flags;
 };
 struct task_struct {
 	struct mm_struct *mm;
@@ -124,15 +131,21 @@ struct task_struct {
 struct file_lock_context {
 	struct list_head flc_flock, flc_posix;
 };
+struct super_block {
+	unsigned long s_magic;
+};
 struct inode {
 	__u16 i_mode;
-	__u32 i_rdev;
+	__u32 i_rdev, i_state;
+	__u64 i_blocks;
+	struct super_block *i_sb;
 	struct file_lock_context *i_flctx;
 };
 struct file {
 	struct inode *f_inode;
 	const struct cred *f_cred;
 	void *private_data;
+	__u32 f_mode;
 };
 struct file___old { /* before 6.13 */
 	atomic_long_t f_count;
@@ -141,6 +154,19 @@ struct file___new {
 	struct {
 		atomic_long_t refcnt;
 	} f_ref;
+};
+struct address_space {
+	struct inode *host;
+};
+struct dentry {
+	struct inode *d_inode;
+};
+struct vm_area_struct {
+	unsigned long vm_flags;
+	struct file *vm_file;
+};
+struct vm_fault {
+	struct vm_area_struct *vma;
 };
 struct file_lock___old { /* before 6.9 */
 	struct list_head fl_list;
@@ -180,6 +206,11 @@ struct bpf_iter__bpf_map {
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
+};
+struct bpf_iter__task_vma {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	struct vm_area_struct *vma;
 };
 struct bpf_iter__task_file {
 	struct bpf_iter_meta *meta;

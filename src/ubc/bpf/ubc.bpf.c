@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Beancounters that no control group has, counted and refused by BPF. A program's name says what becomes of it
- * (load.c reads it): its group (file_ lock_ sock_ pty_ mm_), then _l for BPF LSM, _m for fmod_ret or fentry on the
+ * (load.c reads it): its group (file_ lock_ sock_ pty_ shm_ mm_), then _l for BPF LSM, _m for fmod_ret or fentry on the
  * same place, neither for both; cg_ are those of the cgroup method, it_ iterators.
  *
  * Files and what else has an address are found again by it when they are freed: by whoever frees them, perhaps in
@@ -180,6 +180,161 @@ SEC("fentry/devpts_kill_index") int BPF_PROG(pty_gone, void *fsi, int index)
 	return 0;
 }
 
+/*
+ * ---- shmpages: tmpfs, memfd_create(2), System V, mappings shared by a family. All of it asks security_vm_enough_memory_mm()
+ * for its pages, as private memory does, and there nothing tells one from the other: so the functions that lead there say
+ * on their way in that the process is at work on shared memory. What is asked for is charged at once and made good on
+ * the way out, when the file knows what it has.
+ */
+struct shm_work {
+	uint32_t slot, pad; /* NONE: it is not at work */
+	uint64_t pages; /* charged on the way */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct shm_work);
+} shm_works SEC(".maps");
+
+static __always_inline struct shm_work *shm_working(void)
+{
+	struct shm_work *w = bpf_task_storage_get(&shm_works, bpf_get_current_task_btf(), NULL, 0);
+
+	return w && w->slot ? w : NULL;
+}
+
+static __always_inline void shm_enter(void)
+{
+	uint32_t slot = current_slot();
+	struct shm_work *w;
+
+	if (!slot)
+		return;
+	w = bpf_task_storage_get(&shm_works, bpf_get_current_task_btf(), NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!w)
+		return;
+	w->slot = slot;
+	w->pages = 0;
+}
+
+/* Whoever asked for more is the owner of a file that had none yet. */
+static __always_inline void shm_leave(struct inode *inode)
+{
+	struct shm_work *w;
+	uint32_t slot = NONE;
+
+	if (of_node(bpf_get_current_task_btf()->cred))
+		return;
+	w = shm_working();
+	if (w) {
+		slot = w->pages ? w->slot : NONE;
+		w->slot = NONE;
+		uncharge(slot, UBC_SHMPAGES, w->pages);
+	}
+	sync_shm(inode, slot);
+}
+
+/* A file whose pages were promised when it was made. @inode NULL: it was not. */
+static __always_inline void shm_made(struct inode *inode)
+{
+	struct shm_work *w;
+	struct shm_owner o = {};
+	uint64_t key;
+
+	if (of_node(bpf_get_current_task_btf()->cred))
+		return;
+	w = shm_working();
+	if (!w)
+		return;
+	o.slot = w->slot;
+	o.pages = o.reserved = w->pages;
+	w->slot = NONE;
+	if (!o.pages)
+		return;
+	key = address(inode);
+	if (!inode || bpf_map_update_elem(&shms, &key, &o, BPF_NOEXIST))
+		uncharge(o.slot, UBC_SHMPAGES, o.pages);
+}
+
+SEC("fmod_ret/security_vm_enough_memory_mm") int BPF_PROG(shm_enough, struct mm_struct *mm, long pages, int ret)
+{
+	struct shm_work *w;
+
+	if (ret || pages <= 0 || of_node(bpf_get_current_task_btf()->cred))
+		return ret;
+	w = shm_working();
+	if (!w)
+		return 0;
+	if (charge(w->slot, UBC_SHMPAGES, (uint64_t)pages, CURRENT))
+		return -ENOMEM;
+	w->pages += (uint64_t)pages;
+	return 0;
+}
+
+/* @inode: of the file, on the way out */
+#define SHM(name, func, inode, ...)                                                                \
+	SEC("fentry/" func) int BPF_PROG(shm_##name##_in)                                          \
+	{                                                                                          \
+		shm_enter();                                                                       \
+		return 0;                                                                          \
+	}                                                                                          \
+	SEC("fexit/" func) int BPF_PROG(shm_##name, __VA_ARGS__)                                   \
+	{                                                                                          \
+		shm_leave(inode);                                                                  \
+		return 0;                                                                          \
+	}
+
+SHM(write, "shmem_write_begin", mapping->host, void *file, struct address_space *mapping)
+SHM(fault, "shmem_fault", vmf->vma->vm_file->f_inode, struct vm_fault *vmf)
+SHM(fallocate, "shmem_fallocate", f->f_inode, struct file *f)
+
+SEC("fexit/shmem_setattr") int BPF_PROG(shm_setattr, void *map, struct dentry *d)
+{
+	shm_leave(d->d_inode);
+	return 0;
+}
+
+SEC("fentry/shmem_kernel_file_setup") int BPF_PROG(shm_make_in)
+{
+	shm_enter();
+	return 0;
+}
+
+SEC("fexit/shmem_kernel_file_setup")
+int BPF_PROG(shm_make, const char *name, long long size, unsigned long flags, struct file *f)
+{
+	shm_made(address(f) < -(uint64_t)ERRNO_MAX ? f->f_inode : NULL);
+	return 0;
+}
+
+SEC("fentry/shmem_zero_setup") int BPF_PROG(shm_zero_in)
+{
+	shm_enter();
+	return 0;
+}
+
+/* The function above is a part of this one, where the compiler liked it so. */
+SEC("fexit/shmem_zero_setup") int BPF_PROG(shm_zero, struct vm_area_struct *vma, int ret)
+{
+	shm_made(ret ? NULL : vma->vm_file->f_inode);
+	return 0;
+}
+
+SEC("fentry/shmem_evict_inode") int BPF_PROG(shm_gone, struct inode *inode)
+{
+	uint64_t key = address(inode);
+	struct shm_owner *o = bpf_map_lookup_elem(&shms, &key), was;
+
+	if (!o)
+		return 0;
+	was = *o;
+	if (bpf_map_delete_elem(&shms, &key) == 0)
+		uncharge(was.slot, UBC_SHMPAGES, was.pages);
+	return 0;
+}
+
 /* ---- privvmpages, lockedpages: what an address space had when it was last looked at ---- */
 
 SEC("fexit/vm_mmap_pgoff") int BPF_PROG(mm_mapped)
@@ -235,7 +390,7 @@ SEC("fmod_ret/security_vm_enough_memory_mm") int BPF_PROG(mm_enough, struct mm_s
 		return ret;
 	slot = current_slot();
 	s = slot_at(slot);
-	if (!s)
+	if (!s || shm_working())
 		return 0;
 	sync_mm(mm, slot);
 	return over(s, UBC_PRIVVMPAGES, (uint64_t)pages, s->row[UBC_PRIVVMPAGES].barrier, true) ? -ENOMEM : 0;
@@ -244,8 +399,12 @@ SEC("fmod_ret/security_vm_enough_memory_mm") int BPF_PROG(mm_enough, struct mm_s
 /* Mappings that the function above is not asked about */
 static __always_inline int mm_mapping(unsigned long flags)
 {
+	struct mm_struct *mm = bpf_get_current_task_btf()->mm;
 	struct ubc_slot *s;
 
+	/* mlockall(MCL_FUTURE) */
+	if (mm && bpf_core_field_exists(mm->def_flags) && mm->def_flags & VM_LOCKED)
+		flags |= MAP_LOCKED;
 	if (!(flags & (MAP_NORESERVE | MAP_LOCKED)))
 		return 0;
 	s = slot_at(current_slot());

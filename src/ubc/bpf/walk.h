@@ -92,6 +92,29 @@ static __always_inline void sync_mm(struct mm_struct *mm, uint32_t slot)
 		(void)charge(o->slot, UBC_LOCKEDPAGES, locked - __sync_lock_test_and_set(&o->locked, locked), NOBODY);
 }
 
+/* The same for a file of shared memory. @slot: whose it is, if it is not known yet; NONE: then it stays so. */
+static __always_inline void sync_shm(struct inode *inode, uint32_t slot)
+{
+	enum { SECTORS = 3 }; /* 8 to a page of 4096 */
+	struct shm_owner *o, fresh = {};
+	uint64_t key = address(inode), pages;
+
+	o = bpf_map_lookup_elem(&shms, &key);
+	if (!o) {
+		fresh.slot = slot;
+		if (!slot || bpf_map_update_elem(&shms, &key, &fresh, BPF_NOEXIST))
+			return;
+		o = bpf_map_lookup_elem(&shms, &key);
+		if (!o)
+			return;
+	}
+	pages = inode->i_blocks >> SECTORS;
+	if (pages < o->reserved)
+		pages = o->reserved;
+	if (o->pages != pages)
+		(void)charge(o->slot, UBC_SHMPAGES, pages - __sync_lock_test_and_set(&o->pages, pages), NOBODY);
+}
+
 /* ---- files of all processes ---- */
 
 static __always_inline void walk_sock(struct file *f, uint32_t slot)
@@ -185,6 +208,24 @@ SEC("iter/task_file") int it_files(struct bpf_iter__task_file *ctx)
 		walk_pty(f, slot);
 	if (mask & 1 << UBC_G_LOCK)
 		walk_locks(f->f_inode, slot);
+	if (mask & 1 << UBC_G_SHM && f->f_mode & FMODE_WRITE && f->f_inode->i_sb->s_magic == TMPFS_MAGIC)
+		sync_shm(f->f_inode, slot);
+	return 0;
+}
+
+/* Shared memory that is mapped; what is only there, in a file that nobody has open, is found when it is next changed. */
+SEC("iter/task_vma") int it_vmas(struct bpf_iter__task_vma *ctx)
+{
+	struct task_struct *t = ctx->task;
+	struct vm_area_struct *vma = ctx->vma;
+	uint32_t slot;
+
+	if (!t || !vma || !vma->vm_file || !(vma->vm_flags & VM_SHARED) || of_node(t->cred) || !(adopted_now() & 1 << UBC_G_SHM) ||
+	    vma->vm_file->f_inode->i_sb->s_magic != TMPFS_MAGIC)
+		return 0;
+	slot = slot_of(t);
+	if (slot)
+		sync_shm(vma->vm_file->f_inode, slot);
 	return 0;
 }
 
@@ -288,6 +329,15 @@ static long sweep_mm(struct bpf_map *map, const uint64_t *key, const struct mm_o
 	return 0;
 }
 
+static long sweep_shm(struct bpf_map *map, const uint64_t *key, const struct shm_owner *o, void *unused)
+{
+	struct inode *inode = (void *)*key;
+
+	if (BPF_CORE_READ(inode, i_sb, s_magic) != TMPFS_MAGIC || BPF_CORE_READ(inode, i_state) & (I_FREEING | I_CLEAR))
+		tell_dead(*key, UBC_G_SHM);
+	return 0;
+}
+
 SEC("iter/bpf_map") int it_sweep(struct bpf_iter__bpf_map *ctx)
 {
 	struct sweep s = { UBC_G_FILE };
@@ -301,6 +351,7 @@ SEC("iter/bpf_map") int it_sweep(struct bpf_iter__bpf_map *ctx)
 	(void)bpf_loop(locks_mask + 1, sweep_cell, &s, 0);
 	(void)bpf_for_each_map_elem(&spill, sweep_spilled, NULL, 0);
 	(void)bpf_for_each_map_elem(&mms, sweep_mm, NULL, 0);
+	(void)bpf_for_each_map_elem(&shms, sweep_shm, NULL, 0);
 	return 0;
 }
 

@@ -44,6 +44,8 @@ static void needs(void)
 	row[UBC_NUMFILE].limit = 100;
 	row[UBC_NUMPROC].limit = 10;
 	OK(ubc_needs(row) == (1 << UBC_G_MM | 1 << UBC_G_FILE));
+	row[UBC_SHMPAGES].limit = 1 << 30;
+	OK(ubc_needs(row) == (1 << UBC_G_MM | 1 << UBC_G_FILE | 1 << UBC_G_SHM));
 }
 
 static void slots(const char *group)
