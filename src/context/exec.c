@@ -18,6 +18,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -225,6 +226,24 @@ static void run_program(const struct ctx_exec *x)
 	}
 }
 
+/* What each process of the VPS may have at most, init has: those of the node's command are another's. */
+static void take_limits(void)
+{
+	static const int limits[] = { RLIMIT_MEMLOCK, RLIMIT_SIGPENDING };
+
+	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
+		struct rlimit of_init, own;
+
+		if (prlimit(1, limits[i], NULL, &of_init) < 0 || getrlimit(limits[i], &own) < 0 ||
+		    own.rlim_max <= of_init.rlim_max)
+			continue;
+		own.rlim_max = of_init.rlim_max;
+		if (own.rlim_cur > own.rlim_max)
+			own.rlim_cur = own.rlim_max;
+		(void)setrlimit(limits[i], &own);
+	}
+}
+
 /* In all namespaces of the VPS, child of its process namespace; @sk leads to the parent outside. */
 static void inside(int sk, const struct vps_state *st, int seccomp, const struct ctx_exec *x,
 		   unsigned int ttys) __attribute__((noreturn));
@@ -239,6 +258,7 @@ static void inside(int sk, const struct vps_state *st, int seccomp, const struct
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
 		r = -errno;
+	take_limits();
 	if (r == 0)
 		(void)setsid();
 	if (r == 0 && ttys) {

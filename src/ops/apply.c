@@ -69,7 +69,13 @@ static int apply_pids(struct applying *a, struct vz_error *err)
 
 static int apply_ubc(struct applying *a, struct vz_error *err)
 {
-	return op_limits_apply(a->o, err);
+	int r = op_limits_apply(a->o, err);
+
+	if (r == 0)
+		r = apply_res(a, AG_UBC, err);
+	if (r == 0)
+		op_limits_live(a->o, a->st, a->old);
+	return r;
 }
 
 int op_devnode(const char *word, struct ctx_dev *ret, struct vz_error *err)

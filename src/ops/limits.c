@@ -9,6 +9,7 @@
 #include "util/log.h"
 
 #include <string.h>
+#include <sys/resource.h>
 
 /* Counter of a row of the configuration; -1: it is none. */
 static int counter_of(enum vps_param_id id)
@@ -54,6 +55,53 @@ int op_limits_apply(const struct op *o, struct vz_error *err)
 	return ubc_limits(o->ctid, barrier, limit, err);
 }
 
+/* ---- limits of processes, in all that there are ---- */
+
+/* What start gives a process of the VPS: not more than we have. @unit: bytes of one */
+static uint64_t rlimit_of(const struct vps_config *c, enum vps_param_id id, int what, uint64_t unit)
+{
+	const uint64_t n = value_of(c, id).lim;
+	struct rlimit own;
+	uint64_t want = n < INT64_MAX / unit ? n * unit : UINT64_MAX;
+
+	if (getrlimit(what, &own) == 0 && own.rlim_max < want)
+		want = own.rlim_max;
+	return want;
+}
+
+void op_limits_live(struct op *o, const struct vps_state *st, const struct vps_config *old)
+{
+	static const struct {
+		enum vps_param_id id;
+		int what;
+		uint64_t unit;
+		enum ubc_counter counter;
+	} rows[] = { { VP_LOCKEDPAGES, RLIMIT_MEMLOCK, 4096, UBC_LOCKEDPAGES },
+		     { VP_NUMSIGINFO, RLIMIT_SIGPENDING, 1, UBC_NUMSIGINFO } };
+	RES_CG struct cg *cg = NULL;
+	struct vz_error unused;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		const struct res_rlimit l = {
+			rows[i].what,
+			rlimit_of(old, rows[i].id, rows[i].what, rows[i].unit),
+			rlimit_of(&o->cfg, rows[i].id, rows[i].what, rows[i].unit),
+		};
+		int r = 0;
+
+		if (l.from != l.to && !cg)
+			r = res_open(&st->cgroups, &cg, &unused);
+		if (r == 0 && l.from != l.to)
+			r = res_rlimit_all(cg, &l, st->uid_base);
+		if (r < 0)
+			vz_info("--%s in the processes of VPS %u: %s",
+				vps_param(rows[i].id)->option, o->ctid, strerror(-r));
+		/* of signals the user namespace has a sum, which nobody can change */
+		if (r == 0 && (rows[i].counter != UBC_NUMSIGINFO || l.to < l.from))
+			o->in_force |= 1U << rows[i].counter;
+	}
+}
+
 int op_limits_begin(const struct op *o, const struct vps_state *st, struct vz_error *err)
 {
 	const char *group = vps_state_cgroup(st, "v2");
@@ -80,26 +128,30 @@ void op_limits_orders(const struct vps_config *c, struct ctx_orders *o)
 		o->ptys = res_ptys_share();
 }
 
-/* The kernel takes these when the VPS is made; @bpf: of ptys programs of ours see each. NULL: it is asked each time. */
-static const char *later(int counter, bool bpf)
+/*
+ * The kernel takes these when the VPS is made; @bpf: of ptys programs of ours see each; @live: its processes have got
+ * the new limit. NULL: it is asked each time.
+ */
+static const char *later(int counter, bool bpf, bool live)
 {
 	if (counter == UBC_NUMSIGINFO)
-		return "";
+		return live ? " (of all its users together)" : "";
 	if (counter == UBC_LOCKEDPAGES)
-		return bpf ? " (of mlock)" : "";
+		return live ? NULL : bpf ? " (of mlock)" : "";
 	return counter == UBC_NUMPTY && !bpf ? "" : NULL;
 }
 
-static void say_later(const struct vps_config *c, const struct vps_config *old,
-		      const bool changed[VP_MAX])
+static void say_later(const struct op *o, const struct vps_config *old, const bool changed[VP_MAX])
 {
+	const struct vps_config *c = &o->cfg;
 	const bool bpf = ubc_node_method() > UBC_BY_CGROUP;
 	VZ_LIST struct vz_list names = { 0 };
 	VZ_FREE char *text = NULL;
 
 	for (int id = 0; id < VP_MAX; id++) {
 		const int counter = counter_of((enum vps_param_id)id);
-		const char *what = counter < 0 ? NULL : later(counter, bpf);
+		const char *what =
+			counter < 0 ? NULL : later(counter, bpf, o->in_force & 1U << counter);
 		char option[80];
 
 		if (!changed[id] || !what || c->source[id] == VS_IMPLIED ||
@@ -114,9 +166,18 @@ static void say_later(const struct vps_config *c, const struct vps_config *old,
 		vz_warn("WARNING: %s: the new limit holds from the next start of the VPS on", text);
 }
 
-void op_limits_say(const struct vps_config *c, const struct vps_config *old,
-		   const bool changed[VP_MAX])
+/* Both ways of TCP have one limit together, on v1: where both are given. */
+static bool is_bounded(const struct vps_config *c, int counter)
 {
+	if (counter != UBC_TCPSNDBUF && counter != UBC_TCPRCVBUF)
+		return false;
+	return value_of(c, VP_TCPSNDBUF).lim < INT64_MAX &&
+	       value_of(c, VP_TCPRCVBUF).lim < INT64_MAX && res_bounds_tcp();
+}
+
+void op_limits_say(const struct op *o, const struct vps_config *old, const bool changed[VP_MAX])
+{
+	const struct vps_config *c = &o->cfg;
 	VZ_LIST struct vz_list weak = { 0 };
 	VZ_FREE char *names = NULL;
 	struct vz_error ignored;
@@ -134,7 +195,8 @@ void op_limits_say(const struct vps_config *c, const struct vps_config *old,
 		if (weak.n == 0 && ubc_ensure(&ignored) < 0)
 			vz_info("%s", ignored.msg);
 		(void)snprintf(option, sizeof(option), "--%s", vps_param(id)->option);
-		if (ubc_node_mode(counter) != UBC_ENFORCED && vz_list_add(&weak, option) < 0)
+		if (ubc_node_mode(counter) != UBC_ENFORCED && !is_bounded(c, counter) &&
+		    vz_list_add(&weak, option) < 0)
 			return;
 	}
 	names = weak.n ? vz_list_join(&weak, ", ") : NULL;
@@ -142,5 +204,5 @@ void op_limits_say(const struct vps_config *c, const struct vps_config *old,
 		vz_warn("WARNING: %s: counted, but nothing on this node enforces such a limit",
 			names);
 	if (old)
-		say_later(c, old, changed);
+		say_later(o, old, changed);
 }

@@ -19,6 +19,7 @@ struct op {
 	char lower[PATH_MAX]; /* template generation under an overlay, "" = none */
 	const struct sto_layout *layout;
 	int userns; /* that maps these ids, after op_userns(); -1 before */
+	uint32_t in_force; /* bits 1 << enum ubc_counter: what op_limits_live has done */
 	uint8_t said[VP_MAX]; /* enum vps_mode of the option that wrote a row, for messages */
 };
 
@@ -178,6 +179,11 @@ int op_limits_begin(const struct op *o, const struct vps_state *st, struct vz_er
 	__attribute__((warn_unused_result));
 /** op_limits_apply - the limits of o->cfg for the running VPS. Return: 0; -ESRCH; -errno with @err. */
 int op_limits_apply(const struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
+/**
+ * op_limits_live - limits of each process (mlock(2), queued signals) that differ from @old, in all processes of the
+ * running VPS; what came of it stands in o->in_force. Failures are logged.
+ */
+void op_limits_live(struct op *o, const struct vps_state *st, const struct vps_config *old);
 struct ctx_orders;
 /** op_limits_orders - the part of it that start itself sees to, without BPF */
 void op_limits_orders(const struct vps_config *c, struct ctx_orders *o);
@@ -186,8 +192,7 @@ void op_limits_orders(const struct vps_config *c, struct ctx_orders *o);
  * hold from the next start on
  * @old: what the VPS that runs had before; NULL: it does not run
  */
-void op_limits_say(const struct vps_config *c, const struct vps_config *old,
-		   const bool changed[VP_MAX]);
+void op_limits_say(const struct op *o, const struct vps_config *old, const bool changed[VP_MAX]);
 
 /* view.c */
 

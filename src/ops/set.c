@@ -498,7 +498,7 @@ static int step_done(void *arg, struct vz_error *err)
 	(void)err;
 	say_stored(s);
 	say_io(s);
-	op_limits_say(&s->o->cfg, s->running ? &s->old : NULL, s->changed);
+	op_limits_say(s->o, s->running ? &s->old : NULL, s->changed);
 	if (s->a->save && !s->saved)
 		vz_say("No changes in CT configuration, not saving");
 	else if (!s->a->save && (s->a->applyconfig || s->a->nchanges))

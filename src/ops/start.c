@@ -50,7 +50,8 @@ int op_boot_groups(void *arg, struct vz_error *err)
 {
 	struct starting *s = arg;
 	VZ_LIST struct vz_list missing = { 0 };
-	unsigned int all = 1 << AG_CPU | 1 << AG_CPUSET | 1 << AG_MEM | 1 << AG_PIDS | 1 << AG_DEV;
+	unsigned int all = 1 << AG_CPU | 1 << AG_CPUSET | 1 << AG_MEM | 1 << AG_PIDS | 1 << AG_DEV |
+			   1 << AG_UBC;
 	int r = res_create(s->o->ctid, (uid_t)s->o->base, &s->st.cgroups, &s->cg, err);
 
 	if (res_io_wanted(&s->o->cfg))

@@ -242,6 +242,28 @@ static void from_walk(struct reading *x)
 	}
 }
 
+/* v1 bounds the buffers of both ways of TCP together. */
+static void from_tcp(struct reading *x, uint64_t held[UBC_NR], uint32_t got, uint32_t asked)
+{
+	static const enum ubc_counter both[] = { UBC_TCPSNDBUF, UBC_TCPRCVBUF };
+	struct vz_error unused;
+	uint64_t max, failcnt = 0;
+
+	if (!(asked & (OP_UBC_BIT(UBC_TCPSNDBUF) | OP_UBC_BIT(UBC_TCPRCVBUF))) ||
+	    x->cg->drv->get(x->cg, CG_TCP_MAX_BYTES, &max, &unused) < 0 || max == UINT64_MAX)
+		return;
+	(void)!x->cg->drv->stat(x->cg, CG_STAT_TCP_FAIL, &failcnt);
+	for (size_t i = 0; i < 2; i++) {
+		const enum ubc_counter c = both[i];
+
+		if (!(asked & OP_UBC_BIT(c)))
+			continue;
+		if (!(got & OP_UBC_BIT(c)))
+			held[c] = x->slot ? x->slot->row[c].held : 0;
+		found(x, c, held[c], 0, failcnt, UBC_ENFORCED);
+	}
+}
+
 /* In its network namespace; who cannot look there shows what somebody saw last. */
 static void from_net(struct reading *x)
 {
@@ -253,16 +275,17 @@ static void from_net(struct reading *x)
 
 	if (x->rd->net && (x->want & of_net))
 		got = x->rd->net(x->st->init_pid, x->want & of_net, held);
+	for (int c = 0; c < UBC_NR; c++)
+		if (got & OP_UBC_BIT(c) && x->slot && x->rd->write)
+			__atomic_store_n(&x->slot->row[c].held, held[c], __ATOMIC_RELAXED);
+	from_tcp(x, held, got, x->want);
 	for (int c = 0; c < UBC_NR; c++) {
 		if (!(x->want & of_net & OP_UBC_BIT(c)))
 			continue;
-		if (got & OP_UBC_BIT(c)) {
-			if (x->slot && x->rd->write)
-				__atomic_store_n(&x->slot->row[c].held, held[c], __ATOMIC_RELAXED);
+		if (got & OP_UBC_BIT(c))
 			found(x, c, held[c], 0, 0, UBC_ACCOUNTED);
-		} else if (x->slot) {
+		else if (x->slot)
 			found(x, c, x->slot->row[c].held, 0, 0, UBC_ACCOUNTED);
-		}
 	}
 }
 

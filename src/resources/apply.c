@@ -105,6 +105,34 @@ static int apply_mem(struct cg_apply *a)
 	return r < 0 ? r : apply_guarantees(a);
 }
 
+/*
+ * v1's limit is one for both ways; a way without a limit may take all. What is refused waits (sending) or is dropped
+ * and sent again (receiving). On v2 buffers are part of the memory, and that is their only limit.
+ */
+static int apply_tcp(struct cg_apply *a)
+{
+	const struct vps_config *c = a->cfg;
+	uint64_t max = UINT64_MAX;
+
+	if (vps_is_set(c, VP_TCPSNDBUF) && vps_is_set(c, VP_TCPRCVBUF) &&
+	    c->tcpsndbuf.lim < INT64_MAX / 2 && c->tcprcvbuf.lim < INT64_MAX / 2)
+		max = c->tcpsndbuf.lim + c->tcprcvbuf.lim;
+	return cg_apply_knob(a, CG_TCP_MAX_BYTES, max, false, "");
+}
+
+bool res_bounds_tcp(void)
+{
+	CG_DIRS struct cg_dirs mounts = { 0 };
+	struct vz_error unused;
+	char path[PATH_MAX];
+
+	if (cg_cache_load(0, &mounts) < 0 && cg_find(false, &mounts, &unused) < 0)
+		return false;
+	return mounts.v[CTL_MEMORY] &&
+	       access(cg_join(path, mounts.v[CTL_MEMORY], "memory.kmem.tcp.limit_in_bytes"),
+		      F_OK) == 0;
+}
+
 /* ---- devices ---- */
 
 static int apply_dev(struct cg_apply *a)
@@ -135,6 +163,7 @@ int res_apply(struct cg *cg, const struct vps_config *cfg, unsigned int mask,
 	} appliers[] = {
 		{ AG_DEV, apply_dev },	 { AG_CPU, cg_apply_cpu },	 { AG_MEM, apply_mem },
 		{ AG_PIDS, apply_pids }, { AG_CPUSET, cg_apply_cpuset }, { AG_IO, cg_apply_io },
+		{ AG_UBC, apply_tcp },
 	};
 	struct cg_apply a = { .cg = cg, .cfg = cfg, .missing = ret_missing, .err = err };
 

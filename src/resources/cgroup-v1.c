@@ -215,6 +215,21 @@ static int set_swap(struct cg *cg, uint64_t bytes, struct vz_error *err)
 	return write_limit(cg, true, add_limits(mem, bytes), err);
 }
 
+static const char tcp_limit[] = "memory.kmem.tcp.limit_in_bytes";
+
+/* The first write, of whatever number, makes the kernel count for good: who wants no limit does not begin with it. */
+static int set_tcp(struct cg *cg, uint64_t bytes, struct vz_error *err)
+{
+	const char *dir = v1_dir(cg, CTL_MEMORY);
+	uint64_t now = 0;
+
+	if (dir && bytes == UINT64_MAX && read_limit(dir, tcp_limit, &now) == 0 &&
+	    now == UINT64_MAX)
+		return 0;
+	return v1_write(cg, CTL_MEMORY, CG_TCP_MAX_BYTES, tcp_limit,
+			bytes > INT64_MAX ? -1 : (int64_t)bytes, err);
+}
+
 static int v1_set(struct cg *cg, enum cg_knob knob, uint64_t value, struct vz_error *err)
 {
 	switch (knob) {
@@ -233,6 +248,8 @@ static int v1_set(struct cg *cg, enum cg_knob knob, uint64_t value, struct vz_er
 		return set_burst(cg, value, err);
 	case CG_IO_WEIGHT:
 		return set_io_weight(cg, value, err);
+	case CG_TCP_MAX_BYTES:
+		return set_tcp(cg, value, err);
 	case CG_MEM_LOW_BYTES: /* memory.soft_limit_in_bytes is no guarantee: it says whom to squeeze first */
 	case CG_MEM_MIN_BYTES:
 	case CG_KNOB_MAX:
@@ -254,6 +271,7 @@ static int get_value(struct cg *cg, enum cg_knob knob, uint64_t *ret)
 		[CG_PIDS_MAX] = { CTL_PIDS, "pids.max" },
 		[CG_CPU_BURST_US] = { CTL_CPU, "cpu.cfs_burst_us" },
 		[CG_IO_WEIGHT] = { CTL_BLKIO, "blkio.bfq.weight" },
+		[CG_TCP_MAX_BYTES] = { CTL_MEMORY, tcp_limit },
 	};
 	const char *dir = map[knob].file ? v1_dir(cg, map[knob].ctl) : NULL;
 	uint64_t v, other;
@@ -307,6 +325,7 @@ static int v1_place(struct cg *cg, enum cg_stat what, struct cg_place *ret)
 		[CG_STAT_KERNEL] = { CTL_MEMORY, "memory.kmem.usage_in_bytes", NULL },
 		[CG_STAT_SHMEM] = { CTL_MEMORY, "memory.stat", "total_shmem" },
 		[CG_STAT_SOCK] = { CTL_MEMORY, "memory.kmem.tcp.usage_in_bytes", NULL },
+		[CG_STAT_TCP_FAIL] = { CTL_MEMORY, "memory.kmem.tcp.failcnt", NULL },
 		[CG_STAT_UNEVICTABLE] = { CTL_MEMORY, "memory.stat", "total_unevictable" },
 	};
 	const char *dir = map[what].file ? v1_dir(cg, map[what].ctl) : NULL;

@@ -139,6 +139,8 @@ static int v2_set(struct cg *cg, enum cg_knob knob, uint64_t value, struct vz_er
 
 	if (knob == CG_IO_WEIGHT)
 		return set_io_weight(dir, value, err);
+	if (!v2_files[knob])
+		return vz_fail(err, VZ_EXIT_RESOURCE, EOPNOTSUPP, "knob %d", knob);
 	if (knob == CG_MEM_MAX_BYTES && value != UINT64_MAX) {
 		r = check_memory(dir, value, err);
 		if (r < 0)
@@ -179,9 +181,11 @@ static int v2_get(struct cg *cg, enum cg_knob knob, uint64_t *ret, struct vz_err
 {
 	const char *dir = v2_dir(cg);
 	uint64_t v;
-	int r = knob == CG_CPU_MAX_PCT ? get_cpu_max(dir, &v)
-				       : cg_read_u64(dir, v2_files[knob], &v);
+	int r;
 
+	if (!v2_files[knob])
+		return vz_fail(err, VZ_EXIT_RESOURCE, EOPNOTSUPP, "knob %d", knob);
+	r = knob == CG_CPU_MAX_PCT ? get_cpu_max(dir, &v) : cg_read_u64(dir, v2_files[knob], &v);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_RESOURCE, -r, "cannot read %s/%s", dir, v2_files[knob]);
 	*ret = knob == CG_CPU_WEIGHT ? v * 10 : v;

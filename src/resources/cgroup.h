@@ -20,6 +20,7 @@ enum cg_knob {
 	CG_MEM_MIN_BYTES, /* never taken from it; UINT64_MAX = all it has */
 	CG_CPU_BURST_US, /* CPU time that may be saved up for above the limit; 0 = none */
 	CG_IO_WEIGHT, /* 1...1000, 100 = what everybody has */
+	CG_TCP_MAX_BYTES, /* of buffers of TCP sockets, both ways; v1 only; UINT64_MAX = none */
 	CG_KNOB_MAX
 };
 
@@ -38,6 +39,7 @@ enum cg_stat {
 	CG_STAT_RECLAIMABLE, /* bytes of its slab that can be freed: dentries, inodes; v2 only */
 	CG_STAT_SHMEM, /* bytes of shared memory and tmpfs */
 	CG_STAT_SOCK, /* bytes in network buffers */
+	CG_STAT_TCP_FAIL, /* how often there was no room in CG_TCP_MAX_BYTES; v1 only */
 	CG_STAT_UNEVICTABLE, /* bytes that cannot be reclaimed: locked, and ramfs */
 	CG_STAT_CPU_USEC, /* CPU time used */
 	CG_STAT_MAX

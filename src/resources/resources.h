@@ -40,7 +40,7 @@ void res_closep(struct cg **cg);
 
 /**
  * res_apply - bring the groups to @cfg for the parameter groups in @mask (bit 1 << AG_CPU,
- * AG_CPUSET, AG_IO, AG_MEM, AG_PIDS, AG_DEV). Idempotent. Knobs this host does not have are named in
+ * AG_CPUSET, AG_IO, AG_MEM, AG_PIDS, AG_DEV, AG_UBC: TCP buffers). Idempotent. Knobs this host does not have are named in
  * @ret_missing ("
  * --swappages:
  * no swap accounting on this kernel"), one sentence each, ready to print after "WARNING: ".
@@ -51,6 +51,9 @@ void res_closep(struct cg **cg);
 int res_apply(struct cg *cg, const struct vps_config *cfg, unsigned int mask,
 	      struct vz_list *ret_missing, struct vz_error *err)
 	__attribute__((warn_unused_result));
+
+/** res_bounds_tcp - this node has CG_TCP_MAX_BYTES */
+bool res_bounds_tcp(void);
 
 /** res_io_wanted - @cfg has an I/O parameter: without one a new group needs no AG_IO. */
 bool res_io_wanted(const struct vps_config *cfg);
@@ -116,6 +119,23 @@ int res_walk(struct cg *cg, unsigned int want, const char *locks, struct res_usa
  * Return: 0, the caller frees @ret; -errno with @err, exit 3.
  */
 int res_pids(struct cg *cg, pid_t **ret, size_t *ret_n, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/**
+ * struct res_rlimit - a resource limit that every process of a VPS gets
+ * @what: RLIMIT_*; @from: what was given before; @to: from now on; UINT64_MAX = none
+ */
+struct res_rlimit {
+	int what;
+	uint64_t from, to;
+};
+/**
+ * res_rlimit_all - change it in every process of the running VPS; those born meanwhile are found too. A process that has
+ * less by its own will keeps that; a limit that goes up reaches those that have @from.
+ * @base: host id of the VPS's root, who may lower it where this node's root may not
+ * Return: 0; -EPERM a limit goes up and we may not (CAP_SYS_RESOURCE); -EAGAIN processes are born without end;
+ * -errno.
+ */
+int res_rlimit_all(struct cg *cg, const struct res_rlimit *l, uint64_t base)
 	__attribute__((warn_unused_result));
 
 /**
