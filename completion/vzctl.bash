@@ -280,3 +280,4 @@ complete -F _croft_vzctl vzctl
 complete -F _croft_vzlist vzlist
 complete -F _croft_vzps vzps
 complete -W '-v --help' vzcpucheck
+complete -W 'version caps dump --help' vzcptcheck

@@ -587,14 +587,16 @@ static const char bash_vzlist[] =
 	"\n"
 	"\tCOMPREPLY=()\n"
 	"\tcase $prev in\n"
-	"\t--mode) _croft_offer 'offline warm stop-and-copy pre-copy post-copy hybrid auto'; return ;;\n"
+	"\t--mode) _croft_offer 'offline warm stop-and-copy pre-copy post-copy hybrid auto'; "
+	"return ;;\n"
 	"\t--fallback) _croft_offer warm; return ;;\n"
 	"\t-r|--remove-area) _croft_offer 'yes no'; return ;;\n"
 	"\t--transport-command) COMPREPLY=($(compgen -c -- \"$cur\")); return ;;\n"
 	"\t--ssh|--new-id|--new-name|--limit-speed|--timeout) return ;;\n"
 	"\tesac\n"
 	"\tif [[ $cur == -* ]]; then\n"
-	"\t\t_croft_offer '--online --noiter --mode --fallback --remove-area --keep-dst --dry-run --new-id "
+	"\t\t_croft_offer '--online --noiter --mode --fallback --remove-area --keep-dst --dry-run "
+	"--new-id "
 	"--new-name\n"
 	"\t\t\t--nostart --nodeps --limit-speed --compress --whole-file --timeout --ssh "
 	"--transport-command --times\n"
@@ -640,7 +642,8 @@ static const char bash_vzlist[] =
 	"complete -F _croft_vzctl vzctl\n"
 	"complete -F _croft_vzlist vzlist\n"
 	"complete -F _croft_vzps vzps\n"
-	"complete -W '-v --help' vzcpucheck\n";
+	"complete -W '-v --help' vzcpucheck\n"
+	"complete -W 'version caps dump --help' vzcptcheck\n";
 
 static void bash_completion(FILE *f)
 {

@@ -97,6 +97,18 @@ int cpt_share_slaves(const pid_t *pids, size_t n) __attribute__((warn_unused_res
 int cpt_mounts(const char *mountinfo, const struct vz_list *view, struct vz_list *ret_external,
 	       struct vz_error *err) __attribute__((warn_unused_result));
 
+/* ---- cpu.c ---- */
+
+/** cpt_cpu_flags - the words that /proc/cpuinfo has for the first processor; malloc'ed, NULL unknown. */
+char *cpt_cpu_flags(void);
+/** cpt_cpu_caps - which of @flags programs can make use of, a bit each; other words do not count. */
+uint64_t cpt_cpu_caps(const char *flags);
+/**
+ * cpt_cpu_missing - names of the bits in @want that @have lacks, malloc'ed; *@ret NULL: none
+ * Return: 0 or -ENOMEM.
+ */
+int cpt_cpu_missing(uint64_t want, uint64_t have, char **ret) __attribute__((warn_unused_result));
+
 /* ---- desc.c: vps.json, what we know of a VPS that CRIU does not ---- */
 
 enum { CPT_SCHEMA = 1, CPT_COUNTERS = 32, CPT_DESC_BYTES = 4 << 20 };

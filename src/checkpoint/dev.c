@@ -89,20 +89,24 @@ static int save_one(struct save *s, int dir, const char *name, const char *prefi
 	char path[PATH_MAX];
 	struct cpt_dev *e;
 	struct stat st;
+	bool mounted;
 	char kind;
 	int r;
 
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	kind = kind_of(st.st_mode);
-	if (st.st_dev != s->dev || !kind) /* a mount; a socket */
+	mounted = st.st_dev != s->dev; /* CRIU mounts it again, and needs the place */
+	if (!kind || (mounted && kind != 'd')) /* a socket; a file that something lies over */
 		return 0;
 	if (s->d->ndevs >= CPT_DEVS || s->bytes > CPT_DEV_BYTES)
 		return -E2BIG;
 	e = add(s->d, vps_path(path, "%s%s", prefix, name), kind);
 	if (!e)
 		return -ENOMEM;
-	e->mode = st.st_mode & 07777;
+	e->mode = mounted ? 0755 : st.st_mode & 07777;
+	if (mounted)
+		return 0;
 	e->uid = inside(st.st_uid, s->d);
 	e->gid = inside(st.st_gid, s->d);
 	r = read_text(dir, name, &st, e);

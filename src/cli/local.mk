@@ -1,4 +1,4 @@
-sbin_PROGRAMS += vzctl vzlist vzmigrate vzpid vzps vztmpl vzubc
+sbin_PROGRAMS += vzcptcheck vzctl vzlist vzmigrate vzpid vzps vztmpl vzubc
 sbin_PROGRAMS += vzcalc vzcfgvalidate vzcpucheck vzmemcheck vznnc vzoversell vzplan vzsplit
 croftlibexec_PROGRAMS += vzctl-admin vzmon vz-node vz-ubc vz-unpack
 noinst_PROGRAMS += tools/gen-params
@@ -33,6 +33,9 @@ vztmpl_LDADD = libtemplate.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vzcpucheck_SOURCES = src/cli/vzcpucheck.c
 vzcpucheck_LDADD = libops.a libmigrate.a libresources.a libubc.a libvps.a libutil.a $(JANSSON_LIBS)
+
+vzcptcheck_SOURCES = src/cli/vzcptcheck.c
+vzcptcheck_LDADD = libcheckpoint.a libvps.a libutil.a $(JANSSON_LIBS)
 
 vzpid_SOURCES = src/cli/vzpid.c
 vzpid_LDADD = libresources.a libvps.a libutil.a $(JANSSON_LIBS)

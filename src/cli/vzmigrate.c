@@ -123,8 +123,8 @@ static int take_mode(struct cli *c, const char *text)
 	if (op_move_by_name(text, &c->a.mode) == 0)
 		return 0;
 	for (int m = 0; m < OP_MOVES; m++)
-		len += (size_t)snprintf(allowed + len, sizeof(allowed) - len, "%s%s",
-					m ? ", " : "", op_move_way((enum op_move_mode)m)->name);
+		len += (size_t)snprintf(allowed + len, sizeof(allowed) - len, "%s%s", m ? ", " : "",
+					op_move_way((enum op_move_mode)m)->name);
 	return bad("--mode", text, allowed);
 }
 

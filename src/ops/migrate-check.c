@@ -227,38 +227,17 @@ static int check_criu(const struct taking *t, struct vz_error *err)
 	return r < 0 ? vz_wrap(err, r, "on the target") : 0;
 }
 
-/* Flags of /proc/cpuinfo that programs there may use already and that this CPU has not. */
 static int check_cpu(const struct taking *t, struct vz_error *err)
 {
-	VZ_LIST struct vz_list own = { 0 };
-	VZ_BUF struct vz_buf missing = { 0 };
-	VZ_FREE char *flags = NULL;
+	VZ_FREE char *want = vz_list_join(&t->f.cpu, " "), *have = cpt_cpu_flags(), *missing = NULL;
 
 	if (!t->f.memory || (t->f.nodeps & OP_NODEPS_CPU))
 		return 0;
-	flags = op_cpu_flags();
-	if (!flags || vz_list_split(&own, flags, " ") < 0)
+	if (!want || !have)
 		return vz_fail(err, MIG_EXIT_CPU, 0, "the target's CPU is not known");
-	for (size_t i = 0; i < t->f.cpu.n; i++)
-		if (vz_list_find(&own, t->f.cpu.v[i]) < 0 && missing.len < 200)
-			vz_buf_fmt(&missing, "%s%s", missing.len ? " " : "", t->f.cpu.v[i]);
-	if (missing.len)
-		return vz_fail(err, MIG_EXIT_CPU, 0, "the target's CPU lacks %s", missing.s);
-	return 0;
-}
-
-char *op_cpu_flags(void)
-{
-	VZ_FREE char *text = NULL;
-	char *line;
-
-	if (vz_read_file(AT_FDCWD, "/proc/cpuinfo", 4 << 20, &text) < 0)
-		return NULL;
-	line = strstr(text, "\nflags");
-	if (!line)
-		line = strstr(text, "\nFeatures"); /* arm64 */
-	line = line ? strchr(line, ':') : NULL;
-	return line ? vz_fmt("%.*s", (int)strcspn(line + 1, "\n"), line + 1) : NULL;
+	if (cpt_cpu_missing(cpt_cpu_caps(want), cpt_cpu_caps(have), &missing) < 0)
+		return vz_fail(err, MIG_EXIT_CPU, ENOMEM, "compare processors");
+	return missing ? vz_fail(err, MIG_EXIT_CPU, 0, "the target's CPU lacks %s", missing) : 0;
 }
 
 /* The source has left a file with random text beside its private area: do we see it beside ours? */

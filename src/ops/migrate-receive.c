@@ -155,7 +155,8 @@ static int on_check(struct taking *t, const json_t *args, json_t **ret, struct v
 	peer = (uint32_t)vz_json_int(args, "peer_ctid", 0);
 	if (r < 0)
 		return r;
-	if (!mig_id_valid(id) || op_move_by_name(vz_json_str(args, "mode"), &t->mode) < 0 || peer < 1 || peer > VPS_CTID_MAX ||
+	if (!mig_id_valid(id) || op_move_by_name(vz_json_str(args, "mode"), &t->mode) < 0 ||
+	    peer < 1 || peer > VPS_CTID_MAX ||
 	    vz_copy(t->j.mode, sizeof(t->j.mode), vz_json_str(args, "mode")) < 0 ||
 	    vz_copy(t->j.host, sizeof(t->j.host), vz_json_str(args, "from")) < 0 ||
 	    take_facts(args, &t->f) < 0)

@@ -2,6 +2,7 @@
 /* The source's side of single verbs: what is told and sent. */
 #include "ops/sending.h"
 
+#include "checkpoint/checkpoint.h"
 #include "ops/taking.h"
 #include "template/template.h"
 #include "util/fd.h"
@@ -66,7 +67,7 @@ static int facts(struct sending *s, json_t **ret, struct vz_error *err)
 	struct op *o = s->o;
 	const struct vps_config *c = &o->cfg;
 	bool memory = op_move_way(s->mode)->memory || s->suspended;
-	VZ_FREE char *flags = op_cpu_flags();
+	VZ_FREE char *flags = cpt_cpu_flags();
 	VZ_LIST struct vz_list cpu = { 0 };
 	const char *name = s->a->new_name ? s->a->new_name : text_or(c->name);
 	uint64_t bytes, inodes;

@@ -45,33 +45,15 @@ static int res_fail(struct vz_error *err, int r, const char *what)
 
 static int check_cpu(const struct resuming *s, struct vz_error *err)
 {
-	VZ_LIST struct vz_list want = { 0 }, missing = { 0 };
-	VZ_FREE char *text = NULL, *names = NULL;
-	const char *have;
+	VZ_FREE char *have = cpt_cpu_flags(), *missing = NULL;
+	int r = cpt_cpu_missing(cpt_cpu_caps(s->desc.cpu), have ? cpt_cpu_caps(have) : UINT64_MAX,
+				&missing);
 
-	if (vz_read_file(AT_FDCWD, "/proc/cpuinfo", 16 << 20, &text) < 0 || !s->desc.cpu[0])
-		return 0;
-	have = strstr(text, "\nflags\t\t: ");
-	if (!have || vz_list_split(&want, s->desc.cpu, " ") < 0)
-		return 0;
-	for (size_t i = 0; i < want.n; i++) {
-		const char *at = have, *end = strchr(have + 1, '\n');
-		size_t n = strlen(want.v[i]);
-		bool found = false;
-
-		while (!found && (at = strstr(at, want.v[i])) && (!end || at < end)) {
-			found = at[-1] == ' ' && (at[n] == ' ' || at[n] == '\n');
-			at += n;
-		}
-		if (!found && vz_list_add(&missing, want.v[i]) < 0)
-			return res_fail(err, -ENOMEM, "compare processors");
-	}
-	if (!missing.n)
-		return 0;
-	names = vz_list_join(&missing, " ");
-	return vz_fail(err, VZ_EXIT_RESTORE, 0,
-		       "this node's processor lacks what the VPS has seen: %.300s",
-		       names ? names : "");
+	if (r < 0)
+		return res_fail(err, r, "compare processors");
+	return missing ? vz_fail(err, VZ_EXIT_RESTORE, 0,
+				 "this node's processor lacks what the VPS has seen: %s", missing)
+		       : 0;
 }
 
 static int check_desc(struct resuming *s, struct vz_error *err)
@@ -266,9 +248,9 @@ static int step_restore(void *arg, struct vz_error *err)
 	if (r == 0)
 		r = op_ubc_prepare(s->b.o->ctid, s->b.o->base, err);
 	if (r == 0)
-		r = op_boot_volumes(&s->b, err);
-	if (r == 0)
 		r = op_boot_orders(&s->b, err);
+	if (r == 0)
+		r = op_boot_volumes(&s->b, err);
 	if (r < 0)
 		return r;
 	s->b.orders.nvolumes = (uint8_t)s->b.fds.nvolumes;

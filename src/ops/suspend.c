@@ -257,21 +257,6 @@ static int fill_counters(struct suspending *s)
 	return 0;
 }
 
-/* Flags of the first processor: all of a node's are alike. */
-static char *cpu_flags(void)
-{
-	VZ_FREE char *text = NULL;
-	const char *at;
-
-	if (vz_read_file(AT_FDCWD, "/proc/cpuinfo", 16 << 20, &text) < 0)
-		return strdup("");
-	at = strstr(text, "\nflags\t\t: ");
-	if (!at)
-		return strdup("");
-	at += strlen("\nflags\t\t: ");
-	return strndup(at, strcspn(at, "\n"));
-}
-
 static int save_dev(struct suspending *s)
 {
 	VZ_FD int dev = -EBADF;
@@ -323,7 +308,9 @@ static int fill_desc(struct suspending *s)
 		r = (int)vz_read_file(AT_FDCWD, path, 1 << 20, &d->config);
 	if (r >= 0)
 		r = res_tree_read(&st->cgroups, st->uid_base, st->uid_count, &d->groups);
-	d->cpu = cpu_flags();
+	d->cpu = cpt_cpu_flags();
+	if (!d->cpu)
+		d->cpu = strdup("");
 	if (r >= 0)
 		r = save_dev(s);
 	if (r >= 0)

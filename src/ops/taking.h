@@ -33,7 +33,5 @@ struct taking {
 
 /** op_taking_check - every check of the target; t->j.shared and t->send_template are its findings. */
 int op_taking_check(struct taking *t, struct vz_error *err) __attribute__((warn_unused_result));
-/** op_cpu_flags - the words that /proc/cpuinfo has for this CPU; malloc'ed, NULL unknown. */
-char *op_cpu_flags(void);
 
 #endif

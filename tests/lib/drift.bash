@@ -18,7 +18,7 @@ drift_sheet() {
 	for m in $(awk '$3 ~ /^cgroup2?$/ { print $2 }' /proc/mounts); do
 		[ ! -d "$m/$s" ] || echo "groups of ${m##*/}: $(find "$m/$s" -type d | wc -l)"
 	done
-	echo "files in /run: $(cd "$CROFT_ROOT/run" && find . ! -type d ! -path '*/bpf/*' ! -path ./vz/ids | sed 's/vz[0-9]*-[0-9a-f]*/LINK/' | sort | xargs)"
+	echo "files in /run: $(cd "$CROFT_ROOT/run" && find . ! -type d ! -path '*/bpf/*' ! -path ./vz/ids | sed 's/vz[0-9]*-[0-9a-f]*/LINK/; s,private/[0-9a-f-]*,private/AREA,' | sort | xargs)"
 	echo "dumps: $(ls "$(vzdir)/dump" | xargs)"
 	echo "journals: $(ls "$CROFT_ROOT/etc/vz/migrate" 2>/dev/null | xargs)"
 	echo "configuration: $(grep -v '^LOCAL_UID' "$CROFT_ROOT/etc/vz/conf/$1.conf" | sort | sha256sum | cut -c1-16)"

@@ -32,14 +32,17 @@ counts_on() { # CTID FROM: it goes on from there, neither from the beginning nor
 }
 counts_above() { [ "$(count "$1")" -gt "$2" ]; }
 
-@test "who has a file of the view open is restored; commands of exec go on to have their place" {
-	counter 520
+@test "who has a file of the view open is restored; commands of exec go on to have their place; mounts of nesting are back" {
+	counter 520 --features nesting:on
+	vzctl exec 520 'echo kept >/var/lib/docker/file'
 	vzctl exec 520 'for f in meminfo stat vmstat diskstats; do (setsid sleep 1000 </proc/$f >/dev/null 2>&1 &); done'
 	vzctl --quiet suspend 520
 	vzctl --quiet resume 520
 	[ "$(vzctl exec 520 'pidof sleep | wc -w')" = 4 ]
 	[ "$(vzctl exec 520 'head -n 1 /proc/meminfo')" = "MemTotal:          65536 kB" ]
 	[ "$(vzctl exec 520 'sed -n s/^0:://p /proc/self/cgroup')" = /.croft ]
+	[ "$(vzctl exec 520 'cat /var/lib/docker/file; stat -c %u /var/lib/docker/file')" = $'kept\n0' ]
+	[ "$(vzctl exec 520 'grep -c " /dev/.croft/" /proc/mounts; ls /dev/.croft/proc/self/status')" = $'2\n/dev/.croft/proc/self/status' ]
 }
 
 # bats test_tags=lean

@@ -155,3 +155,41 @@ blocked() {
 	run --separate-stderr vzctl checkpoint-check 5799
 	status_is 14
 }
+
+@test "vzcptcheck: versions, processors, a dump on this node" {
+	local caps f=$CROFT_ROOT/dump/Dump.5701
+	cptcheck() { run --separate-stderr "$build/vzcptcheck" "$@"; }
+	cptcheck version
+	status_is 0
+	[ "$output" = 1 ]
+	cptcheck version 1
+	status_is 0
+	cptcheck version 2
+	status_is 2
+	cptcheck caps
+	status_is 0
+	[[ "$output" =~ ^0x[0-9a-f]+$ ]]
+	caps=$output
+	cptcheck caps 5701 "$caps"
+	status_is 0
+	[ -z "$output$stderr" ]
+	cptcheck caps 5701 0x1
+	status_is 2
+	[[ "$stderr" == 'vzcptcheck: that processor lacks '*sse2* ]]
+	mkdir -p "${f%/*}"
+	vzctl --quiet suspend 5701 --dumpfile "$f"
+	cptcheck dump "$f"
+	status_is 0
+	[ "$(tail -n 1 <<<"$output")" = 'it can go on here' ]
+	head -c -1 "$f" >"$f.cut"
+	cptcheck dump "$f.cut"
+	status_is 2
+	[ "$(wc -l <<<"$stderr")" = 1 ]
+	vzctl resume 5701 --dumpfile "$f"
+	for words in '' 'version x' 'version 1 2' 'caps 9999' 'caps 5701 0xg' 'caps 5701 0x' dump 'dump /nowhere' 'dump 5701' 'dumps 5701'; do
+		# shellcheck disable=SC2086
+		cptcheck $words
+		status_is 1
+		[ -z "$output" ] && [ -n "$stderr" ] || { echo "$words: $output, $stderr"; return 1; }
+	done
+}

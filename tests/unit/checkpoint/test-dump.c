@@ -148,6 +148,18 @@ static void test_mounts(void)
 		"one of the node's is named");
 }
 
+static void test_cpu(void)
+{
+	char *missing = NULL;
+	uint64_t have = cpt_cpu_caps("fpu cmov sse sse2 rep_good ssse3"),
+		 all = cpt_cpu_caps("cmov sse sse2 ssse3 avx pti");
+
+	OK(have && all && have != all && cpt_cpu_caps("") == 0 && cpt_cpu_caps("ss sse22") == 0);
+	OK(cpt_cpu_missing(have, all, &missing) == 0 && !missing);
+	OK(cpt_cpu_missing(all, have, &missing) == 0 && missing && !strcmp(missing, "avx"));
+	free(missing);
+}
+
 int main(void)
 {
 	if (!mkdtemp(dir) || mkdir(in_dir("images"), 0700) < 0)
@@ -161,5 +173,6 @@ int main(void)
 	test_names();
 	test_mounts();
 	(void)!vz_rm_rf(AT_FDCWD, dir);
+	test_cpu();
 	return tap_done();
 }
