@@ -33,7 +33,7 @@
 #endif
 
 enum {
-	SHOWER_SECONDS = 30, /* nothing that it waits for takes so long */
+	SHOWER_SECONDS = 30, /* nothing else that it waits for takes so long */
 	HIGH_FD = 64, /* what we keep lies from here on */
 	DEAD_LAYERS = 8, /* so many dead files one over the other are taken off */
 };
@@ -405,14 +405,19 @@ static int show_all(struct shower *s)
 	return 0;
 }
 
+/* Perhaps for the restore of a large memory; who sends it holds the other end, and may die. */
 static int wait_for_init(struct shower *s)
 {
 	size_t n = 1;
 	char word;
+	int r;
 
 	if (s->init >= 0)
 		return 0;
-	return vz_recv_fds(s->f.talk, &word, 1, &s->init, &n) == 1 && n == 1 ? 0 : -ECANCELED;
+	(void)alarm(0);
+	r = vz_recv_fds(s->f.talk, &word, 1, &s->init, &n) == 1 && n == 1 ? 0 : -ECANCELED;
+	(void)alarm(SHOWER_SECONDS);
+	return r;
 }
 
 /* Born in the server's group of cgroup2; the others follow. */
