@@ -18,11 +18,11 @@ drift_sheet() {
 	for m in $(awk '$3 ~ /^cgroup2?$/ { print $2 }' /proc/mounts); do
 		[ ! -d "$m/$s" ] || echo "groups of ${m##*/}: $(find "$m/$s" -type d | wc -l)"
 	done
-	echo "files in /run: $(cd "$CROFT_ROOT/run" && find . ! -type d ! -path '*/bpf/*' ! -path ./vz/ids | sed 's/vz[0-9]*-[0-9a-f]*/LINK/; s,private/[0-9a-f-]*,private/AREA,' | sort | xargs)"
-	echo "dumps: $(ls "$(vzdir)/dump" | xargs)"
-	echo "journals: $(ls "$CROFT_ROOT/etc/vz/migrate" 2>/dev/null | xargs)"
+	echo "files in /run: $(cd "$CROFT_ROOT/run" && find . ! -type d ! -path '*/bpf/*' ! -path ./vz/ids | sed 's/vz[0-9]*-[0-9a-f]*/LINK/; s,/private/.*,/private/INODE,' | sort | xargs)"
+	echo "dumps: $(find "$(vzdir)/dump" -mindepth 1 -printf '%P ')"
+	echo "journals: $(find "$CROFT_ROOT/etc/vz/migrate" -mindepth 1 -printf '%P ' 2>/dev/null)"
 	echo "configuration: $(grep -v '^LOCAL_UID' "$CROFT_ROOT/etc/vz/conf/$1.conf" | sort | sha256sum | cut -c1-16)"
-	echo "private areas: $(ls -A "$(vzdir)/private" | grep -v rm-me | xargs)"
+	echo "private areas: $(find "$(vzdir)/private" -mindepth 1 -maxdepth 1 ! -name '*rm-me*' -printf '%P ')"
 	echo "owners: $(cd "$(vzdir)/private/$1" && find . -path ./work -prune -o -printf '%U:%G\n' | sort | uniq -c | xargs)"
 	echo "inside: $(vzctl exec2 "$1" 'find /dev /run /tmp /root | wc -l; ps -o comm,user' | grep -vE '^(sh|sleep|usleep|ps) ' | sort | xargs)"
 	echo "refused: $(vzlist -Ho kmemsize.f,numproc.f,numfile.f,physpages.f,privvmpages.f "$1" | xargs)"
