@@ -147,6 +147,12 @@ static void found(struct reading *x, enum ubc_counter c, uint64_t held, uint64_t
 		row->failcnt = x->slot->row[c].failcnt;
 }
 
+/* Groups of a restored VPS are new, its refusals are not. */
+static uint64_t carried(const struct reading *x, enum ubc_counter c)
+{
+	return x->slot ? x->slot->carried[c] : 0;
+}
+
 static void from_programs(struct reading *x)
 {
 	for (int c = 0; x->slot && c < UBC_NR; c++) {
@@ -197,7 +203,7 @@ static void from_groups(struct reading *x)
 
 		if ((x->want & OP_UBC_BIT(g->c)) && (known & 1U << g->held))
 			found(x, g->c, held / g->unit, g->peak == NONE ? 0 : v[g->peak] / g->unit,
-			      g->fail == NONE ? 0 : v[g->fail], g->mode);
+			      g->fail == NONE ? 0 : v[g->fail] + carried(x, g->c), g->mode);
 	}
 	if ((x->u->known & OP_UBC_BIT(UBC_OOMGUARPAGES)) && oom_guarded(x))
 		x->u->mode[UBC_OOMGUARPAGES] = UBC_GUARANTEE;
@@ -260,7 +266,7 @@ static void from_tcp(struct reading *x, uint64_t held[UBC_NR], uint32_t got, uin
 			continue;
 		if (!(got & OP_UBC_BIT(c)))
 			held[c] = x->slot ? x->slot->row[c].held : 0;
-		found(x, c, held[c], 0, failcnt, UBC_ENFORCED);
+		found(x, c, held[c], 0, failcnt + carried(x, c), UBC_ENFORCED);
 	}
 }
 

@@ -238,6 +238,9 @@ static void copy_slots(struct loading *l)
 			s.row[c].held =
 				ubc_group_of(c) < 0 ? s.row[c].held : 0; /* the walk finds it */
 		}
+		if (ubc_layout_is_ours(h))
+			memcpy(s.carried, ((const struct ubc_slot *)from)[i].carried,
+			       sizeof(s.carried));
 		s.refusals = 0;
 		l->t->slot[i] = s;
 		ubc_recount(l->t, &l->t->slot[i]);

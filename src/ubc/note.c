@@ -51,6 +51,7 @@ void ubc_note(struct ubc_slot *slot, enum ubc_counter c, uint64_t failcnt, uint6
 void ubc_carry(struct ubc_slot *slot, enum ubc_counter c, uint64_t maxheld, uint64_t failcnt)
 {
 	ubc_raise(slot, c, maxheld);
+	(void)__atomic_add_fetch(&slot->carried[c], failcnt, __ATOMIC_RELAXED);
 	(void)__atomic_add_fetch(&slot->row[c].failcnt, failcnt, __ATOMIC_RELAXED);
 }
 

@@ -90,6 +90,7 @@ static void unbind_group(struct ubc_table *t, const struct ubc_slot *slot)
 static void clear_slot(struct ubc_slot *s)
 {
 	s->refusals = 0;
+	memset(s->carried, 0, sizeof(s->carried));
 	memset(s->ring, 0, sizeof(s->ring));
 	for (int c = 0; c < UBC_NR; c++) {
 		struct ubc_row *r = &s->row[c];

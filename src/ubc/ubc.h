@@ -85,7 +85,10 @@ bool ubc_counted(struct ubc_table *t, const struct ubc_slot *slot, enum ubc_coun
  */
 void ubc_note(struct ubc_slot *slot, enum ubc_counter c, uint64_t failcnt, uint64_t held,
 	      uint64_t limit);
-/** ubc_carry - for a restored VPS: what the row knew before; Context: table opened for writing. */
+/**
+ * ubc_carry - for a restored VPS: what the row knew before. Who reads the refusals of a control group adds
+ * slot->carried to them. Context: table opened for writing.
+ */
 void ubc_carry(struct ubc_slot *slot, enum ubc_counter c, uint64_t maxheld, uint64_t failcnt);
 /** ubc_refusals - copies of those with a number above @after that are still kept, oldest first. Return: how many. */
 size_t ubc_refusals(const struct ubc_slot *slot, uint64_t after, struct ubc_refusal ret[UBC_RING]);

@@ -78,6 +78,28 @@ counts_above() { [ "$(count "$1")" -gt "$2" ]; }
 	[ "$(awk '/^PPid/ { print $2 }' "/proc/$(state 521 init_pid)/status")" = "$(state 521 mon_pid)" ]
 }
 
+@test "refusals of before a suspend and of after the resume are added" {
+	local first
+	fork_bomb() { vzctl exec 523 'n=0; while [ $n -lt 40 ]; do sleep 100 & n=$((n + 1)); done' >/dev/null 2>&1 || :; }
+	refused() { vzlist -H -o numproc.f 523 | tr -d ' '; }
+	vzctl --quiet create 523 --ostemplate busybox --ram 64M --swap 0 --numproc 30
+	vzctl --quiet start 523
+	fork_bomb
+	first=$(refused)
+	[ "$first" -gt 0 ]
+	vzctl exec3 523 /bin/busybox killall -9 sleep
+	vzctl --quiet suspend 523
+	vzctl --quiet resume 523
+	[ "$(refused)" = "$first" ]
+	fork_bomb
+	# what the new group alone says, which may well be less than before
+	group=$(jq -r '.cgroups[]' "$(rundir 523)/state.json" | sed -n 's/^pids=//p; s/^v2=//p' | while read -r d; do [ ! -e "$d/pids.events" ] || echo "$d"; done | head -n 1)
+	since=$(awk '$1 == "max" { print $2 }' "$group/pids.events")
+	[ "$since" -gt 0 ]
+	[ "$(refused)" = $((first + since)) ]
+	vzctl failures 523 | grep -q ' numproc held '
+}
+
 @test "pipes, sockets, locks, SysV IPC, timers, threads, deleted files, seals survive" {
 	counter 522
 	local root

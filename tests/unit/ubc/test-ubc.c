@@ -116,6 +116,11 @@ static void refusals(const char *group)
 	OK(ubc_refusals(s, 5, r) > 0 && r[0].seq == 6 && !strcmp(r[0].comm, "-"));
 	s->ring[4].seq = 0;
 	OK_NAME(ubc_refusals(s, 0, r) == UBC_RING - 1, "one that is being written is left out");
+	ubc_carry(s, UBC_PHYSPAGES, 900, 6);
+	ubc_carry(s, UBC_PHYSPAGES, 700, 1);
+	OK(s->row[UBC_PHYSPAGES].maxheld == 900 && s->row[UBC_PHYSPAGES].failcnt == 7 &&
+	   s->carried[UBC_PHYSPAGES] == 7);
+	OK(ubc_add(101, group, &err) == 0 && s->carried[UBC_PHYSPAGES] == 0);
 	ubc_forget(101);
 }
 
