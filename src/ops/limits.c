@@ -57,16 +57,12 @@ int op_limits_apply(const struct op *o, struct vz_error *err)
 
 /* ---- limits of processes, in all that there are ---- */
 
-/* What start gives a process of the VPS: not more than we have. @unit: bytes of one */
-static uint64_t rlimit_of(const struct vps_config *c, enum vps_param_id id, int what, uint64_t unit)
+/* What start gives a process of the VPS, if it may. @unit: bytes of one */
+static uint64_t rlimit_of(const struct vps_config *c, enum vps_param_id id, uint64_t unit)
 {
 	const uint64_t n = value_of(c, id).lim;
-	struct rlimit own;
-	uint64_t want = n < INT64_MAX / unit ? n * unit : UINT64_MAX;
 
-	if (getrlimit(what, &own) == 0 && own.rlim_max < want)
-		want = own.rlim_max;
-	return want;
+	return n < INT64_MAX / unit ? n * unit : UINT64_MAX;
 }
 
 void op_limits_live(struct op *o, const struct vps_state *st, const struct vps_config *old)
@@ -84,8 +80,8 @@ void op_limits_live(struct op *o, const struct vps_state *st, const struct vps_c
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		const struct res_rlimit l = {
 			rows[i].what,
-			rlimit_of(old, rows[i].id, rows[i].what, rows[i].unit),
-			rlimit_of(&o->cfg, rows[i].id, rows[i].what, rows[i].unit),
+			rlimit_of(old, rows[i].id, rows[i].unit),
+			rlimit_of(&o->cfg, rows[i].id, rows[i].unit),
 		};
 		int r = 0;
 

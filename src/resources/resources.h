@@ -132,8 +132,8 @@ struct res_rlimit {
  * res_rlimit_all - change it in every process of the running VPS; those born meanwhile are found too. A process that has
  * less by its own will keeps that; a limit that goes up reaches those that have @from.
  * @base: host id of the VPS's root, who may lower it where this node's root may not
- * Return: 0; -EPERM a limit goes up and we may not (CAP_SYS_RESOURCE); -EAGAIN processes are born without end;
- * -errno.
+ * Return: 0; -EPERM a limit goes up and we may not (CAP_SYS_RESOURCE); -ESRCH it goes up and nobody had @from;
+ * -EAGAIN processes are born without end; -errno.
  */
 int res_rlimit_all(struct cg *cg, const struct res_rlimit *l, uint64_t base)
 	__attribute__((warn_unused_result));

@@ -68,15 +68,17 @@ static int pass(struct cg *cg, const struct res_rlimit *l, uint64_t base)
 static int all_passes(struct cg *cg, const struct res_rlimit *l, uint64_t base)
 {
 	int quiet = 0;
+	bool any = false;
 
 	for (int i = 0; i < PASSES; i++) {
 		int r = pass(cg, l, base);
 
 		if (r < 0)
 			return r;
+		any = any || r;
 		quiet = r ? 0 : quiet + 1;
 		if (quiet == QUIET)
-			return 0;
+			return any || l->to < l->from ? 0 : -ESRCH;
 		(void)poll(NULL, 0, WAIT_MS);
 	}
 	return -EAGAIN;
