@@ -69,7 +69,7 @@ enum { EPERM = 1, EAGAIN = 11, ENOMEM = 12, EEXIST = 17, ENFILE = 23, ENOSPC = 2
 enum { AF_INET = 2, AF_INET6 = 10, SOCK_STREAM = 1, SOCK_TYPE = 0xf, IPPROTO_TCP = 6 };
 enum { F_UNLCK = 2, CLONE_VM = 0x100, MAP_LOCKED = 0x2000, MAP_NORESERVE = 0x4000 };
 /* the kernel's own, the same since 5.14 */
-enum { VM_SHARED = 8, VM_LOCKED = 0x2000, FMODE_WRITE = 2, TMPFS_MAGIC = 0x01021994, I_FREEING = 1 << 5, I_CLEAR = 1 << 6, ERRNO_MAX = 4095 };
+enum { VM_SHARED = 8, VM_LOCKED = 0x2000, FMODE_WRITE = 2, TMPFS_MAGIC = 0x01021994, ERRNO_MAX = 4095 };
 enum { PTMX_MAJOR = 5, PTMX_MINOR = 2, PTMX = 5 << 20 | 2, S_IFMT = 0170000, S_IFSOCK = 0140000 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -136,7 +136,8 @@ struct super_block {
 };
 struct inode {
 	__u16 i_mode;
-	__u32 i_rdev, i_state;
+	__u32 i_rdev;
+	atomic_t i_count;
 	__u64 i_blocks;
 	struct super_block *i_sb;
 	struct file_lock_context *i_flctx;

@@ -333,7 +333,8 @@ static long sweep_shm(struct bpf_map *map, const uint64_t *key, const struct shm
 {
 	struct inode *inode = (void *)*key;
 
-	if (BPF_CORE_READ(inode, i_sb, s_magic) != TMPFS_MAGIC || BPF_CORE_READ(inode, i_state) & (I_FREEING | I_CLEAR))
+	/* its dentry holds it, also when nobody has it open */
+	if (BPF_CORE_READ(inode, i_sb, s_magic) != TMPFS_MAGIC || BPF_CORE_READ(inode, i_count.counter) <= 0)
 		tell_dead(*key, UBC_G_SHM);
 	return 0;
 }
