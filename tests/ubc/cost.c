@@ -60,6 +60,15 @@ static void do_mmap(void)
 	(void)munmap(mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 65536);
 }
 
+/* A page of shared memory, given back */
+static void do_shared(void)
+{
+	static char page[4096];
+
+	(void)!pwrite(fixed, page, sizeof(page), 0);
+	(void)!ftruncate(fixed, 0);
+}
+
 static void do_accept(void)
 {
 	const struct linger at_once = { 1, 0 };
@@ -103,7 +112,7 @@ static const struct {
 	{ "getppid", do_getppid, 2000 }, { "open+close", do_open, 500 },   { "the same of a file", do_file, 500 },
 	{ "TCP socket", do_tcp, 300 },
 	{ "unix socket", do_unix, 300 }, { "flock pair", do_flock, 500 },  { "mmap+munmap", do_mmap, 500 },
-	{ "accept", do_accept, 100 },	 { "fork+exit", do_fork, 30 },	   { "fork+exec", do_exec, 20 },
+	{ "page of tmpfs", do_shared, 500 }, { "accept", do_accept, 100 }, { "fork+exit", do_fork, 30 },	   { "fork+exec", do_exec, 20 },
 };
 enum { CALLS = sizeof(calls) / sizeof(*calls) };
 
@@ -136,12 +145,12 @@ static double *results; /* shared with the children */
 static void measure(struct told *t, int column)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET };
-	int lock = memfd_create("lock", 0), listener = socket(AF_INET, SOCK_STREAM, 0);
+	int file = memfd_create("lock", 0), listener = socket(AF_INET, SOCK_STREAM, 0);
 
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	t->err = bind(listener, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(listener, 16) < 0 ? errno : 0;
 	for (int i = 0; i < CALLS; i++) {
-		fixed = calls[i].run == do_flock ? lock : listener;
+		fixed = calls[i].run == do_flock || calls[i].run == do_shared ? file : listener;
 		calls[i].run();
 		results[column * CALLS + i] = least(i);
 	}
