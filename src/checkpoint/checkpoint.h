@@ -48,6 +48,8 @@ struct cpt_run {
 	const struct cpt_criu *criu;
 	const char *images, *rundir, *root, *tty, *log;
 	uint64_t owner;
+	const char *
+		parent; /* dump, pre-dump: directory of the last round, seen from @images; NULL all memory */
 	bool skip_in_flight; /* dump: connections that nobody accepted yet are dropped; else CRIU refuses */
 };
 
@@ -61,6 +63,13 @@ int cpt_dump_args(const struct cpt_run *r, pid_t init, const char *freezer,
 	__attribute__((warn_unused_result));
 
 /**
+ * cpt_predump_args - the same for memory alone, while the VPS runs: CRIU freezes @freezer and thaws it again, and what
+ * is written from then on counts as changed
+ */
+int cpt_predump_args(const struct cpt_run *r, pid_t init, const char *freezer, struct vz_list *argv,
+		     struct vz_list *env) __attribute__((warn_unused_result));
+
+/**
  * cpt_restore_args - the same for a restore by vzmon (context/orders.h: struct ctx_restore_orders)
  * @stage: directory with root, dev, console, inside, volume-N; @link: our end of the VPS's link, to be moved in
  * @view: paths inside that a server of the view had
@@ -72,10 +81,11 @@ int cpt_restore_args(const struct cpt_run *r, const char *stage, const char *lin
 /**
  * cpt_criu_start - run it as a child that a Ctrl-C at our terminal does not reach and the OOM killer passes over
  * @root: the mounted root of the VPS; those of others are not held in its mount namespace
+ * @note: file that gets "PID START" of it before it is CRIU; NULL none
  * Return: pid, for vz_wait; -errno.
  */
-pid_t cpt_criu_start(const struct vz_list *argv, const struct vz_list *env, const char *root)
-	__attribute__((warn_unused_result));
+pid_t cpt_criu_start(const struct vz_list *argv, const struct vz_list *env, const char *root,
+		     const char *note) __attribute__((warn_unused_result));
 
 /**
  * cpt_criu_why - the one line of CRIU's log that tells why it failed, quoted for a terminal, cut to @size
@@ -111,7 +121,13 @@ int cpt_cpu_missing(uint64_t want, uint64_t have, char **ret) __attribute__((war
 
 /* ---- desc.c: vps.json, what we know of a VPS that CRIU does not ---- */
 
-enum { CPT_SCHEMA = 1, CPT_COUNTERS = 32, CPT_DESC_BYTES = 4 << 20 };
+enum {
+	CPT_SCHEMA = 1,
+	CPT_COUNTERS = 32,
+	CPT_CHAIN = 33,
+	CPT_ROUNDS = 16,
+	CPT_DESC_BYTES = 4 << 20
+};
 
 /** struct cpt_counter - a beancounter to be taken up again */
 struct cpt_counter {
@@ -123,6 +139,7 @@ struct cpt_counter {
  * struct cpt_desc - the descriptor; owned texts and lists, cleared by cpt_desc_clear
  * @boot_id, @init_pid, @init_start: of whom the dump was taken, so that a command knows its own dump
  * @tty: key of the console, "tty[8800:1a]"; @ping: the VPS's net.ipv4.ping_group_range
+ * @parents: rounds that it stands on, without which it is no whole dump, 0 none; @chain: whose rounds they are
  * @groups: those that the VPS made, see res_tree_read(); @config: text of CTID.conf; @live: as in struct vps_state; @cpu: flags of the processor
  */
 struct cpt_desc {
@@ -134,6 +151,8 @@ struct cpt_desc {
 	uint64_t init_start;
 	uint64_t uid_base, uid_count, caps;
 	bool seccomp;
+	unsigned int parents;
+	char chain[CPT_CHAIN];
 	char layout[16], init_kind[16], template_hash[80], tty[48], ping[48];
 	struct vz_list addrs, live, view;
 	char *groups;
@@ -203,6 +222,33 @@ int cpt_unpack(const char *file, const char *images, uint64_t owner, struct cpt_
 /** cpt_peek - the descriptor alone; @ret_bytes: what the images take. Return: as cpt_unpack. */
 int cpt_peek(const char *file, struct cpt_desc *ret, uint64_t *ret_bytes, struct vz_error *err)
 	__attribute__((warn_unused_result));
+/* ---- round.c: memory that was copied while the VPS ran ---- */
+
+/** cpt_chain_valid - 32 lower-case hex digits: what the rounds of one migration have in common. */
+bool cpt_chain_valid(const char *id);
+/** cpt_round_trim - after a pre-dump: shared memory goes, CRIU would write all of it again in each round. 0 or -errno. */
+int cpt_round_trim(const char *images) __attribute__((warn_unused_result));
+/** cpt_round_bytes - of pages in it. 0 or -errno. */
+int cpt_round_bytes(const char *images, uint64_t *ret) __attribute__((warn_unused_result));
+/** cpt_round_strip - once it is sent: pages go; for the next round CRIU needs to know only which there are. 0 or -errno. */
+int cpt_round_strip(const char *images) __attribute__((warn_unused_result));
+/** cpt_round_send - round @n of chain @id to a stream. @level: of zstd. Return: 0; -errno with @err, exit 16. */
+int cpt_round_send(int fd, const char *images, const char *id, unsigned int n, int level,
+		   struct vz_error *err) __attribute__((warn_unused_result));
+/**
+ * cpt_round_take - from a stream to directory @rounds/@n, which is made anew, with its link to the one before
+ * @owner: id of the VPS's root. What is not round @n of @id to the last byte leaves nothing.
+ * Return: 0; -errno with @err, exit 17.
+ */
+int cpt_round_take(int fd, const char *rounds, uint64_t owner, const char *id, unsigned int n,
+		   struct vz_error *err) __attribute__((warn_unused_result));
+/** cpt_round_link - in directory @dir beside the rounds: it stands on round @parent. 0 or -errno. */
+int cpt_round_link(int dir, unsigned int parent, uint64_t owner)
+	__attribute__((warn_unused_result));
+/** cpt_rounds_there - are rounds 1 to @n of @id in @rounds, whole? 0; -errno with @err, exit 17. */
+int cpt_rounds_there(const char *rounds, const char *id, unsigned int n, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
 /** cpt_read_entries - the body, not compressed, from @fd; for the fuzzer. @dir: -1 check only. */
 int cpt_read_entries(int fd, int dir, bool all, struct cpt_desc *ret, struct vz_error *err)
 	__attribute__((warn_unused_result));

@@ -226,6 +226,27 @@ static int common_args(const struct cpt_run *r, const char *what, bool iptables,
 	return e < 0 ? e : add_all(env, (const char *const[]){ "HOME=/", path, NULL });
 }
 
+static int add_parent(const struct cpt_run *r, struct vz_list *argv)
+{
+	return r->parent ? add_all(argv, (const char *const[]){ "--track-mem", "--prev-images-dir",
+								r->parent, NULL })
+			 : 0;
+}
+
+int cpt_predump_args(const struct cpt_run *r, pid_t init, const char *freezer, struct vz_list *argv,
+		     struct vz_list *env)
+{
+	int e = common_args(r, "pre-dump", argv, env);
+
+	if (e == 0)
+		e = add_fmt(argv, "-t", vz_fmt("%d", (int)init));
+	if (e == 0)
+		e = add_all(argv, (const char *const[]){ "--freeze-cgroup", freezer, NULL });
+	if (e == 0 && !r->parent)
+		e = vz_list_add(argv, "--track-mem");
+	return e < 0 ? e : add_parent(r, argv);
+}
+
 int cpt_dump_args(const struct cpt_run *r, pid_t init, const char *freezer,
 		  const struct vz_list *external, struct vz_list *argv, struct vz_list *env)
 {
@@ -243,6 +264,10 @@ int cpt_dump_args(const struct cpt_run *r, pid_t init, const char *freezer,
 						   "veth[venet0]:node", NULL });
 	if (e == 0 && r->skip_in_flight)
 		e = vz_list_add(argv, "--skip-in-flight");
+	if (e == 0 && r->parent) /* nothing is lost to a second attempt: owner.c */
+		e = add_all(env, (const char *const[]){ "CROFT_KEEP_MARKS=1", NULL });
+	if (e == 0)
+		e = add_parent(r, argv);
 	for (size_t i = 0; e == 0 && i < external->n; i++) {
 		mount_key(external->v[i], key);
 		e = add_fmt(argv, "--external", vz_fmt("mnt[%s]:%s", external->v[i], key));
@@ -305,7 +330,21 @@ static int alone(const char *root)
 	return 0;
 }
 
-pid_t cpt_criu_start(const struct vz_list *argv, const struct vz_list *env, const char *root)
+/* Its end can be waited for by whoever reads this. */
+static int leave_note(const char *note)
+{
+	char text[48];
+	uint64_t start;
+	int r = vz_proc_starttime(getpid(), &start);
+
+	if (r < 0)
+		return r;
+	(void)snprintf(text, sizeof(text), "%d %" PRIu64 "\n", (int)getpid(), start);
+	return vz_write_volatile(note, text, strlen(text), 0600);
+}
+
+pid_t cpt_criu_start(const struct vz_list *argv, const struct vz_list *env, const char *root,
+		     const char *note)
 {
 	VZ_FREE char **a = calloc(argv->n + 1, sizeof(*a));
 	VZ_FREE char **e = calloc(env->n + 1, sizeof(*e));
@@ -327,7 +366,7 @@ pid_t cpt_criu_start(const struct vz_list *argv, const struct vz_list *env, cons
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	null = vz_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
 	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 ||
-	    chdir("/") < 0 || alone(root) < 0)
+	    chdir("/") < 0 || alone(root) < 0 || (note && leave_note(note) < 0))
 		_exit(127);
 	(void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
 	(void)execve(a[0], a, e);

@@ -109,6 +109,10 @@ char *cpt_desc_text(const struct cpt_desc *d)
 		      "config", vz_json_text(d->config ? d->config : ""), "cpu",
 		      vz_json_text(d->cpu ? d->cpu : ""), "counters", put_counters(d), "dev",
 		      put_devs(d), "groups", vz_json_text(d->groups ? d->groups : "[]"));
+	if (j && d->parents &&
+	    (json_object_set_new(j, "parents", json_integer((json_int_t)d->parents)) < 0 ||
+	     json_object_set_new(j, "chain", json_string(d->chain)) < 0))
+		return NULL;
 	return j ? json_dumps(j, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
 }
 
@@ -320,6 +324,20 @@ static int get_numbers(const json_t *j, struct cpt_desc *d)
 	return d->ctid > 0 && d->uid_base > 0 ? 0 : -EINVAL;
 }
 
+/* Both or neither: what it stands on. */
+static int get_parents(const json_t *j, struct cpt_desc *d)
+{
+	uint64_t n = 0;
+
+	if (!json_object_get(j, "parents") && !json_object_get(j, "chain"))
+		return 0;
+	if (get_number(j, "parents", CPT_ROUNDS, &n) < 0 || n == 0 ||
+	    get_text(j, "chain", hex, d->chain, sizeof(d->chain)) < 0 || !cpt_chain_valid(d->chain))
+		return -EINVAL;
+	d->parents = (unsigned int)n;
+	return 0;
+}
+
 static int get_all(const json_t *j, struct cpt_desc *d)
 {
 	const struct {
@@ -360,6 +378,8 @@ static int get_all(const json_t *j, struct cpt_desc *d)
 		r = get_long(j, "groups", GROUPS_BYTES, &d->groups);
 	if (r == 0)
 		r = get_devs(j, d);
+	if (r == 0)
+		r = get_parents(j, d);
 	return r < 0 ? r : get_counters(j, d);
 }
 

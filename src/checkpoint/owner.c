@@ -13,6 +13,9 @@
  * And a periodic timerfd that has expired and was not read yet has "it_value: (0, 0)" in its fdinfo; CRIU takes that for
  * a timer that is off, and it never ticks again. It becomes one nanosecond.
  *
+ * The last dump after rounds must leave the marks of what was written to: CRIU clears them process by process as it
+ * goes, and when it then fails, a second attempt would take what changed before for unchanged.
+ *
  * Files of the view (docs/checkpoint.md) have a size while the VPS runs, and are the kernel's own, of size 0, when
  * CRIU opens them again for who had them open: it would refuse that.
  */
@@ -24,6 +27,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -35,6 +39,7 @@
 typedef long call_fn(long number, ...);
 
 static uid_t owner; /* 0: nobody in particular */
+static int keep_marks; /* of memory that was written to */
 static dev_t view_dev; /* of the node's /run/vz; 0 not known */
 
 static uint64_t number(const char *name, uint64_t max)
@@ -53,6 +58,8 @@ static void __attribute__((constructor)) take_owner(void)
 {
 	owner = (uid_t)number("CROFT_OWNER", UINT32_MAX - 1);
 	view_dev = (dev_t)number("CROFT_VIEW_DEV", UINT64_MAX - 1);
+	keep_marks = number("CROFT_KEEP_MARKS", 1) == 1;
+	(void)unsetenv("CROFT_KEEP_MARKS");
 	(void)unsetenv("LD_PRELOAD"); /* not into the programs that CRIU runs */
 	(void)unsetenv("CROFT_OWNER");
 	(void)unsetenv("CROFT_VIEW_DEV");
@@ -164,6 +171,28 @@ ssize_t read(int fd, void *buf, size_t len)
 	if (n > 0)
 		due(buf, (size_t)n);
 	return n;
+}
+
+/* Is it clear_refs of another process? Its own CRIU clears to see whether the kernel can. */
+static int clears_marks(int fd)
+{
+	char name[32], to[64], own[64];
+	ssize_t n;
+
+	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	n = readlink(name, to, sizeof(to) - 1);
+	if (n < 11 || memcmp(to + n - 11, "/clear_refs", 11) != 0)
+		return 0;
+	to[n] = '\0';
+	(void)snprintf(own, sizeof(own), "/proc/%d/clear_refs", (int)getpid());
+	return strcmp(to, own) != 0;
+}
+
+ssize_t write(int fd, const void *buf, size_t len)
+{
+	if (keep_marks && len > 0 && len <= 2 && *(const char *)buf == '4' && clears_marks(fd))
+		return (ssize_t)len;
+	return syscall(SYS_write, fd, buf, len);
 }
 
 /* Served by FUSE, or the node's own, read-only, on the device of its /run/vz: nothing of a VPS has the node's root as owner. */

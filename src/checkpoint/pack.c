@@ -5,207 +5,49 @@
 #include "util/fd.h"
 #include "util/proc.h"
 
-#include <endian.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
-/* All numbers little-endian. */
-struct file_header {
-	char magic[8];
-	uint32_t version;
-	uint32_t compression; /* 0 none, 1 zstd */
-	uint64_t bytes; /* of all entries together */
-	char reserved[36]; /* zero */
-	uint32_t crc; /* of all before it */
-};
-
-struct entry_header {
-	uint32_t magic, type;
-	uint64_t size; /* of an end mark: entries before it */
-	char name[CPT_NAME]; /* NUL-padded */
-	uint32_t reserved, crc; /* of all before it */
-};
-
 enum {
-	FILE_VERSION = 1,
-	ENTRY_MAGIC = 0x45465243, /* "CRFE" */
-	ENTRY_FILE = 1,
-	ENTRY_END = 2,
-	ENTRIES_MAX = 1 << 20,
-	CHUNK = 1 << 20,
-};
+	WHOLE = 1,
+	PARTIAL = 2
+}; /* versions of the format: an older Croft must not take a part for a whole */
 
 static const char magic[8] = "croftdmp";
 static const char desc_name[] = "vps.json";
 
-/* CRIU's names are of this kind; none leads anywhere else. */
-bool cpt_name_valid(const char *s)
-{
-	static const char allowed[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
-
-	return *s && *s != '.' && *s != '-' && strspn(s, allowed) == strlen(s) &&
-	       strlen(s) < CPT_NAME;
-}
-
 /* ---- writing ---- */
 
-static int put_header(int fd, uint32_t type, const char *name, uint64_t size)
+static bool wanted(const char *name)
 {
-	struct entry_header h = { .magic = htole32(ENTRY_MAGIC),
-				  .type = htole32(type),
-				  .size = htole64(size) };
-	int r = vz_copy(h.name, sizeof(h.name), name);
+	size_t n = strlen(name);
 
-	h.crc = htole32(cpt_crc(0, &h, offsetof(struct entry_header, crc)));
-	return r < 0 ? r : vz_write_all(fd, &h, sizeof(h));
+	return cpt_name_valid(name) && n > 4 && !strcmp(name + n - 4, ".img");
 }
 
-static int put_crc(int fd, uint32_t crc)
+static bool allowed(const char *name)
 {
-	crc = htole32(crc);
-	return vz_write_all(fd, &crc, sizeof(crc));
-}
-
-static int put_text(int fd, const char *text)
-{
-	size_t len = strlen(text);
-	int r = put_header(fd, ENTRY_FILE, desc_name, len);
-
-	if (r == 0)
-		r = vz_write_all(fd, text, len);
-	return r < 0 ? r : put_crc(fd, cpt_crc(0, text, len));
-}
-
-static int put_file(int fd, int dir, const char *name, char *buf)
-{
-	VZ_FD int in = vz_openat(dir, name, O_RDONLY | O_NOFOLLOW, 0);
-	uint32_t crc = 0;
-	uint64_t left;
-	struct stat st;
-	int r;
-
-	if (in < 0)
-		return in;
-	if (fstat(in, &st) < 0)
-		return -errno;
-	left = (uint64_t)st.st_size;
-	r = put_header(fd, ENTRY_FILE, name, left);
-	while (r == 0 && left > 0) {
-		ssize_t n = read(in, buf, left < CHUNK ? (size_t)left : CHUNK);
-
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		crc = cpt_crc(crc, buf, (size_t)n);
-		r = vz_write_all(fd, buf, (size_t)n);
-		left -= (uint64_t)n;
-	}
-	return r < 0 ? r : put_crc(fd, crc);
-}
-
-static bool wanted(const struct dirent *e)
-{
-	size_t n = strlen(e->d_name);
-
-	return cpt_name_valid(e->d_name) && n > 4 && !strcmp(e->d_name + n - 4, ".img");
+	return strcmp(name, desc_name) != 0;
 }
 
 int cpt_pack_bytes(const char *images, uint64_t *ret)
 {
-	VZ_DIR DIR *d = vz_opendirat(AT_FDCWD, images);
-	struct dirent *e;
-	uint64_t sum = 0;
-
-	if (!d)
-		return -errno;
-	while ((e = readdir(d))) {
-		struct stat st;
-
-		if (wanted(e) && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-			sum += (uint64_t)st.st_size;
-	}
-	*ret = sum;
-	return 0;
-}
-
-static int put_all(int fd, const char *images, const char *text)
-{
-	VZ_DIR DIR *d = vz_opendirat(AT_FDCWD, images);
-	VZ_FREE char *buf = malloc(CHUNK);
-	struct dirent *e;
-	uint64_t n = 1;
-	int r;
-
-	if (!d)
-		return -errno;
-	r = buf ? put_text(fd, text) : -ENOMEM;
-	while (r == 0 && (e = readdir(d))) {
-		if (!wanted(e))
-			continue;
-		r = put_file(fd, dirfd(d), e->d_name, buf);
-		n++;
-	}
-	return r < 0 ? r : put_header(fd, ENTRY_END, "", n);
-}
-
-/* zstd between us and @file: -N to compress, -d to expand. Return: our end of the pipe; *@ret_pid to wait for. */
-static int through_zstd(int file, int level, pid_t *ret_pid)
-{
-	const char *argv[] = { "/usr/bin/zstd", "-q", "-c", level ? NULL : "-d", NULL, NULL };
-	struct vz_run how = { 0 };
-	char number[8];
-	int p[2], r = vz_pipe(p), in = level ? 1 : 0;
-
-	if (r < 0)
-		return r;
-	if (level) {
-		(void)snprintf(number, sizeof(number), "-%d", level);
-		argv[3] = number;
-	}
-	how.stdin_fd = level ? p[0] : file;
-	how.stdout_fd = level ? file : p[1];
-	/* neither end of the pipe stays open in it beside its stream: all are close-on-exec */
-	*ret_pid = vz_spawn(argv, &how);
-	vz_closep(&p[1 - in]);
-	if (*ret_pid < 0)
-		vz_closep(&p[in]);
-	return *ret_pid < 0 ? (int)*ret_pid : p[in];
-}
-
-static int put_body(int fd, const char *images, const char *text, int level)
-{
-	VZ_FD int to = -EBADF;
-	pid_t pid;
-	int r, end;
-
-	if (level == 0)
-		return put_all(fd, images, text);
-	to = through_zstd(fd, level, &pid);
-	if (to < 0)
-		return to;
-	r = put_all(to, images, text);
-	vz_closep(&to);
-	end = vz_wait(pid);
-	return r < 0 ? r : end == 0 ? 0 : end == 127 ? -ENOENT : -EIO;
+	return cpt_images_bytes(images, wanted, ret);
 }
 
 static int write_file(int fd, const char *images, const struct cpt_desc *d, int level)
 {
-	struct file_header h = { .version = htole32(FILE_VERSION),
-				 .compression = htole32(level ? 1 : 0) };
+	struct cpt_head h = { .version = d->parents ? PARTIAL : WHOLE, .zstd = level > 0 };
 	VZ_FREE char *text = cpt_desc_text(d);
-	uint64_t bytes;
-	int r = text ? cpt_pack_bytes(images, &bytes) : -ENOMEM;
+	int r = text ? cpt_pack_bytes(images, &h.bytes) : -ENOMEM;
 
 	if (r < 0)
 		return r;
-	memcpy(h.magic, magic, sizeof(magic));
-	h.bytes = htole64(bytes + strlen(text));
-	h.crc = htole32(cpt_crc(0, &h, offsetof(struct file_header, crc)));
-	r = vz_write_all(fd, &h, sizeof(h));
+	h.bytes += strlen(text);
+	r = cpt_head_put(fd, magic, &h);
 	if (r == 0)
-		r = put_body(fd, images, text, level);
+		r = cpt_entries_put(fd, images, wanted, desc_name, text, level);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
 	return r;
@@ -236,133 +78,20 @@ int cpt_pack(const char *images, const char *file, const struct cpt_desc *d, int
 
 /* ---- reading ---- */
 
-/* Exactly @len bytes. 0; -ENODATA: it ends before. */
-static int get(int fd, void *buf, size_t len)
-{
-	for (size_t at = 0; at < len;) {
-		ssize_t n = read(fd, (char *)buf + at, len - at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -ENODATA;
-		at += (size_t)n;
-	}
-	return 0;
-}
-
-static int get_entry(int fd, struct entry_header *h)
-{
-	int r = get(fd, h, sizeof(*h));
-
-	if (r < 0)
-		return r;
-	if (le32toh(h->crc) != cpt_crc(0, h, offsetof(struct entry_header, crc)) ||
-	    le32toh(h->magic) != ENTRY_MAGIC || h->reserved || !memchr(h->name, '\0', CPT_NAME))
-		return -EBADMSG;
-	h->type = le32toh(h->type);
-	h->size = le64toh(h->size);
-	if (h->type == ENTRY_END)
-		return h->name[0] ? -EBADMSG : 0;
-	return h->type == ENTRY_FILE && cpt_name_valid(h->name) ? 0 : -EBADMSG;
-}
-
-static int check_crc(int fd, uint32_t crc)
-{
-	uint32_t want;
-	int r = get(fd, &want, sizeof(want));
-
-	return r < 0 ? r : le32toh(want) == crc ? 0 : -EBADMSG;
-}
-
-static int get_file(int fd, int dir, const struct entry_header *h, char *buf)
-{
-	VZ_FD int out = -EBADF;
-	uint32_t crc = 0;
-	struct stat st;
-	int r = 0;
-
-	if (dir >= 0) {
-		out = vz_openat(dir, h->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-		if (out < 0) /* the same name twice */
-			return out == -EEXIST ? -EBADMSG : out;
-		/* like the directory: the restored processes read them as the VPS's root, nobody else */
-		if (fstat(dir, &st) < 0 || fchown(out, st.st_uid, st.st_gid) < 0)
-			return -errno;
-	}
-	for (uint64_t left = h->size; left > 0;) {
-		size_t n = left < CHUNK ? (size_t)left : CHUNK;
-
-		r = get(fd, buf, n);
-		if (r < 0)
-			return r;
-		crc = cpt_crc(crc, buf, n);
-		r = dir >= 0 ? vz_write_all(out, buf, n) : 0;
-		if (r < 0)
-			return r;
-		left -= n;
-	}
-	return check_crc(fd, crc);
-}
-
-static int get_desc(int fd, uint64_t *ret_size, struct cpt_desc *ret, struct vz_error *err)
-{
-	VZ_FREE char *text = NULL;
-	struct entry_header h;
-	int r = get_entry(fd, &h);
-
-	if (r < 0)
-		return r;
-	if (h.type != ENTRY_FILE || strcmp(h.name, desc_name) != 0 || h.size > CPT_DESC_BYTES)
-		return -EBADMSG;
-	text = malloc((size_t)h.size + 1);
-	if (!text)
-		return -ENOMEM;
-	r = get(fd, text, (size_t)h.size);
-	if (r == 0)
-		r = check_crc(fd, cpt_crc(0, text, (size_t)h.size));
-	*ret_size = h.size;
-	return r < 0 ? r : cpt_desc_parse(text, (size_t)h.size, ret, err);
-}
-
-/* @bytes: what the file's header says they are together. */
-static int get_all(int fd, int dir, uint64_t bytes, char *buf)
-{
-	struct entry_header h;
-	char beyond;
-	uint64_t n = 1;
-	int r;
-
-	for (;; n++) {
-		r = n > ENTRIES_MAX ? -EBADMSG : get_entry(fd, &h);
-		if (r < 0)
-			return r;
-		if (h.type == ENTRY_END)
-			break;
-		if (h.size > bytes || !strcmp(h.name, desc_name))
-			return -EBADMSG;
-		bytes -= h.size;
-		r = get_file(fd, dir, &h, buf);
-		if (r < 0)
-			return r;
-	}
-	if (h.size != n || bytes)
-		return -EBADMSG;
-	return read(fd, &beyond, 1) == 0 ? 0 : -EBADMSG;
-}
-
 static int get_body(int fd, int dir, bool all, uint64_t bytes, struct cpt_desc *ret,
 		    struct vz_error *err)
 {
 	CPT_DESC struct cpt_desc d = { 0 };
-	VZ_FREE char *buf = malloc(CHUNK);
-	uint64_t size = 0;
-	int r = buf ? get_desc(fd, &size, &d, err) : -ENOMEM;
+	VZ_FREE char *text = NULL;
+	size_t size = 0;
+	int r = cpt_first_get(fd, desc_name, CPT_DESC_BYTES, &text, &size);
 
+	if (r == 0)
+		r = cpt_desc_parse(text, size, &d, err);
 	if (r == 0 && size > bytes)
 		r = -EBADMSG;
 	if (r == 0 && all)
-		r = get_all(fd, dir, bytes - size, buf);
+		r = cpt_entries_get(fd, dir, allowed, bytes - size);
 	if (r < 0)
 		return r;
 	cpt_desc_clear(ret);
@@ -378,50 +107,50 @@ int cpt_read_entries(int fd, int dir, bool all, struct cpt_desc *ret, struct vz_
 	return fstat(fd, &st) < 0 ? -errno : get_body(fd, dir, all, (uint64_t)st.st_size, ret, err);
 }
 
-static int get_header(int fd, struct file_header *h, struct vz_error *err)
+static int get_header(int fd, struct cpt_head *h, struct vz_error *err)
 {
-	int r = get(fd, h, sizeof(*h));
+	int r = cpt_head_get(fd, magic, h);
 
-	if (r < 0)
-		return r;
-	if (memcmp(h->magic, magic, sizeof(magic)) != 0)
+	if (r == -EMEDIUMTYPE)
 		return vz_fail(err, VZ_EXIT_RESTORE, EBADMSG, "it is no dump of Croft");
-	if (le32toh(h->crc) != cpt_crc(0, h, offsetof(struct file_header, crc)))
-		return -EBADMSG;
-	h->version = le32toh(h->version);
-	h->compression = le32toh(h->compression);
-	h->bytes = le64toh(h->bytes);
-	if (h->version > FILE_VERSION)
+	if (r == 0 && h->version > PARTIAL)
 		return vz_fail(
 			err, VZ_EXIT_RESTORE, ENOTSUP,
 			"it was made by a newer version of Croft (its format is %u, ours %d)",
-			h->version, FILE_VERSION);
-	return h->version == FILE_VERSION && h->compression <= 1 ? 0 : -EBADMSG;
+			h->version, PARTIAL);
+	return r < 0 || h->version >= WHOLE ? r : -EBADMSG;
 }
 
 static int read_open(int fd, int dir, bool all, struct cpt_desc *ret, uint64_t *ret_bytes,
 		     struct vz_error *err)
 {
+	CPT_DESC struct cpt_desc d = { 0 };
 	VZ_FD int from = -EBADF;
-	struct file_header h;
-	pid_t pid;
+	struct cpt_head h;
+	pid_t pid = 0;
 	int r = get_header(fd, &h, err), end;
 
 	if (r < 0)
 		return r;
-	if (ret_bytes)
-		*ret_bytes = h.bytes;
-	if (!h.compression)
-		return get_body(fd, dir, all, h.bytes, ret, err);
-	from = through_zstd(fd, 0, &pid);
-	if (from < 0)
+	from = h.zstd ? cpt_zstd(fd, 0, &pid) : -EBADF;
+	if (h.zstd && from < 0)
 		return from;
-	r = get_body(from, dir, all, h.bytes, ret, err);
+	r = get_body(h.zstd ? from : fd, dir, all, h.bytes, &d, err);
 	vz_closep(&from); /* one that has more to say ends by SIGPIPE */
-	end = vz_wait(pid);
+	end = pid > 0 ? vz_wait(pid) : 0;
 	if (r == 0 && all && end != 0)
 		r = end == 127 ? -ENOENT : -EBADMSG;
-	return r;
+	/* what it says of itself in both places */
+	if (r == 0 && (d.parents > 0) != (h.version == PARTIAL))
+		r = -EBADMSG;
+	if (r < 0)
+		return r;
+	if (ret_bytes)
+		*ret_bytes = h.bytes;
+	cpt_desc_clear(ret);
+	*ret = d;
+	d = (struct cpt_desc){ 0 };
+	return 0;
 }
 
 static int read_file(const char *file, int dir, bool all, struct cpt_desc *ret, uint64_t *ret_bytes,

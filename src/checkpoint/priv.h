@@ -35,4 +35,48 @@ bool cpt_iptables_of(pid_t pid);
 /** cpt_iptables_in - do the images of a dump have some? */
 bool cpt_iptables_in(const char *images);
 
+/* ---- entry.c: what dumps and rounds are made of ---- */
+
+/** struct cpt_head - what a file or stream begins with; @bytes: of all entries together */
+struct cpt_head {
+	uint32_t version;
+	bool zstd; /* all that follows is one frame of it */
+	uint64_t bytes;
+};
+
+int cpt_head_put(int fd, const char magic[8], const struct cpt_head *head)
+	__attribute__((warn_unused_result));
+/** cpt_head_get - 0; -EMEDIUMTYPE another magic; -EBADMSG damaged; -ENODATA cut off; -errno. */
+int cpt_head_get(int fd, const char magic[8], struct cpt_head *ret)
+	__attribute__((warn_unused_result));
+
+/** cpt_name_fn - does a file of this name belong there? */
+typedef bool cpt_name_fn(const char *name);
+
+/** cpt_images_bytes - what the @wanted files in directory @images take. 0 or -errno. */
+int cpt_images_bytes(const char *images, cpt_name_fn *wanted, uint64_t *ret)
+	__attribute__((warn_unused_result));
+/**
+ * cpt_entries_put - an entry @first that holds @text, one for each @wanted file in @images, and the end mark
+ * @level: of zstd, 0 not compressed. Return: 0; -ENOENT: no zstd; -errno.
+ */
+int cpt_entries_put(int fd, const char *images, cpt_name_fn *wanted, const char *first,
+		    const char *text, int level) __attribute__((warn_unused_result));
+/** cpt_zstd - zstd -d of @file: our end of a pipe, *@ret_pid to wait for; with @level > 0 zstd -N to it. -errno. */
+int cpt_zstd(int file, int level, pid_t *ret_pid) __attribute__((warn_unused_result));
+/** cpt_first_get - the entry that must have this @name; malloc'ed, with a NUL behind. 0; as cpt_head_get. */
+int cpt_first_get(int fd, const char *name, size_t max, char **ret_text, size_t *ret_len)
+	__attribute__((warn_unused_result));
+/**
+ * cpt_entries_get - the rest up to the end mark, and nothing may follow it
+ * @dir: where files are made, -1 check only; @allowed: besides cpt_name_valid(); @bytes: all of them together
+ * Return: as cpt_head_get.
+ */
+int cpt_entries_get(int fd, int dir, cpt_name_fn *allowed, uint64_t bytes)
+	__attribute__((warn_unused_result));
+
+/** cpt_round_read - a round from a stream, see cpt_round_take. @dir: -1 check only. Return: as cpt_head_get. */
+int cpt_round_read(int fd, int dir, const char *id, unsigned int n)
+	__attribute__((warn_unused_result));
+
 #endif

@@ -44,7 +44,7 @@ enum mig_exit {
 
 /* ---- proto.c: frames ---- */
 
-enum { MIG_VERSION = 1, MIG_HEAD = 20, MIG_PAYLOAD_MAX = 256 << 10 };
+enum { MIG_VERSION = 2, MIG_HEAD = 20, MIG_PAYLOAD_MAX = 256 << 10 };
 
 enum mig_type {
 	MIG_CALL = 1, /* JSON: a verb and its arguments; source to target */
@@ -155,6 +155,14 @@ bool mig_link_broken(const struct vz_error *err);
 int mig_busy(struct mig_conn *c, int (*fn)(void *arg, struct vz_error *err), void *arg,
 	     struct vz_error *err) __attribute__((warn_unused_result));
 
+/**
+ * mig_stream - the same for @fn that makes, or takes apart, a stream: its @fd is one end of a socket, the other is
+ * relayed to and from DATA frames
+ * Return: what @fn returned; -ECHILD; an error of the link.
+ */
+int mig_stream(struct mig_conn *c, int (*fn)(int fd, void *arg, struct vz_error *err), void *arg,
+	       struct vz_error *err) __attribute__((warn_unused_result));
+
 /** mig_busy_signal - pass @sig on to the child of the outermost mig_busy that waits. Safe in a signal handler. */
 void mig_busy_signal(int sig);
 
@@ -198,6 +206,7 @@ enum mig_verb {
 	MIG_VERDICT,
 	MIG_FORGET,
 	MIG_BYE,
+	MIG_ROUND,
 	MIG_VERBS
 };
 

@@ -596,6 +596,68 @@ int mig_relay(struct mig_conn *c, int fd, struct vz_error *err)
 	return r < 0 ? r : drain(c, err);
 }
 
+/** struct maker - what a child makes of a stream */
+struct maker {
+	int fd;
+	int (*fn)(int fd, void *arg, struct vz_error *err);
+	void *arg;
+};
+
+static int make_stream(void *arg, struct vz_error *err)
+{
+	struct maker *m = arg;
+	int r = m->fn(m->fd, m->arg, err);
+
+	(void)shutdown(m->fd, SHUT_RDWR);
+	return r;
+}
+
+int mig_stream(struct mig_conn *c, int (*fn)(int fd, void *arg, struct vz_error *err), void *arg,
+	       struct vz_error *err)
+{
+	struct outcome o = { 0 };
+	struct maker m = { .fn = fn, .arg = arg };
+	VZ_FD int sk = -EBADF;
+	VZ_FD int rd = -EBADF;
+	int p[2], pair[2], r = vz_streampair(pair), end;
+	pid_t pid;
+
+	if (r < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "socketpair");
+	sk = pair[0];
+	m.fd = pair[1];
+	r = vz_pipe(p);
+	if (r < 0) {
+		vz_closep(&m.fd);
+		return vz_fail(err, VZ_EXIT_SYSTEM, -r, "pipe");
+	}
+	rd = p[0];
+	(void)fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		busy_pid = 0;
+		vz_closep(&sk); /* whose end is to be seen */
+		work(p[1], make_stream, &m);
+	}
+	vz_closep(&m.fd);
+	vz_closep(&p[1]);
+	if (pid < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, errno, "fork");
+	r = mig_relay(c, sk, err);
+	vz_closep(&sk);
+	end = wait_outcome(NULL, rd, &o);
+	(void)vz_wait(pid);
+	if (r < 0)
+		return r;
+	if (end < 0)
+		return vz_fail(err, VZ_EXIT_SYSTEM, ECHILD, "a helper process died");
+	if (o.r < 0) {
+		o.err.msg[sizeof(o.err.msg) - 1] = '\0';
+		*err = o.err;
+	}
+	return o.r;
+}
+
 int mig_send_file(struct mig_conn *c, int fd, struct vz_error *err)
 {
 	VZ_FREE unsigned char *buf = malloc(MIG_PAYLOAD_MAX);

@@ -30,6 +30,7 @@ static const struct rule rules[MIG_VERBS] = {
 	[MIG_BYE] = { "BYE",
 		      IN(MIG_NEW) | IN(MIG_GREETED) | IN(MIG_CHECKED) | IN(MIG_OWNS) | IN(MIG_OVER),
 		      MIG_OVER },
+	[MIG_ROUND] = { "ROUND", IN(MIG_PLACED), STAYS },
 };
 
 const char *mig_verb_name(enum mig_verb v)

@@ -25,11 +25,11 @@ char *op_cpt_rundir(uint32_t ctid, char *dst)
 
 /* ---- the note ---- */
 
-static const char *const words[] = { [OP_HOLD_NONE] = "none",
-				     [OP_HOLD_WORKING] = "working",
-				     [OP_HOLD_STAGE] = "stage",
-				     [OP_HOLD_RESTORING] = "restoring",
-				     [OP_HOLD_RESTORED] = "restored" };
+static const char *const words[] = {
+	[OP_HOLD_NONE] = "none",	   [OP_HOLD_ROUND] = "round",
+	[OP_HOLD_WORKING] = "working",	   [OP_HOLD_STAGE] = "stage",
+	[OP_HOLD_RESTORING] = "restoring", [OP_HOLD_RESTORED] = "restored"
+};
 
 static char *held_path(uint32_t ctid, char *dst)
 {
@@ -93,15 +93,21 @@ static void ping_back(const struct vps_state *st, const struct op_held *h)
 			h->ping);
 }
 
-/* Is @h->file a whole dump of the very VPS that stands still? It was renamed when it was whole. */
-static bool dumped(const struct op *o, const struct vps_state *st, const struct op_held *h)
+enum what { NO_DUMP, PART, WHOLE };
+
+/*
+ * Is @h->file a dump of the very VPS that stands still? It was renamed when all of it was written. One that stands on
+ * rounds is a part: those have gone to another node.
+ */
+static enum what dumped(const struct op *o, const struct vps_state *st, const struct op_held *h)
 {
 	CPT_DESC struct cpt_desc d = { 0 };
 	struct vz_error ignored;
+	bool ours = h->file[0] && cpt_peek(h->file, &d, NULL, &ignored) == 0 && d.ctid == o->ctid &&
+		    d.init_pid == st->init_pid && d.init_start == st->init_start &&
+		    !strcmp(d.boot_id, st->boot_id);
 
-	return h->file[0] && cpt_peek(h->file, &d, NULL, &ignored) == 0 && d.ctid == o->ctid &&
-	       d.init_pid == st->init_pid && d.init_start == st->init_start &&
-	       !strcmp(d.boot_id, st->boot_id);
+	return !ours ? NO_DUMP : d.parents ? PART : WHOLE;
 }
 
 int op_thaw(struct op *o, const struct vps_state *st, const struct op_held *h, struct vz_error *err)
@@ -110,11 +116,13 @@ int op_thaw(struct op *o, const struct vps_state *st, const struct op_held *h, s
 	char rundir[PATH_MAX];
 	int r = 0;
 
-	if (ctx_gate_open(op_cpt_rundir(o->ctid, rundir), &gate) == 0)
+	if (h->hold == OP_HOLD_ROUND)
+		op_round_settle(o->ctid);
+	else if (ctx_gate_open(op_cpt_rundir(o->ctid, rundir), &gate) == 0)
 		r = ctx_gate_say(&gate, false);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_CHKPNT, -r, "CRIU does not answer");
-	if (dumped(o, st, h))
+	if (dumped(o, st, h) != NO_DUMP)
 		(void)unlink(h->file);
 	ping_back(st, h);
 	r = res_freeze(&st->cgroups, false, THAW_MS, err);
@@ -149,12 +157,24 @@ static int finish_suspend(struct op *o, const struct vps_state *st, struct vz_er
 	return end_it(o, st, err);
 }
 
-static void forget_images(const char *file)
+void op_images_forget(const char *file)
 {
-	VZ_FREE char *dir = vz_fmt("%s.restore", file);
+	char dir[PATH_MAX], rounds[PATH_MAX];
 
-	if (dir && file[0])
-		(void)!vz_rm_rf(AT_FDCWD, dir);
+	if (!file[0])
+		return;
+	(void)!vz_rm_rf(AT_FDCWD, vps_path(dir, "%s.restore", file));
+	(void)!vz_rm_rf(AT_FDCWD, vps_path(dir, "%s/last", op_rounds_beside(file, rounds)));
+}
+
+void op_dump_used_up(const char *used)
+{
+	VZ_FREE char *file = strndup(used, strlen(used) - strlen(".used"));
+	char rounds[PATH_MAX];
+
+	(void)unlink(used);
+	if (file)
+		(void)!vz_rm_rf(AT_FDCWD, op_rounds_beside(file, rounds));
 }
 
 int op_drop_restored(struct op *o, const struct vps_state *st, const struct op_held *h,
@@ -167,7 +187,7 @@ int op_drop_restored(struct op *o, const struct vps_state *st, const struct op_h
 		(void)!ctx_gate_say(&gate, false); /* it kills them */
 	if (st->dump[0] && h->file[0] && rename(st->dump, h->file) < 0 && errno != ENOENT)
 		vz_warn("WARNING: the dump is %s: %s", st->dump, strerrordesc_np(errno));
-	forget_images(h->file);
+	op_images_forget(h->file);
 	return end_it(o, st, err);
 }
 
@@ -180,9 +200,9 @@ static int mend_restore(struct op *o, struct vps_state *st, const struct op_held
 	if (ctx_gate_there(op_cpt_rundir(o->ctid, rundir)))
 		return op_drop_restored(o, st, h, err);
 	op_held_forget(o->ctid);
-	forget_images(h->file);
+	op_images_forget(h->file);
 	if (st->dump[0])
-		(void)unlink(st->dump);
+		op_dump_used_up(st->dump);
 	st->dump[0] = '\0';
 	(void)!vps_state_save(o->ctid, st);
 	return 0;
@@ -197,7 +217,7 @@ static int mend_dead(struct op *o, const struct vps_state *st, const struct op_h
 
 	if (h->hold == OP_HOLD_RESTORING || h->hold == OP_HOLD_RESTORED)
 		return op_drop_restored(o, st, h, err);
-	if (dumped(o, st, h))
+	if (dumped(o, st, h) == WHOLE)
 		return finish_suspend(o, st, err);
 	if (ctx_gate_open(op_cpt_rundir(o->ctid, rundir), &gate) == 0)
 		(void)!ctx_gate_say(&gate, false);
@@ -210,6 +230,10 @@ int op_cpt_mend(struct op *o, struct vz_error *err)
 	struct op_held h;
 
 	op_held_read(o->ctid, &h);
+	if (h.hold == OP_HOLD_ROUND) {
+		op_round_settle(o->ctid);
+		op_rounds_forget(o);
+	}
 	if (!vps_running(o->ctid, &st)) {
 		CTX_GATE struct ctx_gate gate = CTX_GATE_NONE;
 		char rundir[PATH_MAX];
@@ -219,7 +243,7 @@ int op_cpt_mend(struct op *o, struct vz_error *err)
 			(void)!ctx_gate_say(&gate, false);
 		if (h.hold == OP_HOLD_NONE)
 			return 0;
-		forget_images(h.file);
+		op_images_forget(h.file);
 		if (h.link[0] && net_link_delete(h.link, err) < 0)
 			return -EIO;
 		op_held_forget(o->ctid);
@@ -229,10 +253,12 @@ int op_cpt_mend(struct op *o, struct vz_error *err)
 		return mend_dead(o, &st, &h, err);
 	if (h.hold == OP_HOLD_RESTORING || (h.hold == OP_HOLD_NONE && st.dump[0]))
 		return mend_restore(o, &st, &h, err);
+	if (h.hold == OP_HOLD_ROUND) /* it may stand still, if CRIU was killed */
+		return op_thaw(o, &st, &h, err);
 	if (h.hold != OP_HOLD_WORKING)
 		return 0;
 	vz_say("VPS stands still since a suspend was cut off");
-	return dumped(o, &st, &h) ? finish_suspend(o, &st, err) : op_thaw(o, &st, &h, err);
+	return dumped(o, &st, &h) == WHOLE ? finish_suspend(o, &st, err) : op_thaw(o, &st, &h, err);
 }
 
 /* ---- other commands ---- */
@@ -259,9 +285,12 @@ int op_let_stop(struct op *o, const struct vps_state *st, bool fast, struct vz_e
 
 static int put_aside(const char *file)
 {
-	VZ_FREE char *to = vz_fmt("%s.failed", file);
+	char to[PATH_MAX], from[PATH_MAX], rounds[PATH_MAX];
 
-	return to && rename(file, to) == 0 ? 0 : -1;
+	(void)vps_path(to, "%s.failed", file);
+	(void)!vz_rm_rf(AT_FDCWD, op_rounds_beside(to, rounds));
+	(void)rename(op_rounds_beside(file, from), rounds);
+	return rename(file, to);
 }
 
 int op_start_or_resume(struct op *o, const struct op_start *a, struct vz_error *err)
@@ -299,7 +328,7 @@ int op_start_or_resume(struct op *o, const struct op_start *a, struct vz_error *
 void op_dumps_forget(const struct op *o)
 {
 	static const char *const files[] = { "", ".part", ".used", ".failed" };
-	static const char *const dirs[] = { ".tmp", ".restore" };
+	static const char *const dirs[] = { ".tmp", ".restore", ".rounds", ".failed.rounds" };
 	char path[PATH_MAX], dump[PATH_MAX];
 
 	(void)op_dump_path(o, dump);
@@ -307,4 +336,5 @@ void op_dumps_forget(const struct op *o)
 		(void)unlink(vps_path(path, "%s%s", dump, files[i]));
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++)
 		(void)!vz_rm_rf(AT_FDCWD, vps_path(path, "%s%s", dump, dirs[i]));
+	op_rounds_forget(o);
 }

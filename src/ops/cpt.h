@@ -13,6 +13,7 @@ char *op_dump_path(const struct op *o, char *dst);
 
 enum op_hold {
 	OP_HOLD_NONE,
+	OP_HOLD_ROUND, /* its memory is copied while it runs, CRIU freezes it for moments; or that was cut off */
 	OP_HOLD_WORKING, /* a suspend is at work, or was cut off */
 	OP_HOLD_STAGE, /* suspend --suspend or --dump left it so, on purpose */
 	OP_HOLD_RESTORING, /* a resume is at work, or was cut off */
@@ -29,6 +30,30 @@ struct op_held {
 	enum op_hold hold;
 	char file[PATH_MAX], ping[48], link[16];
 };
+
+/* rounds.c: memory of a VPS that runs. DUMPDIR/Dump.CTID.sent/N, then Dump.CTID.rest; never the name of a dump */
+
+/** op_rounds_sent - where the rounds are; op_rest_path - the dump of the rest. Return: @dst. */
+char *op_rounds_sent(const struct op *o, char *dst);
+char *op_rest_path(const struct op *o, char *dst);
+/** op_rounds_beside - where the rounds that a dump @file stands on are kept until it is used up. Return: @dst. */
+char *op_rounds_beside(const char *file, char *dst);
+/**
+ * op_round - make round @c->n of VPS @ctid, which runs on; the first has all of its memory
+ * CRIU that was cut off finishes by itself; op_thaw() waits for it. A round that failed ends the chain: what had
+ * changed before it is not known any more.
+ * Context: VPS lock held by the caller. Return: 0; -errno with @err, exit 16.
+ */
+int op_round(const struct op_env *env, uint32_t ctid, const struct op_chain *c,
+	     struct vz_error *err) __attribute__((warn_unused_result));
+/** op_round_settle - wait until a CRIU that copies memory of @ctid has ended, if there is one. */
+void op_round_settle(uint32_t ctid);
+/** op_rounds_forget - all that rounds have left on the node they were made on. */
+void op_rounds_forget(const struct op *o);
+
+/** op_dump_space - has the directory of @file room for a dump of the VPS? 0; -errno with @err, exit 16. */
+int op_dump_space(const struct op *o, struct cg *cg, const char *file, struct vz_error *err)
+	__attribute__((warn_unused_result));
 
 /** op_held_read - hold is OP_HOLD_NONE when there is no note. */
 void op_held_read(uint32_t ctid, struct op_held *ret);
@@ -73,6 +98,11 @@ int op_let_stop(struct op *o, const struct vps_state *st, bool fast, struct vz_e
  */
 int op_start_or_resume(struct op *o, const struct op_start *a, struct vz_error *err)
 	__attribute__((warn_unused_result));
+
+/** op_images_forget - what was unpacked of dump @file. */
+void op_images_forget(const char *file);
+/** op_dump_used_up - remove a dump with its name for use, DUMP.used, and what it stood on. */
+void op_dump_used_up(const char *used);
 
 /** op_dumps_forget - every file that a suspend or resume of the VPS may have left in DUMPDIR. */
 void op_dumps_forget(const struct op *o);

@@ -38,6 +38,7 @@ int op_moving_undo(struct op *o, struct mig_journal *j, struct vz_error *err)
 		r = thaw(o, err);
 	if (r < 0)
 		return r;
+	op_rounds_forget(o);
 	j->step = MIG_S_ABORTED;
 	j->frozen = false;
 	r = mig_journal_save(j);

@@ -151,6 +151,8 @@ static int look_at_hold(struct report *p)
 		return add(p, BY_STAGE, "it is frozen by suspend --suspend", NULL);
 	if (!strncmp(text, "restored\n", 9))
 		return add(p, BY_STAGE, "it is restored and does not run yet", NULL);
+	if (!strncmp(text, "round\n", 6))
+		return add(p, BY_ANY, "its memory is being copied", NULL);
 	return add(p, BY_ANY, "it stands still", NULL);
 }
 

@@ -2,6 +2,7 @@
 /* The target's side: verbs, each legal in its state only (migrate/verbs.c). */
 #include "ops/taking.h"
 
+#include "ops/cpt.h"
 #include "ops/steps.h"
 #include "template/template.h"
 #include "util/fd.h"
@@ -9,10 +10,12 @@
 #include "util/log.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 enum { SMALL_FILE_MAX = 1 << 20, VERDICT_WAIT_MS = 120000 };
 
@@ -404,6 +407,81 @@ static int take_volumes(struct taking *t, const json_t *words, struct vz_error *
 	return r < 0 ? r : op_sync(root, &t->conn, err);
 }
 
+/** struct coming - a round on its way, to a child that takes it apart */
+struct coming {
+	const struct taking *t;
+	const char *dir;
+};
+
+static int round_child(int fd, void *arg, struct vz_error *err)
+{
+	const struct coming *c = arg;
+
+	return cpt_round_take(fd, c->dir, c->t->o.base, c->t->j.id, c->t->rounds + 1, err);
+}
+
+/* The directory of the rounds, of the VPS's root as they are, and room for @bytes. Return: fd; -errno. */
+static int place_rounds(struct taking *t, const char *dir, uint64_t bytes, struct vz_error *err)
+{
+	enum { SLACK = 16 << 20 };
+	struct statvfs fs;
+	uint64_t have;
+	int fd, r = vz_mkdir_p(t->o.cfg.dumpdir, 0700);
+
+	if (r == 0 && t->rounds == 0) {
+		r = vz_rm_rf(AT_FDCWD, dir);
+		r = r < 0 && r != -ENOENT ? r : 0;
+		if (r == 0 &&
+		    (mkdir(dir, 0700) < 0 || lchown(dir, (uid_t)t->o.base, (gid_t)t->o.base) < 0))
+			r = -errno;
+	}
+	fd = r < 0 ? r : vz_openat(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return vz_fail(err, MIG_EXIT_COPY, -fd, "%s", dir);
+	if (fstatvfs(fd, &fs) == 0 &&
+	    (have = (uint64_t)fs.f_bavail * fs.f_frsize) < bytes + SLACK) {
+		(void)close(fd);
+		return vz_fail(err, MIG_EXIT_SPACE, 0,
+			       "%s on the target has %" PRIu64
+			       " MiB free, round %u of the memory needs %" PRIu64,
+			       t->o.cfg.dumpdir, have >> 20, t->rounds + 1, (bytes + SLACK) >> 20);
+	}
+	return fd;
+}
+
+static int on_round(struct taking *t, const json_t *args, json_t **ret, struct vz_error *err)
+{
+	uint64_t bytes = number(args, "bytes");
+	char staged[PATH_MAX], dir[PATH_MAX];
+	struct coming c = { t, dir };
+	VZ_FD int fd = -EBADF;
+	int r;
+
+	(void)ret;
+	if (!op_move_way(t->mode)->rounds || number(args, "n") != t->rounds + 1 ||
+	    t->rounds >= CPT_ROUNDS || bytes > INT64_MAX / 2)
+		return bad(err, "round");
+	if (!t->o.cfg.dumpdir)
+		return vz_fail(err, MIG_EXIT_NODE, 0, "DUMPDIR is not set on the target");
+	(void)op_rounds_beside(op_dump_staged(&t->o, staged), dir);
+	fd = place_rounds(t, dir, bytes, err);
+	if (fd < 0)
+		return fd;
+	r = mig_answer(&t->conn, NULL, err);
+	if (r == 0) {
+		r = mig_stream(&t->conn, round_child, &c, err);
+		if (r < 0 && err->exit == VZ_EXIT_RESTORE)
+			err->exit = r == -ENOSPC ? MIG_EXIT_SPACE
+				    : err->sys	 ? MIG_EXIT_COPY
+						 : MIG_EXIT_PROTOCOL;
+	}
+	if (r == 0)
+		r = op_sync(fd, &t->conn, err); /* now, not when it stands still */
+	if (r == 0)
+		t->rounds++;
+	return r;
+}
+
 static int on_tree(struct taking *t, const json_t *args, json_t **ret, struct vz_error *err)
 {
 	const char *what = vz_json_str(args, "what");
@@ -463,11 +541,15 @@ static int install_names(struct taking *t, struct vz_error *err)
 /* Of a VPS with its memory. */
 static int install_dump(const struct op *o, struct vz_error *err)
 {
-	char from[PATH_MAX], to[PATH_MAX];
+	char from[PATH_MAX], to[PATH_MAX], rounds[PATH_MAX], there[PATH_MAX];
 	int r;
 
-	(void)vps_path(to, "%s/Dump.%u", o->cfg.dumpdir ? o->cfg.dumpdir : "", o->ctid);
-	if (rename(op_dump_staged(o, from), to) < 0)
+	(void)op_rounds_beside(op_dump_staged(o, from), rounds);
+	(void)op_rounds_beside(op_dump_path(o, to), there);
+	(void)!vz_rm_rf(AT_FDCWD, there);
+	if (rename(rounds, there) < 0 && errno != ENOENT)
+		return vz_fail(err, MIG_EXIT_COPY, errno, "rename %s", rounds);
+	if (rename(from, to) < 0)
 		return errno == ENOENT ? 0 : vz_fail(err, MIG_EXIT_COPY, errno, "rename %s", from);
 	r = vz_fsync_dir_of(to);
 	return r < 0 ? vz_fail(err, MIG_EXIT_COPY, -r, "fsync above %s", to) : 0;
@@ -649,6 +731,7 @@ static verb_fn *const verbs[MIG_VERBS] = {
 	[MIG_FILE] = on_file,	    [MIG_PLACE] = on_place,   [MIG_TREE] = on_tree,
 	[MIG_PROMISE] = on_promise, [MIG_COMMIT] = on_commit, [MIG_ABORT] = on_abort,
 	[MIG_VERDICT] = on_verdict, [MIG_FORGET] = on_forget, [MIG_BYE] = on_bye,
+	[MIG_ROUND] = on_round,
 };
 
 /* One verb. Return: 0 go on; -errno the connection is of no more use. */

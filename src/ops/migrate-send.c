@@ -3,6 +3,7 @@
 #include "ops/sending.h"
 
 #include "checkpoint/checkpoint.h"
+#include "ops/cpt.h"
 #include "ops/taking.h"
 #include "template/template.h"
 #include "util/fd.h"
@@ -120,11 +121,27 @@ int op_send_check(struct sending *s, struct vz_error *err)
 
 /* ---- small files ---- */
 
+int op_send_end(struct sending *s, struct vz_error *err)
+{
+	VZ_JSON json_t *j = NULL;
+	struct mig_frame f;
+	int r = mig_recv(&s->link.conn, &f, err);
+
+	if (r < 0 || f.type != MIG_FAIL)
+		return r;
+	r = mig_frame_json(&f, &j, err);
+	return r < 0 ? r : mig_failure(j, err);
+}
+
+int op_send_level(const struct sending *s)
+{
+	return s->a->compress ? 1 : 0;
+}
+
 static int send_one(struct sending *s, const char *name, const char *path, bool executable,
 		    struct vz_error *err)
 {
 	VZ_FD int fd = vz_openat(AT_FDCWD, path, O_RDONLY, 0);
-	struct mig_frame f;
 	int r;
 
 	if (fd < 0)
@@ -133,16 +150,7 @@ static int send_one(struct sending *s, const char *name, const char *path, bool 
 		     json_pack("{ss sb}", "name", name, "executable", executable), NULL, err);
 	if (r == 0)
 		r = mig_send_file(&s->link.conn, fd, err);
-	if (r == 0)
-		r = mig_recv(&s->link.conn, &f, err);
-	if (r == 0 && f.type == MIG_FAIL) {
-		VZ_JSON json_t *j = NULL;
-
-		r = mig_frame_json(&f, &j, err);
-		if (r == 0)
-			r = mig_failure(j, err);
-	}
-	return r;
+	return r < 0 ? r : op_send_end(s, err);
 }
 
 static int send_template(struct sending *s, struct vz_error *err)
@@ -190,8 +198,11 @@ int op_send_files(struct sending *s, struct vz_error *err)
 int op_send_dump(struct sending *s, struct vz_error *err)
 {
 	char path[PATH_MAX];
+	struct stat st;
 
-	(void)vps_path(path, "%s/Dump.%u", s->o->cfg.dumpdir ? s->o->cfg.dumpdir : "", s->o->ctid);
+	(void)(s->chain.n ? op_rest_path(s->o, path) : op_dump_path(s->o, path));
+	if (stat(path, &st) == 0)
+		s->dump_bytes = (uint64_t)st.st_size;
 	return send_one(s, "dump", path, false, err);
 }
 

@@ -5,6 +5,7 @@
  */
 #include "ops/sending.h"
 
+#include "ops/cpt.h"
 #include "ops/steps.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -50,6 +51,20 @@ static int check_memory(struct sending *s, struct vz_error *err)
 	return 0;
 }
 
+/* One that came here by rounds and could not go on: it moves again once it has. */
+static int check_dump(const struct sending *s, struct vz_error *err)
+{
+	CPT_DESC struct cpt_desc d = { 0 };
+	char path[PATH_MAX];
+	struct vz_error ignored;
+
+	if (cpt_peek(op_dump_path(s->o, path), &d, NULL, &ignored) < 0 || !d.parents)
+		return 0;
+	return vz_fail(err, MIG_EXIT_FEATURES, 0,
+		       "%s of VPS %u stands on rounds of an earlier migration: resume it first",
+		       path, s->o->ctid);
+}
+
 static int step_look(void *arg, struct vz_error *err)
 {
 	struct sending *s = arg;
@@ -77,6 +92,9 @@ static int step_look(void *arg, struct vz_error *err)
 		if (r < 0)
 			return op_moving_exit(err, r, MIG_EXIT_NODE);
 	}
+	r = s->suspended ? check_dump(s, err) : 0;
+	if (r < 0)
+		return r;
 	r = op_place(o, &p, err);
 	if (r < 0)
 		return op_moving_exit(err, r, MIG_EXIT_TEMPLATE);
@@ -174,12 +192,14 @@ static int step_prepare(void *arg, struct vz_error *err)
 static int step_copy(void *arg, struct vz_error *err)
 {
 	struct sending *s = arg;
+	int r;
 
 	if (s->j.shared)
 		op_send_stage(s, "The files are on shared storage");
 	else
 		op_send_stage(s, "Copying files");
-	return op_send_tree(s, false, err);
+	r = op_send_tree(s, false, err);
+	return r < 0 || !op_move_way(s->mode)->rounds ? r : op_send_rounds(s, err);
 }
 
 static int halt_child(void *arg, struct vz_error *err)
@@ -190,9 +210,9 @@ static int halt_child(void *arg, struct vz_error *err)
 
 	op_moving_hush();
 	if (op_move_way(s->mode)->live)
-		return op_mem_dump(s->o->ctid, err);
+		return op_mem_dump(s->o, &s->chain, op_send_level(s), err);
 	if (op_move_way(s->mode)->memory)
-		return op_mem_suspend(s->o->ctid, err);
+		return op_mem_suspend(s->o->ctid, op_send_level(s), err);
 	return op_stop(&env, s->o->ctid, &stop, err);
 }
 
@@ -254,7 +274,7 @@ static int step_dump(void *arg, struct vz_error *err)
 
 	if (!op_move_way(s->mode)->memory && !s->suspended)
 		return 0;
-	op_send_stage(s, "Sending the memory");
+	op_send_stage(s, s->chain.n ? "Sending the rest of the memory" : "Sending the memory");
 	return op_send_dump(s, err);
 }
 
@@ -391,6 +411,10 @@ static void tell_times(const struct sending *s)
 
 	if (!s->a->times)
 		return;
+	for (unsigned int i = 0; i < s->chain.n; i++)
+		vz_say("Round %u: %.1f MiB", i + 1, (double)s->round_bytes[i] / (1 << 20));
+	if (s->dump_bytes)
+		vz_say("Dump: %.1f MiB", (double)s->dump_bytes / (1 << 20));
 	if (s->halted_ms)
 		vz_say("%s time: %.2f s", op_move_way(s->mode)->still,
 		       (double)(s->going_ms - s->halted_ms) / 1000);

@@ -47,27 +47,36 @@ static int stage(uint32_t ctid, unsigned int stages, struct vz_error *err)
 	return op_suspend(&own, ctid, &a, err);
 }
 
-int op_mem_dump(uint32_t ctid, struct vz_error *err)
+int op_mem_dump(const struct op *o, const struct op_chain *c, int level, struct vz_error *err)
 {
-	int r = stage(ctid, OP_STAGE_FREEZE, err);
+	char rest[PATH_MAX];
+	const struct op_suspend a = { .stages = OP_STAGE_DUMP,
+				      .level = level,
+				      .dumpfile = c->n ? op_rest_path(o, rest) : NULL,
+				      .chain = c };
+	int r = stage(o->ctid, OP_STAGE_FREEZE, err);
 
-	return r < 0 ? r : stage(ctid, OP_STAGE_DUMP, err);
+	return r < 0 ? r : op_suspend(&own, o->ctid, &a, err);
 }
 
-int op_mem_suspend(uint32_t ctid, struct vz_error *err)
+int op_mem_suspend(uint32_t ctid, int level, struct vz_error *err)
 {
-	return stage(ctid, OP_STAGE_FREEZE | OP_STAGE_DUMP | OP_STAGE_KILL, err);
+	const struct op_suspend a = { .stages = OP_STAGE_FREEZE | OP_STAGE_DUMP | OP_STAGE_KILL,
+				      .level = level };
+
+	return op_suspend(&own, ctid, &a, err);
 }
 
 int op_mem_goes_on(uint32_t ctid, struct vz_error *err)
 {
-	const struct op_resume a = { .stages = OP_STAGE_UNDUMP | OP_STAGE_GO };
+	const struct op_start a = { 0 };
 	struct op_held h;
 
 	op_held_read(ctid, &h);
 	if (h.hold != OP_HOLD_NONE && vps_running(ctid, NULL))
 		return stage(ctid, OP_STAGE_THAW, err);
-	return vps_running(ctid, NULL) ? 0 : op_resume(&own, ctid, &a, err);
+	/* from its dump; after rounds there is none of use here, should it have died meanwhile */
+	return vps_running(ctid, NULL) ? 0 : op_start(&own, ctid, &a, err);
 }
 
 int op_mem_kill(uint32_t ctid, struct vz_error *err)

@@ -3,6 +3,7 @@
 #include "ops/moving.h"
 
 #include "net/net.h"
+#include "ops/cpt.h"
 #include "util/fd.h"
 #include "util/log.h"
 
@@ -172,13 +173,15 @@ int op_moving_drop(struct op *o, const struct mig_journal *j, struct vz_error *e
 	if (r < 0)
 		return r;
 	(void)unlink(op_dump_staged(o, path));
+	(void)!vz_rm_rf(AT_FDCWD, op_rounds_beside(path, staged));
 	if (j->installed) {
 		for (size_t i = 0; op_moving_files(i); i++)
 			(void)unlink(vps_path(path, "%s/%u.%s", vps_paths()->conf, o->ctid,
 					      op_moving_files(i)->suffix));
 		vps_name_unlink(o->ctid, o->cfg.name);
 		(void)!vz_fsync_dir_of(path);
-		(void)unlink(vps_path(path, "%s/Dump.%u", o->cfg.dumpdir, o->ctid));
+		(void)unlink(op_dump_path(o, path));
+		(void)!vz_rm_rf(AT_FDCWD, op_rounds_beside(path, staged));
 	}
 	(void)op_private_staged(j->private_dir, staged);
 	if (j->installed && !j->shared && lstat(j->private_dir, &st) == 0)
@@ -305,7 +308,8 @@ int op_moving_clean(struct op *o, struct mig_journal *j, struct vz_error *err)
 
 	if (r == 0)
 		r = op_side_unmount_stale(o->ctid, err);
-	(void)unlink(vps_path(dump, "%s/Dump.%u", o->cfg.dumpdir ? o->cfg.dumpdir : "", o->ctid));
+	(void)unlink(op_dump_path(o, dump));
+	op_rounds_forget(o);
 	if (r == 0)
 		r = op_mend(o, err); /* the mount, groups */
 	if (r == 0 && access(vps_path(conf, "%s/%u.conf", vps_paths()->conf, o->ctid), F_OK) == 0)

@@ -59,10 +59,15 @@ enum op_move_mode op_move_choose(const struct op *o, const struct op_migrate *a,
 /** op_mem_check - what keeps the VPS from being dumped, a line each; what it has to carry. 0; -errno, exit 17: there is no CRIU. */
 int op_mem_check(const struct op *o, struct vz_list *ret, struct cpt_load *ret_load,
 		 struct vz_error *err) __attribute__((warn_unused_result));
-/** op_mem_dump - it stands still, and DUMPDIR/Dump.CTID holds its memory. */
-int op_mem_dump(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
-/** op_mem_suspend - the same, and it is killed. */
-int op_mem_suspend(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
+/**
+ * op_mem_dump - it stands still, and DUMPDIR/Dump.CTID holds its memory; with rounds in @c Dump.CTID.rest what changed
+ * since. @level: of zstd, 0 not compressed
+ */
+int op_mem_dump(const struct op *o, const struct op_chain *c, int level, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** op_mem_suspend - all of it, and it is killed. */
+int op_mem_suspend(uint32_t ctid, int level, struct vz_error *err)
+	__attribute__((warn_unused_result));
 /** op_mem_goes_on - source: after either of them, as if nothing had been. */
 int op_mem_goes_on(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
 /** op_mem_kill - source: after op_mem_dump and the commit. */

@@ -93,15 +93,23 @@ enum op_stage {
 	OP_STAGE_GO = 1 << 5,
 };
 
+/** struct op_chain - rounds of memory that were copied while it ran: the last is @n of chain @id */
+struct op_chain {
+	const char *id;
+	unsigned int n;
+};
+
 /**
  * struct op_suspend - @stages of enum op_stage, FREEZE | DUMP | KILL in all; @dumpfile: NULL DUMPDIR/Dump.CTID
  * @level: of zstd, 0 not compressed; @force: although the pre-flight check names a blocker
+ * @chain: only what changed since the last of its rounds, of op_round(); NULL or n = 0: all
  */
 struct op_suspend {
 	unsigned int stages;
 	const char *dumpfile;
 	int level;
 	bool skip_umount, force;
+	const struct op_chain *chain;
 };
 
 /**

@@ -97,6 +97,17 @@ static int check_space(const struct resuming *s, uint64_t bytes, struct vz_error
 	return 0;
 }
 
+/* What a dump stands on must be beside it; its own images then have their place among them. */
+static int check_rounds(struct resuming *s, struct vz_error *err)
+{
+	char rounds[PATH_MAX];
+
+	if (!s->desc.parents)
+		return 0;
+	(void)vps_path(s->images, "%s/last", op_rounds_beside(s->file, rounds));
+	return cpt_rounds_there(rounds, s->desc.chain, s->desc.parents, err);
+}
+
 static int step_check(void *arg, struct vz_error *err)
 {
 	struct resuming *s = arg;
@@ -110,6 +121,8 @@ static int step_check(void *arg, struct vz_error *err)
 		r = op_userns(s->b.o, err) < 0 ? -EIO : 0;
 	if (r == 0)
 		r = check_desc(s, err);
+	if (r == 0)
+		r = check_rounds(s, err);
 	if (r == 0)
 		r = check_space(s, bytes, err);
 	if (r < 0)
@@ -132,8 +145,14 @@ static int step_unpack(void *arg, struct vz_error *err)
 {
 	struct resuming *s = arg;
 	CPT_DESC struct cpt_desc again = { 0 };
+	VZ_FD int dir = -EBADF;
+	int r = cpt_unpack(s->file, s->images, s->b.o->base, &again, err);
 
-	return cpt_unpack(s->file, s->images, s->b.o->base, &again, err);
+	if (r < 0 || !s->desc.parents)
+		return r;
+	dir = vz_openat(AT_FDCWD, s->images, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	r = dir < 0 ? dir : cpt_round_link(dir, s->desc.parents, s->b.o->base);
+	return r < 0 ? res_fail(err, r, s->images) : 0;
 }
 
 static void undo_unpack(void *arg)
@@ -454,7 +473,7 @@ static void forget_dump(uint32_t ctid, struct vps_state *st)
 {
 	if (!st->dump[0])
 		return;
-	(void)unlink(st->dump);
+	op_dump_used_up(st->dump);
 	st->dump[0] = '\0';
 	(void)!vps_state_save(ctid, st);
 }
@@ -549,7 +568,7 @@ static int end_stage(struct op *o, const struct op_resume *a, struct vz_error *e
 {
 	VPS_STATE struct vps_state st = { 0 };
 	CTX_GATE struct ctx_gate gate = CTX_GATE_NONE;
-	char rundir[PATH_MAX], images[PATH_MAX];
+	char rundir[PATH_MAX];
 	struct op_held h;
 	int r;
 
@@ -558,14 +577,12 @@ static int end_stage(struct op *o, const struct op_resume *a, struct vz_error *e
 	    ctx_gate_open(op_cpt_rundir(o->ctid, rundir), &gate) < 0)
 		return vz_fail(err, VZ_EXIT_RESTORE, 0, "VPS %u is not restored: --undump first",
 			       o->ctid);
-	(void)vps_path(images, "%s.restore", h.file);
 	if (a->stages == OP_STAGE_KILL) {
 		vz_say("Killing...");
 		ctx_gate_close(&gate);
 		r = op_drop_restored(o, &st, &h, err);
 		if (r == 0)
 			r = op_mend(o, err);
-		(void)!vz_rm_rf(AT_FDCWD, images);
 		return r;
 	}
 	if (a->keep)
@@ -575,7 +592,7 @@ static int end_stage(struct op *o, const struct op_resume *a, struct vz_error *e
 		return r;
 	forget_dump(o->ctid, &st);
 	op_held_forget(o->ctid);
-	(void)!vz_rm_rf(AT_FDCWD, images);
+	op_images_forget(h.file);
 	running_again(o);
 	vz_say("Restoring completed successfully");
 	return 0;

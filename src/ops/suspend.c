@@ -45,6 +45,7 @@ struct suspending {
 	struct vz_list external;
 	pid_t child; /* CRIU, when it is ours */
 	char rundir[PATH_MAX], file[PATH_MAX], images[PATH_MAX];
+	char parent[PATH_MAX]; /* the last round, seen from @images; "" none */
 };
 
 static int sus_fail(struct vz_error *err, int r, const char *what)
@@ -55,30 +56,29 @@ static int sus_fail(struct vz_error *err, int r, const char *what)
 /* ---- what is looked at before anything is frozen ---- */
 
 /* Images and the file made of them lie there at once. */
-static int check_space(struct suspending *s, struct vz_error *err)
+int op_dump_space(const struct op *o, struct cg *cg, const char *file, struct vz_error *err)
 {
 	uint64_t stat[CG_STAT_MAX] = { 0 }, need;
 	struct statvfs fs;
 	char dir[PATH_MAX];
-	const char *slash = strrchr(s->file, '/');
+	const char *slash = strrchr(file, '/');
 	int r;
 
-	(void)vps_path(dir, "%.*s", slash ? (int)(slash - s->file) : 1, slash ? s->file : ".");
+	(void)vps_path(dir, "%.*s", slash ? (int)(slash - file) : 1, slash ? file : ".");
 	if (!dir[0])
 		(void)vps_path(dir, "/");
 	r = vz_mkdir_p(dir, 0700);
 	if (r < 0 || statvfs(dir, &fs) < 0)
 		return vz_fail(err, VZ_EXIT_CHKPNT, r < 0 ? -r : errno, "directory %s of the dump",
 			       dir);
-	if (!res_stats(s->cg, 1U << CG_STAT_MEM, stat))
+	if (!res_stats(cg, 1U << CG_STAT_MEM, stat))
 		return 0;
 	need = 2 * stat[CG_STAT_MEM] + SLACK_BYTES;
 	if ((uint64_t)fs.f_bavail * fs.f_frsize < need)
 		return vz_fail(err, VZ_EXIT_CHKPNT, ENOSPC,
 			       "%s has %" PRIu64 " MiB, a dump of VPS %u may take %" PRIu64
 			       " MiB while it is made",
-			       dir, (uint64_t)fs.f_bavail * fs.f_frsize >> 20, s->o->ctid,
-			       need >> 20);
+			       dir, (uint64_t)fs.f_bavail * fs.f_frsize >> 20, o->ctid, need >> 20);
 	return 0;
 }
 
@@ -122,7 +122,7 @@ static int step_check(void *arg, struct vz_error *err)
 	if (r == 0)
 		r = refuse_blockers(s, err);
 	if (r == 0)
-		r = check_space(s, err);
+		r = op_dump_space(s->o, s->cg, s->file, err);
 	if (r < 0)
 		return r;
 	(void)snprintf(path, sizeof(path), "/proc/%d/mountinfo", (int)s->st.init_pid);
@@ -284,6 +284,10 @@ static int fill_desc(struct suspending *s)
 	d->uid_count = st->uid_count;
 	d->caps = st->caps;
 	d->seccomp = st->seccomp;
+	if (s->parent[0]) {
+		d->parents = s->a->chain->n;
+		r = r < 0 ? r : vz_copy(d->chain, sizeof(d->chain), s->a->chain->id);
+	}
 	memcpy(d->boot_id, st->boot_id, sizeof(d->boot_id));
 	memcpy(d->layout, st->layout, sizeof(d->layout));
 	memcpy(d->init_kind, st->init_kind, sizeof(d->init_kind));
@@ -356,6 +360,7 @@ static int run_criu(struct suspending *s, bool skip_in_flight, struct vz_error *
 				     .tty = s->desc.tty,
 				     .log = log_name,
 				     .owner = s->st.uid_base,
+				     .parent = s->parent[0] ? s->parent : NULL,
 				     .skip_in_flight = skip_in_flight };
 	int r;
 
@@ -364,7 +369,7 @@ static int run_criu(struct suspending *s, bool skip_in_flight, struct vz_error *
 	watch = r < 0 ? r : ctx_gate_watch(s->rundir);
 	if (watch < 0)
 		return sus_fail(err, watch, "prepare CRIU");
-	s->child = cpt_criu_start(&argv, &env, s->o->cfg.ve_root);
+	s->child = cpt_criu_start(&argv, &env, s->o->cfg.ve_root, NULL);
 	end = s->child < 0 ? (int)s->child : vz_proc_pidfd(s->child, 0);
 	if (end < 0)
 		return sus_fail(err, end, "start CRIU");
@@ -607,6 +612,12 @@ static int prepare(struct suspending *s, struct vz_error *err)
 	else
 		(void)vps_path(s->file + strlen(s->file), "/%s", s->a->dumpfile);
 	(void)vps_path(s->images, "%s.tmp", s->file);
+	if (s->a->chain && s->a->chain->n) {
+		char sent[PATH_MAX];
+
+		(void)vps_path(s->parent, "..%s/%u", strrchr(op_rounds_sent(o, sent), '/'),
+			       s->a->chain->n);
+	}
 	return res_open(&s->st.cgroups, &s->cg, err);
 }
 

@@ -28,6 +28,7 @@ struct taking {
 	struct mig_journal j;
 	enum op_move_mode mode;
 	bool send_template;
+	unsigned int rounds; /* of memory that are here */
 	uint32_t *shown; /* to the process that waits for us: which VPS it is */
 };
 

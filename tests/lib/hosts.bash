@@ -50,7 +50,11 @@ hold() {
 		while read -r group _; do echo $$ >"$group/cgroup.procs"; done <"$HOST_GROUPS"
 		exec unshare --mount --net --cgroup bash -c "
 			mount --bind \$HOST_TREE \$HOST_NODE
-			while read -r group at; do mount --bind \$group \$at; done <\$HOST_GROUPS
+			while read -r group at; do
+				mount --bind \$group \$at
+				# of cgroup2 no process may be where controllers are given on
+				[ ! -e \$at/cgroup.controllers ] || { mkdir \$at/here; echo \$\$ >\$at/here/cgroup.procs; }
+			done <\$HOST_GROUPS
 			echo \$\$ >\$HOST_PID.tmp; mv \$HOST_PID.tmp \$HOST_PID
 			exec sleep 100000"' >/dev/null 2>&1 3>&- </dev/null &
 	wait_for 10 test -e "$hosts/$1.pid"
@@ -63,7 +67,10 @@ enter() {
 		# from a node as from here
 		[ "\$HOSTS_OUTSIDE" ] || exec env HOSTS_OUTSIDE=1 nsenter -t $(cat "$hosts/outside.pid") -m -n -C --wd=/ "\$0" "\$@"
 		shift
-		while read -r group _; do echo \$\$ >"\$group/cgroup.procs"; done <"$hosts/$1.groups"
+		while read -r group _; do
+			[ ! -e "\$group/here" ] || group+=/here
+			echo \$\$ >"\$group/cgroup.procs"
+		done <"$hosts/$1.groups"
 		exec nsenter -t $(cat "$hosts/$1.pid") -m -n -C --wd=/ env -u HOSTS_OUTSIDE CROFT_ROOT="$hosts/node" CROFT_LIBEXEC="$build" \\
 			CROFT_DATADIR="$top" CROFT_BUILD="$build" PATH="$build:\$PATH" "\$@"
 	X

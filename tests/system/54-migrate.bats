@@ -296,7 +296,7 @@ goes_on() {
 		    return struct.unpack(">I", head[8:12])[0], p.stdout.read(struct.unpack(">I", head[12:16])[0]).decode()
 		for verb in ("COMMIT", "TREE", "PROMISE", "nothing"):
 		    print(call(verb=verb))
-		print(call(verb="HELLO", version=1))
+		print(call(verb="HELLO", version=2))
 		for args in ({"ctid": 0}, {"ctid": 5422, "id": "../x", "peer_ctid": 1}, {"ctid": 5422, "id": "0" * 32, "peer_ctid": 1, "layout": "x" * 99}):
 		    print(call(verb="CHECK", **args))
 		print(call(verb="VERDICT", ctid=5422, id="0" * 32, verdict="commit"))

@@ -3,7 +3,7 @@
 # vzmigrate --mode: which way a VPS takes, and memory in rounds.
 # bats file_tags=node
 bats_require_minimum_version 1.5.0
-load ../lib/hosts
+load ../lib/faults
 load ../lib/criu
 
 setup_file() {
@@ -11,6 +11,7 @@ setup_file() {
 	[ -x "$build/tests/checkpoint/dirty" ] || make -s -C "$build" checkpoint-programs
 }
 teardown_file() { hosts_down; }
+setup() { mode=(--mode pre-copy); }
 teardown() { hosts_clean; }
 
 # a_vps CTID LAYOUT OPTION...: a VPS that runs on node a
@@ -58,4 +59,105 @@ refused() {
 	run migrate --noiter b 621
 	status_is 0
 	running_on b 621
+}
+
+# writes CTID MIB PAUSE NAME: tests/checkpoint/dirty there, pages with so many microseconds between
+writes() {
+	on a vzctl exec2 "$1" "cat >/$4; chmod 755 /$4" <"$build/tests/checkpoint/dirty"
+	on a vzctl exec2 "$1" "/$4 $2 $3 </dev/null >/$4.said 2>&1 &"
+	wait_for 60 on a vzctl exec2 "$1" grep -q ready "/$4.said"
+}
+
+# wrote HOST CTID NAME: it went on, and no word was ever wrong
+wrote() {
+	on "$1" vzctl exec2 "$2" "kill \$(pidof $3)"
+	wait_for 60 on "$1" vzctl exec2 "$2" grep -Eq "'good after|word'" "/$3.said"
+	on "$1" vzctl exec2 "$2" cat "/$3.said" | grep '^good after' || {
+		on "$1" vzctl exec2 "$2" cat "/$3.said" >&2
+		return 1
+	}
+}
+
+# nothing_left: of dumps and rounds, on either node
+nothing_left() {
+	[ -z "$(find "$hosts"/[ab]/var/lib/vz/dump "$hosts"/[ab]/run/vz -mindepth 1 \( -path '*/dump/*' -o -name held -o -name round.pid \))" ] || {
+		find "$hosts"/[ab]/var/lib/vz/dump "$hosts"/[ab]/run/vz -mindepth 1 >&2
+		return 1
+	}
+}
+
+mib() { sed -n "s/^$1: \([0-9]*\)\..*/\1/p" <<<"$output"; }
+
+@test "pre-copy: memory that is written all the time is right to the last word; the last dump is a small part" {
+	a_vps 622 simfs --ram 256M
+	writes 622 48 900000 idle
+	writes 622 4 1000 busy
+	run --separate-stderr migrate --mode pre-copy -t -v b 622
+	status_is 0
+	echo "$output"
+	has "Copying memory, round 2"
+	running_on b 622
+	wrote b 622 busy
+	wrote b 622 idle
+	[ "$(mib 'Round 1')" -ge 52 ]
+	[ "$(mib Dump)" -lt $(($(mib 'Round 1') / 3)) ]
+	nothing_left
+	# and back, an overlay is no different; compressed
+	on b vzmigrate --transport-command "$hosts/enter-a" --mode pre-copy --compress a 622 >/dev/null
+	running_on a 622
+	nothing_left
+}
+
+@test "pre-copy: a connection loses no line" {
+	local client
+	a_vps 623 overlay --ipadd '10.99.54.123 fd54::123'
+	writes 623 4 1000 busy
+	on a vzctl exec2 623 'nc -ll -p 7000 -e cat >/dev/null 2>&1 </dev/null &'
+	python3 "$top/tests/lib/echo-client.py" 10.99.54.123 7000 br54 10.99.54.123 fd54::123 "$hosts/stop" >"$hosts/client" 2>&1 3>&- &
+	client=$!
+	wait_for 20 grep -q connected "$hosts/client"
+	migrate --mode pre-copy b 623
+	touch "$hosts/stop"
+	wait $client || { cat "$hosts/client" >&2; false; }
+	cat "$hosts/client"
+	grep -qE '^echoed [0-9]+ lost 0 ' "$hosts/client"
+	running_on b 623
+	wrote b 623 busy
+	nothing_left
+}
+
+# the VPS of node a runs on as if nothing had been, once the next command has come
+undisturbed() {
+	wait_for 30 no_migrators
+	on a vzctl --quiet start "$1" >/dev/null 2>&1 || :
+	running_on a "$1" && [ -z "$(pgrep -x criu)" ]
+	[ "$(cat "$(sed -n 's/.*"v2=\(.*\)".*/\1/p' "$hosts/a/run/vz/$1/state.json" | head -n 1)/payload/cgroup.freeze")" = 0 ]
+	on a vzctl exec2 "$1" true
+}
+
+@test "killed in a round: the VPS runs on, nothing is left; a dump of the rest is never taken for one" {
+	local f
+	a_vps 624 simfs
+	writes 624 4 1000 busy
+	for f in round:1 predump:1:kill predump:2:both rounded:2:kill receive:13:kill received:13; do
+		disturbed "$f" 624
+		undisturbed 624 || { echo "after $f: $(cat "$hosts/out")" >&2; false; }
+		[ -z "$(journals a)" ] || on a vzmigrate --recover 624
+		[ -z "$(journals b)" ]
+		nothing_left
+	done
+	# frozen, with the dump of the rest there, and everybody killed
+	for f in migrate:8:both migrate:11:both; do
+		disturbed "$f" 624
+		undisturbed 624
+		on a vzmigrate --recover 624
+		nothing_left
+	done
+	wrote a 624 busy
+}
+
+@test "pre-copy: whoever dies, one node has it; promised, it is resumed from its rounds" {
+	victim 625
+	faults 625 migrate:8:kill received:7:both finish:1:both finish:1:kill
+	nothing_left
 }
