@@ -63,8 +63,8 @@ int cpt_dump_args(const struct cpt_run *r, pid_t init, const char *freezer,
 	__attribute__((warn_unused_result));
 
 /**
- * cpt_predump_args - the same for memory alone, while the VPS runs: CRIU freezes @freezer and thaws it again, and what
- * is written from then on counts as changed
+ * cpt_predump_args - the same for memory alone: CRIU thaws @freezer once it has looked, and writes while the VPS runs;
+ * what is written to from then on counts as changed
  */
 int cpt_predump_args(const struct cpt_run *r, pid_t init, const char *freezer, struct vz_list *argv,
 		     struct vz_list *env) __attribute__((warn_unused_result));

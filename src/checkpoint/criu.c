@@ -236,8 +236,10 @@ static int add_parent(const struct cpt_run *r, struct vz_list *argv)
 int cpt_predump_args(const struct cpt_run *r, pid_t init, const char *freezer, struct vz_list *argv,
 		     struct vz_list *env)
 {
-	int e = common_args(r, "pre-dump", argv, env);
+	int e = common_args(r, "pre-dump", false, argv, env);
 
+	if (e == 0)
+		e = add_all(env, (const char *const[]){ "CROFT_LEAVE_THAWED=1", NULL });
 	if (e == 0)
 		e = add_fmt(argv, "-t", vz_fmt("%d", (int)init));
 	if (e == 0)

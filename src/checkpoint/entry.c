@@ -310,7 +310,7 @@ int cpt_first_get(int fd, const char *name, size_t max, char **ret_text, size_t 
 int cpt_entries_get(int fd, int dir, cpt_name_fn *allowed, uint64_t bytes)
 {
 	VZ_FREE char *buf = malloc(CHUNK);
-	struct entry_header h;
+	struct entry_header h = { 0 };
 	char beyond;
 	uint64_t n = 1;
 	int r = buf ? 0 : -ENOMEM;

@@ -29,7 +29,8 @@ uint64_t cpt_frozen_ms(const struct cpt_load *l, uint64_t rate)
 uint64_t cpt_rounds_ms(const struct cpt_load *l, uint64_t rate, uint64_t dirty,
 		       unsigned int *ret_rounds)
 {
-	uint64_t rest = l->memory_bytes;
+	const uint64_t all = l->memory_bytes - l->shared_bytes;
+	uint64_t rest = all;
 	unsigned int rounds = 0;
 
 	while (rate && rounds < ROUNDS_MAX && rest > 0) {
@@ -38,9 +39,9 @@ uint64_t cpt_rounds_ms(const struct cpt_load *l, uint64_t rate, uint64_t dirty,
 
 		if (rounds && next * 100 > (double)rest * SHRINK_PCT)
 			break;
-		rest = next < (double)l->memory_bytes ? (uint64_t)next : l->memory_bytes;
+		rest = next < (double)all ? (uint64_t)next : all;
 		rounds++;
 	}
 	*ret_rounds = rounds;
-	return fixed_ms(l) + copy_ms(rest, rate);
+	return fixed_ms(l) + copy_ms(rest + l->shared_bytes, rate);
 }

@@ -16,6 +16,9 @@
  * The last dump after rounds must leave the marks of what was written to: CRIU clears them process by process as it
  * goes, and when it then fails, a second attempt would take what changed before for unchanged.
  *
+ * A pre-dump of what was frozen before, at a moment of our choice, must not freeze it again when it has looked: it would
+ * stand still until all is written.
+ *
  * Files of the view (docs/checkpoint.md) have a size while the VPS runs, and are the kernel's own, of size 0, when
  * CRIU opens them again for who had them open: it would refuse that.
  */
@@ -40,6 +43,7 @@ typedef long call_fn(long number, ...);
 
 static uid_t owner; /* 0: nobody in particular */
 static int keep_marks; /* of memory that was written to */
+static int leave_thawed; /* what was frozen before and is let run in between */
 static dev_t view_dev; /* of the node's /run/vz; 0 not known */
 
 static uint64_t number(const char *name, uint64_t max)
@@ -58,6 +62,8 @@ static void __attribute__((constructor)) take_owner(void)
 {
 	owner = (uid_t)number("CROFT_OWNER", UINT32_MAX - 1);
 	view_dev = (dev_t)number("CROFT_VIEW_DEV", UINT64_MAX - 1);
+	leave_thawed = number("CROFT_LEAVE_THAWED", 1) == 1;
+	(void)unsetenv("CROFT_LEAVE_THAWED");
 	keep_marks = number("CROFT_KEEP_MARKS", 1) == 1;
 	(void)unsetenv("CROFT_KEEP_MARKS");
 	(void)unsetenv("LD_PRELOAD"); /* not into the programs that CRIU runs */
@@ -173,24 +179,30 @@ ssize_t read(int fd, void *buf, size_t len)
 	return n;
 }
 
-/* Is it clear_refs of another process? Its own CRIU clears to see whether the kernel can. */
-static int clears_marks(int fd)
+/* Does @fd lead to a file of this @name, which begins with a slash, and not to CRIU's own? */
+static int leads_to(int fd, const char *name)
 {
-	char name[32], to[64], own[64];
-	ssize_t n;
+	char link[32], to[4096], own[64];
+	ssize_t n, len = (ssize_t)strlen(name);
 
-	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-	n = readlink(name, to, sizeof(to) - 1);
-	if (n < 11 || memcmp(to + n - 11, "/clear_refs", 11) != 0)
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, to, sizeof(to) - 1);
+	if (n < len || memcmp(to + n - len, name, (size_t)len) != 0)
 		return 0;
 	to[n] = '\0';
-	(void)snprintf(own, sizeof(own), "/proc/%d/clear_refs", (int)getpid());
+	/* it clears its own marks to see whether the kernel can */
+	(void)snprintf(own, sizeof(own), "/proc/%d%s", (int)getpid(), name);
 	return strcmp(to, own) != 0;
 }
 
 ssize_t write(int fd, const void *buf, size_t len)
 {
-	if (keep_marks && len > 0 && len <= 2 && *(const char *)buf == '4' && clears_marks(fd))
+	const char *text = buf;
+
+	if (keep_marks && len > 0 && len <= 2 && text[0] == '4' && leads_to(fd, "/clear_refs"))
+		return (ssize_t)len;
+	if (leave_thawed && len > 1 && len <= 32 && text[0] == '1' && text[1] == '\0' &&
+	    leads_to(fd, "/cgroup.freeze"))
 		return (ssize_t)len;
 	return syscall(SYS_write, fd, buf, len);
 }

@@ -55,6 +55,7 @@ struct cpt_load {
 	size_t processes; /* that belong to the tree of init */
 	size_t outsiders;
 	uint64_t memory_bytes; /* anonymous and shared memory, swapped out or not */
+	uint64_t shared_bytes; /* of it shared, and in tmpfs: no round carries it */
 };
 
 /** cpt_kind_name - a stable word for programs; cpt_kind_text - what it is, for people. */

@@ -51,6 +51,13 @@ void op_round_settle(uint32_t ctid);
 /** op_rounds_forget - all that rounds have left on the node they were made on. */
 void op_rounds_forget(const struct op *o);
 
+/**
+ * op_freeze_all - freeze VPS @ctid at a moment when nobody in it waits in vfork(2), which CRIU could not stop
+ * Return: 0; -errno with @err, and then it runs.
+ */
+int op_freeze_all(const struct vps_state *st, struct cg *cg, uint32_t ctid, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
 /** op_dump_space - has the directory of @file room for a dump of the VPS? 0; -errno with @err, exit 16. */
 int op_dump_space(const struct op *o, struct cg *cg, const char *file, struct vz_error *err)
 	__attribute__((warn_unused_result));

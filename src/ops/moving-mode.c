@@ -84,6 +84,7 @@ static enum op_move_mode pick(const struct op *o, const struct op_migrate *a,
 			      const struct cpt_load *load)
 {
 	enum { LONG_MS = 1000 };
+	bool rounds;
 	uint64_t ms;
 
 	if (a->nostart) {
@@ -94,11 +95,15 @@ static enum op_move_mode pick(const struct op *o, const struct op_migrate *a,
 		vz_say("Mode stop-and-copy: this kernel does not track what is written to memory");
 		return OP_MOVE_STOP_AND_COPY;
 	}
+	if (load->shared_bytes > load->memory_bytes / 2) {
+		vz_say("Mode stop-and-copy: most of its memory is shared, which goes at once");
+		return OP_MOVE_STOP_AND_COPY;
+	}
 	ms = still_ms(o, load, a->limit);
+	rounds = ms > LONG_MS;
 	vz_say("Mode %s: by stop-and-copy it would stand still for about %.1f s",
-	       ways[ms > LONG_MS ? OP_MOVE_PRE_COPY : OP_MOVE_STOP_AND_COPY].name,
-	       (double)ms / 1000);
-	return ms > LONG_MS ? OP_MOVE_PRE_COPY : OP_MOVE_STOP_AND_COPY;
+	       ways[rounds ? OP_MOVE_PRE_COPY : OP_MOVE_STOP_AND_COPY].name, (double)ms / 1000);
+	return rounds ? OP_MOVE_PRE_COPY : OP_MOVE_STOP_AND_COPY;
 }
 
 int op_move_possible(const struct op_migrate *a, struct vz_error *err)

@@ -11,7 +11,7 @@ static void add_shared(struct cg *cg, struct cpt_load *l)
 	uint64_t stat[CG_STAT_MAX];
 
 	if (res_stats(cg, 1U << CG_STAT_SHMEM, stat))
-		l->memory_bytes += stat[CG_STAT_SHMEM];
+		l->memory_bytes += l->shared_bytes = stat[CG_STAT_SHMEM];
 }
 
 static void predict(const struct op *o, const pid_t *pids, size_t n, unsigned int look_ms,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory of a VPS that runs, in rounds: CRIU's pre-dump freezes it for a moment, takes hold of what changed since the
- * round before, lets it run, and writes. No gate: it ends by itself, whoever began it.
+ * Memory of a VPS that runs, in rounds: CRIU's pre-dump takes hold of what changed since the round before,
+ * thaws it, and writes. No gate: it ends by itself, whoever began it.
  */
 #include "ops/cpt.h"
 
@@ -156,8 +156,12 @@ int op_round(const struct op_env *env, uint32_t ctid, const struct op_chain *c,
 		return round_fail(err, r, images);
 	r = op_held_write(ctid, &h, err);
 	if (r == 0)
+		r = op_freeze_all(&st, cg, ctid, err);
+	if (r == 0)
+		r = res_thaw_host(&st.cgroups, THAW_MS, err);
+	if (r == 0)
 		r = run_criu(&o, &st, c, images, err);
-	/* a CRIU that was killed leaves it frozen */
+	/* CRIU has thawed it; one that failed has perhaps not */
 	thawed = res_freeze(&st.cgroups, false, THAW_MS, &later);
 	if (r == 0 && thawed < 0) {
 		*err = later;

@@ -139,7 +139,7 @@ static int step_check(void *arg, struct vz_error *err)
  * Freeze all of it, at a moment when nobody waits in vfork(2). Programs are there for microseconds, so a few attempts do;
  * one whose child stays there (it opens a FIFO, say) is named.
  */
-static int freeze_all(struct suspending *s, struct vz_error *err)
+int op_freeze_all(const struct vps_state *st, struct cg *cg, uint32_t ctid, struct vz_error *err)
 {
 	enum { TRIES = 100, RUN_MS = 20 };
 	struct cpt_finding who;
@@ -147,20 +147,20 @@ static int freeze_all(struct suspending *s, struct vz_error *err)
 	for (int i = 0; i < TRIES; i++) {
 		VZ_FREE pid_t *pids = NULL;
 		size_t n = 0;
-		int r = res_freeze(&s->st.cgroups, true, FREEZE_MS, err);
+		int r = res_freeze(&st->cgroups, true, FREEZE_MS, err);
 
 		if (r == 0)
-			r = res_pids(s->cg, &pids, &n, err);
+			r = res_pids(cg, &pids, &n, err);
 		if (r < 0)
 			return r;
 		if (!cpt_in_vfork(pids, n, &who))
 			return 0;
-		r = res_freeze(&s->st.cgroups, false, FREEZE_MS, err);
+		r = res_freeze(&st->cgroups, false, FREEZE_MS, err);
 		if (r < 0)
 			return r;
 		(void)poll(NULL, 0, RUN_MS);
 	}
-	return refuse(s->o->ctid, &who, 1, err);
+	return refuse(ctid, &who, 1, err);
 }
 
 /*
@@ -186,7 +186,7 @@ static int step_freeze(void *arg, struct vz_error *err)
 	if (r == 0)
 		r = op_held_write(s->o->ctid, &s->held, err);
 	if (r == 0)
-		r = freeze_all(s, err);
+		r = op_freeze_all(&s->st, s->cg, s->o->ctid, err);
 	if (r < 0)
 		err->exit = VZ_EXIT_CHKPNT;
 	else
@@ -401,7 +401,7 @@ static int dump_patiently(struct suspending *s, struct vz_error *err)
 			if (res_freeze(&s->st.cgroups, false, FREEZE_MS, &ignored) < 0)
 				return r;
 			(void)poll(NULL, 0, RUN_MS);
-			if (freeze_all(s, err) < 0)
+			if (op_freeze_all(&s->st, s->cg, s->o->ctid, err) < 0)
 				return -EAGAIN;
 		}
 		r = vz_rm_rf(AT_FDCWD, s->images);

@@ -22,14 +22,30 @@ static int freeze_one(const char *dir, const char *part, bool on, int timeout_ms
 	return r < 0 ? r : cg_wait_event(path, "frozen", on, timeout_ms);
 }
 
-int res_freeze(const struct vz_list *paths, bool on, int timeout_ms, struct vz_error *err)
+static const char *group_of(const struct vz_list *paths)
 {
 	const char *dir = NULL;
-	int r = 0;
 
 	for (size_t i = 0; i < paths->n; i++)
 		if (!strncmp(paths->v[i], "v2=", 3))
 			dir = paths->v[i] + 3;
+	return dir;
+}
+
+int res_thaw_host(const struct vz_list *paths, int timeout_ms, struct vz_error *err)
+{
+	const char *dir = group_of(paths);
+	int r = dir ? freeze_one(dir, "host", false, timeout_ms) : -ENOENT;
+
+	return r < 0 ? vz_fail(err, VZ_EXIT_RESOURCE, -r, "cannot thaw %s/host", dir ? dir : "")
+		     : 0;
+}
+
+int res_freeze(const struct vz_list *paths, bool on, int timeout_ms, struct vz_error *err)
+{
+	const char *dir = group_of(paths);
+	int r = 0;
+
 	if (!dir)
 		return vz_fail(err, VZ_EXIT_RESOURCE, ENOENT, "the VPS has no group of cgroup2");
 	for (size_t i = 0; r == 0 && i < sizeof(parts) / sizeof(*parts); i++)

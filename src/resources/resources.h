@@ -184,6 +184,9 @@ int res_monitor_place(int *ret_group, int *ret_tasks, size_t max, struct vz_erro
  */
 int res_freeze(const struct vz_list *paths, bool on, int timeout_ms, struct vz_error *err)
 	__attribute__((warn_unused_result));
+/** res_thaw_host - of a frozen VPS let what `exec` and `enter` began go on. Return: as res_freeze. */
+int res_thaw_host(const struct vz_list *paths, int timeout_ms, struct vz_error *err)
+	__attribute__((warn_unused_result));
 
 /**
  * res_kill_all - kill every process of the VPS (cgroup.kill) and wait until the groups are empty,

@@ -41,7 +41,7 @@ static void check(const uint64_t *at, uint64_t pass, uint64_t i)
 
 int main(int argc, char **argv)
 {
-	uint64_t words, pass = 0;
+	uint64_t words, pass = 0, done = 0; /* words of the pass that is under way */
 	struct timespec pause = { 0 };
 	uint64_t *at;
 
@@ -58,12 +58,15 @@ int main(int argc, char **argv)
 	printf("ready\n");
 	fflush(stdout);
 	while (!ending) {
-		for (uint64_t i = 0; i < words; i++) {
-			check(at, pass, i);
-			at[i] = word(pass + 1, i);
-			if (pause.tv_nsec && i % PAGE_WORDS == 0)
+		for (done = 0; done < words && !ending; done++) {
+			check(at, pass, done);
+			at[done] = word(pass + 1, done);
+			if (pause.tv_nsec && done % PAGE_WORDS == 0)
 				nanosleep(&pause, NULL);
 		}
+		if (done < words)
+			break;
+		done = 0;
 		pass++;
 		if ((pass & (pass - 1)) == 0) {
 			printf("pass %" PRIu64 "\n", pass);
@@ -71,7 +74,7 @@ int main(int argc, char **argv)
 		}
 	}
 	for (uint64_t i = 0; i < words; i++)
-		check(at, pass, i);
+		check(at, i < done ? pass + 1 : pass, i);
 	printf("good after %" PRIu64 " passes\n", pass);
 	return 0;
 }
