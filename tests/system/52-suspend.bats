@@ -271,8 +271,8 @@ forge() {
 		refused 'damaged or forged'
 	done
 	cp "$good" "$(dump 525)"
-	forge 'j["cpu"] += " quantum"'
-	refused 'lacks what the VPS has seen: quantum'
+	forge 'j["cpu"] += " 3dnow"'
+	refused 'lacks what the VPS has seen: 3dnow'
 	# and after all that
 	cp "$good" "$(dump 525)"
 	vzctl --quiet resume 525
