@@ -328,7 +328,9 @@ int cpt_entries_get(int fd, int dir, cpt_name_fn *allowed, uint64_t bytes)
 		if (r < 0)
 			return r;
 	}
-	if (h.size != n || bytes)
-		return -EBADMSG;
+	if (r == 0 && (h.size != n || bytes))
+		r = -EBADMSG;
+	if (r < 0)
+		return r;
 	return read(fd, &beyond, 1) == 0 ? 0 : -EBADMSG;
 }

@@ -223,7 +223,8 @@ static int unhalt_child(void *arg, struct vz_error *err)
 	const struct op_start start = { 0 };
 
 	op_moving_hush();
-	if (op_move_way(s->mode)->memory)
+	/* after rounds there is no dump of use here, should it have died meanwhile */
+	if (op_move_way(s->mode)->memory && (vps_running(s->o->ctid, NULL) || op_mem_there(s->o)))
 		return op_mem_goes_on(s->o->ctid, err);
 	return vps_running(s->o->ctid, NULL) ? 0 : op_start(&env, s->o->ctid, &start, err);
 }

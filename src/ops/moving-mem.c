@@ -69,14 +69,13 @@ int op_mem_suspend(uint32_t ctid, int level, struct vz_error *err)
 
 int op_mem_goes_on(uint32_t ctid, struct vz_error *err)
 {
-	const struct op_start a = { 0 };
+	const struct op_resume a = { .stages = OP_STAGE_UNDUMP | OP_STAGE_GO };
 	struct op_held h;
 
 	op_held_read(ctid, &h);
 	if (h.hold != OP_HOLD_NONE && vps_running(ctid, NULL))
 		return stage(ctid, OP_STAGE_THAW, err);
-	/* from its dump; after rounds there is none of use here, should it have died meanwhile */
-	return vps_running(ctid, NULL) ? 0 : op_start(&own, ctid, &a, err);
+	return vps_running(ctid, NULL) ? 0 : op_resume(&own, ctid, &a, err);
 }
 
 int op_mem_kill(uint32_t ctid, struct vz_error *err)

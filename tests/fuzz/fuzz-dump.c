@@ -2,7 +2,7 @@
 /*
  * A dump that somebody made for us. '{': a descriptor; what is taken survives being written and read again, and its paths
  * lead nowhere else. Anything else: entries, each a byte of type, a byte for the length of the name, two of its size, name and
- * bytes; their checksums are made right, so that what comes after these is reached.
+ * bytes; their checksums are made right, so that what comes after these is reached. 'R' before them: those of a round.
  */
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/priv.h"
@@ -72,6 +72,23 @@ static size_t put_entry(int fd, const uint8_t *data, size_t size)
 	return 4 + name + len;
 }
 
+static void check_round(const uint8_t *data, size_t size)
+{
+	static const char id[] = "0123456789abcdef0123456789abcdef";
+	const struct cpt_head head = { .version = 1, .bytes = size };
+	VZ_FD int fd = memfd_create("round", MFD_CLOEXEC);
+	size_t n;
+
+	if (cpt_head_put(fd, "croftrnd", &head) < 0)
+		return;
+	while ((n = put_entry(fd, data, size)) > 0) {
+		data += n;
+		size -= n;
+	}
+	if (lseek(fd, 0, SEEK_SET) == 0)
+		(void)!cpt_round_read(fd, -1, id, 1);
+}
+
 static void check_entries(const uint8_t *data, size_t size)
 {
 	VZ_FD int fd = memfd_create("dump", MFD_CLOEXEC);
@@ -93,6 +110,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size > 0 && data[0] == '{')
 		check_desc((const char *)data, size);
+	else if (size > 0 && data[0] == 'R')
+		check_round(data + 1, size - 1);
 	else
 		check_entries(data, size);
 	return 0;

@@ -89,7 +89,7 @@ nothing_left() {
 mib() { sed -n "s/^$1: \([0-9]*\)\..*/\1/p" <<<"$output"; }
 
 @test "pre-copy: memory that is written all the time is right to the last word; the last dump is a small part" {
-	a_vps 622 simfs --ram 256M
+	a_vps 622 simfs --ram 256M --swap 0
 	writes 622 48 900000 idle
 	writes 622 4 1000 busy
 	run --separate-stderr migrate --mode pre-copy -t -v b 622
@@ -108,15 +108,23 @@ mib() { sed -n "s/^$1: \([0-9]*\)\..*/\1/p" <<<"$output"; }
 	nothing_left
 }
 
-@test "pre-copy: a connection loses no line" {
-	local client
+@test "pre-copy: a connection loses no line; the last dump takes several attempts, and forgets no page" {
+	local client other
 	a_vps 623 overlay --ipadd '10.99.54.123 fd54::123'
 	writes 623 4 1000 busy
 	on a vzctl exec2 623 'nc -ll -p 7000 -e cat >/dev/null 2>&1 </dev/null &'
 	python3 "$top/tests/lib/echo-client.py" 10.99.54.123 7000 br54 10.99.54.123 fd54::123 "$hosts/stop" >"$hosts/client" 2>&1 3>&- &
 	client=$!
+	# one that nobody accepts: CRIU refuses until it is told to leave it out
+	on a vzctl exec2 623 'nc -ll -p 7001 -e cat >/dev/null 2>&1 </dev/null & echo $! >/nc.pid'
+	wait_for 20 on a vzctl exec2 623 'netstat -ltn | grep -q :7001 && kill -STOP $(cat /nc.pid)'
+	python3 -c 'import socket, time; s = socket.create_connection(("10.99.54.123", 7001)); time.sleep(1000)' 3>&- &
+	other=$!
 	wait_for 20 grep -q connected "$hosts/client"
+	on a sh -c 'sed -i /^LOG_LEVEL=/d $CROFT_ROOT/etc/vz/vz.conf; echo LOG_LEVEL=1 >>$CROFT_ROOT/etc/vz/vz.conf'
 	migrate --mode pre-copy b 623
+	kill $other
+	grep -q '; once more' "$hosts/a/vzctl.log"
 	touch "$hosts/stop"
 	wait $client || { cat "$hosts/client" >&2; false; }
 	cat "$hosts/client"
@@ -135,11 +143,12 @@ undisturbed() {
 	on a vzctl exec2 "$1" true
 }
 
+# in rounds 1 and 2: we killed while CRIU is at work, all of us; when it is made and not sent; the target before it takes it
 @test "killed in a round: the VPS runs on, nothing is left; a dump of the rest is never taken for one" {
 	local f
 	a_vps 624 simfs
 	writes 624 4 1000 busy
-	for f in round:1 predump:1:kill predump:2:both rounded:2:kill receive:13:kill received:13; do
+	for f in predump:1:kill predump:2:both rounded:2:kill receive:13:kill; do
 		disturbed "$f" 624
 		undisturbed 624 || { echo "after $f: $(cat "$hosts/out")" >&2; false; }
 		[ -z "$(journals a)" ] || on a vzmigrate --recover 624
@@ -147,17 +156,15 @@ undisturbed() {
 		nothing_left
 	done
 	# frozen, with the dump of the rest there, and everybody killed
-	for f in migrate:8:both migrate:11:both; do
-		disturbed "$f" 624
-		undisturbed 624
-		on a vzmigrate --recover 624
-		nothing_left
-	done
+	disturbed migrate:11:both 624
+	undisturbed 624
+	on a vzmigrate --recover 624
+	nothing_left
 	wrote a 624 busy
 }
 
 @test "pre-copy: whoever dies, one node has it; promised, it is resumed from its rounds" {
 	victim 625
-	faults 625 migrate:8:kill received:7:both finish:1:both finish:1:kill
+	faults 625 received:7:both finish:1:kill
 	nothing_left
 }
