@@ -95,6 +95,7 @@ static int try_shared(void)
 	const char text[PAGES * 4096] = "";
 	VZ_FD int fd = memfd_create("croft", MFD_CLOEXEC), zero = -EBADF;
 	char *p;
+	int id;
 
 	if (write(fd, text, sizeof(text)) != (ssize_t)sizeof(text))
 		return 1;
@@ -106,7 +107,12 @@ static int try_shared(void)
 	if (fallocate(fd, 0, PAGES * (off_t)page, 1) == 0 || errno != ENOSPC)
 		return 2;
 	if (mmap(NULL, page, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED ||
-	    errno != ENOMEM || shmget(IPC_PRIVATE, page, 0600) >= 0 || errno != ENOMEM)
+	    errno != ENOMEM)
+		return 2;
+	id = shmget(IPC_PRIVATE, page, 0600);
+	if (id >= 0) /* it is the node's */
+		(void)shmctl(id, IPC_RMID, NULL);
+	if (id >= 0 || errno != ENOMEM)
 		return 2;
 	if (ftruncate(fd, 0) < 0 || ftruncate(fd, (PAGES + 1) * (off_t)page) < 0)
 		return 1;

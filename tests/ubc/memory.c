@@ -112,6 +112,17 @@ static void lock_pages(struct told *t, int arg)
 	t->err = t->n < 10 ? errno : 0;
 }
 
+/* Everything from now on, without asking for it each time */
+static void lock_future(struct told *t, int arg)
+{
+	(void)arg;
+	if (mlockall(MCL_FUTURE) < 0)
+		return;
+	while (t->n < 20 && map(MIB / 16, 0))
+		t->n++;
+	t->err = t->n < 20 ? errno : 0;
+}
+
 void case_lockedpages(struct vps *v)
 {
 	int64_t before;
@@ -125,6 +136,11 @@ void case_lockedpages(struct vps *v)
 	/* 64 pages by mlock(2), and mappings of 16 up to 96 */
 	check(t.n == 2 && t.err == EAGAIN, "%d mappings, then %s", t.n, t.err ? strerrorname_np(t.err) : "nothing refused");
 	check(held(v, UBC_LOCKEDPAGES) == before + 96, "held %lld", (long long)(held(v, UBC_LOCKEDPAGES) - before));
+	finish(pid);
+	settle(v, UBC_LOCKEDPAGES, before);
+	pid = inside(v, lock_future, 0, &t);
+	check(t.n >= 5 && t.n <= 6 && t.err == EAGAIN, "%d mappings after mlockall, then %s", t.n,
+	      t.err ? strerrorname_np(t.err) : "nothing refused");
 	finish(pid);
 	settle(v, UBC_LOCKEDPAGES, before);
 }
