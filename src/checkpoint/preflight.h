@@ -22,7 +22,7 @@ enum cpt_kind {
 	CPT_ANON_FILE, /* an anonymous file that CRIU does not know */
 	CPT_SECRET_MEMORY,
 	CPT_SOCKET, /* a socket of a family or protocol that CRIU does not know */
-	CPT_MQUEUE, /* an open POSIX message queue */
+	CPT_MQUEUE, /* a POSIX message queue, open or not */
 	CPT_SEMAPHORE, /* EFD_SEMAPHORE would be lost without a word */
 	CPT_NAMESPACE, /* nested pid, user, uts, ipc, cgroup or time namespace */
 	CPT_PTRACE,

@@ -7,6 +7,7 @@
 #include "util/str.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/stat.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,7 +27,7 @@ static const struct {
 	[CPT_ANON_FILE] = { "anonymous-file", "a file of a kind that cannot be carried" },
 	[CPT_SECRET_MEMORY] = { "secret-memory", "memory of memfd_secret(2)" },
 	[CPT_SOCKET] = { "socket", "a socket of a kind that cannot be carried" },
-	[CPT_MQUEUE] = { "mqueue", "an open POSIX message queue" },
+	[CPT_MQUEUE] = { "mqueue", "a POSIX message queue" },
 	[CPT_SEMAPHORE] = { "eventfd-semaphore",
 			    "an eventfd with EFD_SEMAPHORE, which would become a plain one" },
 	[CPT_NAMESPACE] = { "nested-namespace", "a namespace of its own" },
@@ -361,6 +362,38 @@ static int learn_init(struct scan *s, pid_t init)
 	return 0;
 }
 
+static bool known(const struct cpt_findings *f, enum cpt_kind kind, const char *object)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (f->v[i].kind == kind && vz_streq(f->v[i].object, object))
+			return true;
+	return false;
+}
+
+/* Message queues that nobody has open, which CRIU refuses as well: told as init's. */
+static void look_at_queues(struct scan *s, const struct task *init)
+{
+	VZ_FD int dir = -EBADF;
+	VZ_DIR DIR *d = NULL;
+	struct dirent *e;
+	struct stat st;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/root/dev/mqueue", (int)init->pid);
+	dir = vz_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (dir < 0 || fstat(dir, &st) < 0 || !s->mqueue_minor ||
+	    st.st_dev != makedev(s->mqueue_major, s->mqueue_minor))
+		return;
+	d = vz_opendirat(dir, ".");
+	while (d && (e = readdir(d))) {
+		char name[NAME_MAX + 2];
+
+		(void)snprintf(name, sizeof(name), "/%s", e->d_name);
+		if (e->d_name[0] != '.' && !known(s->f, CPT_MQUEUE, name))
+			found(s, init, CPT_MQUEUE, true, name);
+	}
+}
+
 static void look_at(struct scan *s, const struct task *t)
 {
 	VZ_FD int proc = -EBADF;
@@ -405,6 +438,9 @@ int cpt_scan(const pid_t *pids, size_t n, pid_t init, const struct vz_list *ours
 	find_outsiders(tasks, have, init);
 	for (size_t i = 0; i < have; i++)
 		look_at(&s, &tasks[i]);
+	for (size_t i = 0; i < have; i++)
+		if (tasks[i].pid == init)
+			look_at_queues(&s, &tasks[i]);
 	return 0;
 }
 

@@ -18,7 +18,7 @@ teardown_file() {
 	destroy_all
 	remove_root
 }
-teardown() { vzctl exec 5701 'killall -9 hold sleep; while pidof hold; do sleep 0.1; done' >/dev/null 2>&1 || :; }
+teardown() { vzctl exec 5701 'killall -9 hold sleep; while pidof hold; do sleep 0.1; done; rm -f /dev/mqueue/*' >/dev/null 2>&1 || :; }
 
 # Held by a process of the VPS itself: one of exec would be an outsider
 hold() {
@@ -157,6 +157,8 @@ blocked() {
 }
 
 @test "vzcptcheck: versions, processors, a dump on this node" {
+	hold mqueue
+	vzctl exec 5701 'killall -9 hold; while pidof hold; do sleep 0.1; done' >/dev/null
 	local caps f=$CROFT_ROOT/dump/Dump.5701
 	cptcheck() { run --separate-stderr "$build/vzcptcheck" "$@"; }
 	cptcheck version
@@ -177,6 +179,11 @@ blocked() {
 	status_is 2
 	[[ "$stderr" == 'vzcptcheck: that processor lacks '*sse2* ]]
 	mkdir -p "${f%/*}"
+	# a queue that nobody has open any more
+	run --separate-stderr vzctl suspend 5701 --dumpfile "$f"
+	status_is 16
+	[[ "$stderr" == *'a POSIX message queue: /held'* ]]
+	vzctl exec2 5701 'rm /dev/mqueue/held'
 	vzctl --quiet suspend 5701 --dumpfile "$f"
 	cptcheck dump "$f"
 	status_is 0
@@ -185,7 +192,7 @@ blocked() {
 	cptcheck dump "$f.cut"
 	status_is 2
 	[ "$(wc -l <<<"$stderr")" = 1 ]
-	vzctl resume 5701 --dumpfile "$f"
+	vzctl --quiet resume 5701 --dumpfile "$f"
 	for words in '' 'version x' 'version 1 2' 'caps 9999' 'caps 5701 0xg' 'caps 5701 0x' dump 'dump /nowhere' 'dump 5701' 'dumps 5701'; do
 		# shellcheck disable=SC2086
 		cptcheck $words
