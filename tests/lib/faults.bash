@@ -26,7 +26,7 @@ no_migrators() { [ -z "$(migrators)" ]; }
 # settle CTID: nothing goes on any more; at no time two run; in the end one does, with its files, and nothing is left
 settle() {
 	local h starts=0
-	wait_for 20 no_migrators || {
+	wait_for 60 no_migrators || {
 		echo "still at it: $(ps -o pid,args -p "$(migrators | paste -sd,)")" >&2
 		return 1
 	}
@@ -78,7 +78,7 @@ disturbed() {
 	local pids p side
 	if [[ "$1" == *:both ]]; then
 		on a env VZ_FAULT="${1%:both}:stop" vzmigrate --transport-command "$transport" --timeout 4 "${mode[@]}" b "$2" >"$hosts/out" 2>&1 &
-		wait_for 20 stopped
+		wait_for 120 stopped
 		# all processes of the side that stopped; the other sees its connection end
 		side=-v
 		for p in $(migrators); do

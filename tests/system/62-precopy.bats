@@ -138,9 +138,9 @@ mib() { sed -n "s/^$1: \([0-9]*\)\..*/\1/p" <<<"$output"; }
 undisturbed() {
 	wait_for 30 no_migrators
 	on a vzctl --quiet start "$1" >/dev/null 2>&1 || :
-	running_on a "$1" && [ -z "$(pgrep -x criu)" ]
-	[ "$(cat "$(sed -n 's/.*"v2=\(.*\)".*/\1/p' "$hosts/a/run/vz/$1/state.json" | head -n 1)/payload/cgroup.freeze")" = 0 ]
-	on a vzctl exec2 "$1" true
+	running_on a "$1" && [ -z "$(pgrep -x criu)" ] &&
+		[ "$(on a cat "$(sed -n 's/.*"v2=\(.*\)".*/\1/p' "$hosts/a/run/vz/$1/state.json" | head -n 1)/payload/cgroup.freeze")" = 0 ] &&
+		on a vzctl exec2 "$1" true
 }
 
 # in rounds 1 and 2: we killed while CRIU is at work, all of us; when it is made and not sent; the target before it takes it
