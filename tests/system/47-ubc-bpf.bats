@@ -60,6 +60,25 @@ tries() {
 	[ "$(ubc status --json | jq -c .attached)" = '[]' ]
 }
 
+@test "set --shmpages: tmpfs is full at the limit wherever it is mounted; what is removed comes back" {
+	vzctl set 4747 --shmpages 300
+	read -r before _ <<<"$(drive row shmpages)"
+	run vzctl exec2 4747 'cd /dev/shm; dd if=/dev/zero of=x bs=4096 count=400; rm x; dd if=/dev/zero of=y bs=4096 count=200 || exit 1
+		mount -t tmpfs none /mnt; dd if=/dev/zero of=/mnt/z bs=4096 count=150; wc -c <y; wc -c </mnt/z'
+	has 'No space left on device'
+	[ "${lines[-2]}" = $((200 * 4096)) ]
+	[ "${lines[-1]}" = $(((100 - before) * 4096)) ]
+	read -r held max _ fail <<<"$(drive row shmpages)"
+	[ "$held" = 300 ]
+	[ "$max" = 300 ]
+	[ "$fail" -ge 2 ]
+	vzctl failures 4747 --json | jq -e '.[-1] | .counter == "shmpages" and .command == "dd" and .limit == 300'
+	vzctl exec2 4747 'umount /mnt; rm /dev/shm/y'
+	back() { [ "$(drive row shmpages | cut -d" " -f1)" = "$before" ]; }
+	wait_for 10 back
+	vzctl set 4747 --shmpages unlimited
+}
+
 @test "no limit, no program: a VPS with memory limits alone has none attached" {
 	vzctl set 4747 --ram 200M --swap 0
 	[ "$(ubc status --json | jq -c .attached)" = '[]' ]
