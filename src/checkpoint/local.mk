@@ -10,3 +10,14 @@ EXTRA_DIST += src/checkpoint/owner.c
 CLEANFILES += criu-owner.so
 criu-owner.so: src/checkpoint/owner.c
 	$(AM_V_CCLD)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN_CFLAGS) -O2 $(CPPFLAGS) $(LDFLAGS) -fPIC -shared -o $@ $(srcdir)/src/checkpoint/owner.c
+
+# What CRIU runs, and nothing else: src/checkpoint/tools.c. NAME:PROGRAM, where each release has it
+criu_tools = sh:/bin/sh ip:/sbin/ip tar:/bin/tar gzip:/bin/gzip modprobe:/sbin/modprobe
+link_criu_tools = $(MKDIR_P) "$$dir" && for t in $(criu_tools); do ln -sf "$${t\#*:}" "$$dir/$${t%%:*}" || exit 1; done
+all-local: criu-tools/ip
+criu-tools/ip: src/checkpoint/local.mk
+	$(AM_V_GEN)dir=criu-tools; $(link_criu_tools)
+install-exec-local:
+	dir='$(DESTDIR)$(croftlibexecdir)/criu-tools'; $(link_criu_tools)
+clean-local:
+	rm -rf criu-tools

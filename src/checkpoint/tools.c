@@ -17,47 +17,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const struct {
-	const char *name;
-	bool needed;
-} tools[] = {
-	{ "sh", true }, { "ip", true }, { "tar", true }, { "gzip", true }, { "modprobe", false }
-};
-
-static int find(const char *name, char ret[PATH_MAX])
+/*
+ * LIBEXEC/criu-tools, links that make puts there, in @ret. It lies where the programs do: for a restore CRIU unmounts what
+ * is mounted below the root of its namespace, /run first of all, before it runs ip. Return: whether it can be used.
+ */
+static bool tools_dir(char ret[PATH_MAX])
 {
-	static const char *const dirs[] = { "/usr/sbin", "/usr/bin", "/sbin", "/bin" };
+	static const char *const needed[] = { "sh", "ip", "tar", "gzip" };
+	char path[PATH_MAX];
 
-	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++)
-		if (access(vps_path(ret, "%s/%s", dirs[i], name), X_OK) == 0)
-			return 0;
-	return -ENOENT;
-}
-
-/* RUN/criu-tools, in @ret. 0 or -errno. */
-static int make_dir(char ret[PATH_MAX])
-{
-	char path[PATH_MAX], to[PATH_MAX];
-	int r = vz_mkdir_p(vps_path(ret, "%s/criu-tools", vps_paths()->run), 0755);
-
-	for (size_t i = 0; r == 0 && i < sizeof(tools) / sizeof(*tools); i++) {
-		r = find(tools[i].name, to);
-		if (r < 0 && !tools[i].needed) {
-			r = 0;
-			continue;
-		}
-		if (r == 0 && symlink(to, vps_path(path, "%s/%s", ret, tools[i].name)) < 0 &&
-		    errno != EEXIST)
-			r = -errno;
-	}
-	return r;
+	(void)vps_path(ret, "%s/criu-tools", vps_paths()->libexec);
+	for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++)
+		if (access(vps_path(path, "%s/%s", ret, needed[i]), X_OK) < 0)
+			return false;
+	return true;
 }
 
 int cpt_tools_env(bool iptables, char **ret)
 {
 	char dir[PATH_MAX];
 
-	*ret = iptables || make_dir(dir) < 0 ? strdup(VZ_PATH_ENV) : vz_fmt("PATH=%s", dir);
+	*ret = iptables || !tools_dir(dir) ? strdup(VZ_PATH_ENV) : vz_fmt("PATH=%s", dir);
 	return *ret ? 0 : -ENOMEM;
 }
 
