@@ -51,7 +51,14 @@ struct cpt_run {
 	const char *
 		parent; /* dump, pre-dump: directory of the last round, seen from @images; NULL all memory */
 	bool skip_in_flight; /* dump: connections that nobody accepted yet are dropped; else CRIU refuses */
+	bool lazy; /* memory is not in the images: CRIU hands out, or fetches, pages afterwards; see CPT_PAGES_FD */
 };
+
+/**
+ * CPT_PAGES_FD - in CRIU: the stream over which pages come later; in its server of pages also CPT_KEEP_FD, see owner.c,
+ * and CPT_READY_FD, where it says that it is there
+ */
+enum { CPT_PAGES_FD = 10, CPT_KEEP_FD, CPT_READY_FD };
 
 /**
  * cpt_dump_args - arguments and environment for a dump of process @init, frozen already in the group @freezer
@@ -79,13 +86,20 @@ int cpt_restore_args(const struct cpt_run *r, const char *stage, const char *lin
 	__attribute__((warn_unused_result));
 
 /**
+ * cpt_pages_args - the server of pages of a restore with @r->lazy: it takes them from CPT_PAGES_FD and gives each to the
+ * process that needs it. Its environment is that of the restore and CROFT_KEEP. Return: 0 or -ENOMEM.
+ */
+int cpt_pages_args(const struct cpt_run *r, struct vz_list *argv, struct vz_list *env)
+	__attribute__((warn_unused_result));
+
+/**
  * cpt_criu_start - run it as a child that a Ctrl-C at our terminal does not reach and the OOM killer passes over
  * @root: the mounted root of the VPS; those of others are not held in its mount namespace
  * @note: file that gets "PID START" of it before it is CRIU; NULL none
- * Return: pid, for vz_wait; -errno.
+ * @pages: becomes its CPT_PAGES_FD; -1 none. Return: pid, for vz_wait; -errno.
  */
 pid_t cpt_criu_start(const struct vz_list *argv, const struct vz_list *env, const char *root,
-		     const char *note) __attribute__((warn_unused_result));
+		     const char *note, int pages) __attribute__((warn_unused_result));
 
 /**
  * cpt_criu_why - the one line of CRIU's log that tells why it failed, quoted for a terminal, cut to @size
@@ -118,6 +132,11 @@ uint64_t cpt_cpu_caps(const char *flags);
  * Return: 0 or -ENOMEM.
  */
 int cpt_cpu_missing(uint64_t want, uint64_t have, char **ret) __attribute__((warn_unused_result));
+
+/* ---- lazy.c: memory that comes later ---- */
+
+/** cpt_lazy_target - can a VPS run here while its memory still comes? 0; -errno with @err. */
+int cpt_lazy_target(struct vz_error *err) __attribute__((warn_unused_result));
 
 /* ---- desc.c: vps.json, what we know of a VPS that CRIU does not ---- */
 
@@ -153,6 +172,7 @@ struct cpt_desc {
 	bool seccomp;
 	unsigned int parents;
 	char chain[CPT_CHAIN];
+	bool lazy; /* most of the memory is not here and came, or comes, over a stream: nothing can be resumed from it later */
 	char layout[16], init_kind[16], template_hash[80], tty[48], ping[48];
 	struct vz_list addrs, live, view;
 	char *groups;

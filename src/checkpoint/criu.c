@@ -177,11 +177,29 @@ static void mount_key(const char *path, char ret[PATH_MAX])
 	ret[i] = '\0';
 }
 
+/* What criu-owner.so is told, and where programs are. */
+static int common_env(const struct cpt_run *r, bool iptables, struct vz_list *env)
+{
+	VZ_FREE char *path = NULL;
+	char lib[PATH_MAX];
+	struct stat st;
+	int e = add_fmt(env, NULL, vz_fmt("CROFT_OWNER=%" PRIu64, r->owner));
+
+	if (e == 0 && stat(vps_paths()->run, &st) == 0)
+		e = add_fmt(env, NULL, vz_fmt("CROFT_VIEW_DEV=%" PRIu64, (uint64_t)st.st_dev));
+	(void)vps_path(lib, "%s/criu-owner.so", vps_paths()->libexec);
+	if (e == 0) /* a wrapper is a shell script: the library is for what it runs */
+		e = add_fmt(env, NULL,
+			    vz_fmt("%s=%s", r->criu->own ? "CROFT_PRELOAD" : "LD_PRELOAD", lib));
+	if (e == 0)
+		e = cpt_tools_env(iptables, &path);
+	return e < 0 ? e : add_all(env, (const char *const[]){ "HOME=/", path, NULL });
+}
+
 static int common_args(const struct cpt_run *r, const char *what, bool iptables,
 		       struct vz_list *argv, struct vz_list *env)
 {
-	VZ_FREE char *path = NULL;
-	char gate[PATH_MAX], lib[PATH_MAX], seconds[16];
+	char gate[PATH_MAX], seconds[16];
 	const char *const all[] = {
 		r->criu->program,
 		what,
@@ -206,24 +224,30 @@ static int common_args(const struct cpt_run *r, const char *what, bool iptables,
 		seconds,
 		NULL,
 	};
-	struct stat st;
 	int e;
 
 	(void)snprintf(seconds, sizeof(seconds), "%d", CRIU_SECONDS);
 	e = add_all(argv, all);
+	if (e == 0 && r->lazy)
+		e = vz_list_add(argv, "--lazy-pages");
 	if (e == 0)
 		e = add_fmt(env, NULL, vz_fmt("CROFT_GATE=%s", r->rundir));
+	return e < 0 ? e : common_env(r, iptables, env);
+}
+
+int cpt_pages_args(const struct cpt_run *r, struct vz_list *argv, struct vz_list *env)
+{
+	int e = add_all(argv, (const char *const[]){ r->criu->program, "lazy-pages", "-D",
+						     r->images, "-W", r->rundir, "-o", r->log,
+						     "-v2", "--page-server", NULL });
+
 	if (e == 0)
-		e = add_fmt(env, NULL, vz_fmt("CROFT_OWNER=%" PRIu64, r->owner));
-	if (e == 0 && stat(vps_paths()->run, &st) == 0)
-		e = add_fmt(env, NULL, vz_fmt("CROFT_VIEW_DEV=%" PRIu64, (uint64_t)st.st_dev));
-	(void)vps_path(lib, "%s/criu-owner.so", vps_paths()->libexec);
-	if (e == 0) /* a wrapper is a shell script: the library is for what it runs */
-		e = add_fmt(env, NULL,
-			    vz_fmt("%s=%s", r->criu->own ? "CROFT_PRELOAD" : "LD_PRELOAD", lib));
+		e = add_fmt(argv, "--ps-socket", vz_fmt("%d", CPT_PAGES_FD));
 	if (e == 0)
-		e = cpt_tools_env(iptables, &path);
-	return e < 0 ? e : add_all(env, (const char *const[]){ "HOME=/", path, NULL });
+		e = add_fmt(argv, "--status-fd", vz_fmt("%d", CPT_READY_FD));
+	if (e == 0)
+		e = add_fmt(env, NULL, vz_fmt("CROFT_KEEP=%d", CPT_KEEP_FD));
+	return e < 0 ? e : common_env(r, false, env);
 }
 
 static int add_parent(const struct cpt_run *r, struct vz_list *argv)
@@ -270,6 +294,13 @@ int cpt_dump_args(const struct cpt_run *r, pid_t init, const char *freezer,
 		e = add_all(env, (const char *const[]){ "CROFT_KEEP_MARKS=1", NULL });
 	if (e == 0)
 		e = add_parent(r, argv);
+	/*
+	 * A connection for pages that is cut is an end like any other for CRIU: what it dumped must never be killed then.
+	 */
+	if (e == 0 && r->lazy)
+		e = add_fmt(argv, "--leave-running", strdup("--ps-socket"));
+	if (e == 0 && r->lazy)
+		e = add_fmt(argv, NULL, vz_fmt("%d", CPT_PAGES_FD));
 	for (size_t i = 0; e == 0 && i < external->n; i++) {
 		mount_key(external->v[i], key);
 		e = add_fmt(argv, "--external", vz_fmt("mnt[%s]:%s", external->v[i], key));
@@ -346,7 +377,7 @@ static int leave_note(const char *note)
 }
 
 pid_t cpt_criu_start(const struct vz_list *argv, const struct vz_list *env, const char *root,
-		     const char *note)
+		     const char *note, int pages)
 {
 	VZ_FREE char **a = calloc(argv->n + 1, sizeof(*a));
 	VZ_FREE char **e = calloc(env->n + 1, sizeof(*e));
@@ -371,6 +402,9 @@ pid_t cpt_criu_start(const struct vz_list *argv, const struct vz_list *env, cons
 	    chdir("/") < 0 || alone(root) < 0 || (note && leave_note(note) < 0))
 		_exit(127);
 	(void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+	if (pages == CPT_PAGES_FD ? fcntl(pages, F_SETFD, 0) < 0
+				  : pages >= 0 && dup2(pages, CPT_PAGES_FD) < 0)
+		_exit(127);
 	(void)execve(a[0], a, e);
 	_exit(127);
 }

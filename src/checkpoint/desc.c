@@ -109,6 +109,8 @@ char *cpt_desc_text(const struct cpt_desc *d)
 		      "config", vz_json_text(d->config ? d->config : ""), "cpu",
 		      vz_json_text(d->cpu ? d->cpu : ""), "counters", put_counters(d), "dev",
 		      put_devs(d), "groups", vz_json_text(d->groups ? d->groups : "[]"));
+	if (j && d->lazy && json_object_set_new(j, "lazy", json_true()) < 0)
+		return NULL;
 	if (j && d->parents &&
 	    (json_object_set_new(j, "parents", json_integer((json_int_t)d->parents)) < 0 ||
 	     json_object_set_new(j, "chain", json_string(d->chain)) < 0))
@@ -321,6 +323,7 @@ static int get_numbers(const json_t *j, struct cpt_desc *d)
 	d->init_pid = (pid_t)pid;
 	d->taken = (int64_t)taken;
 	d->seccomp = json_is_true(json_object_get(j, "seccomp"));
+	d->lazy = json_is_true(json_object_get(j, "lazy"));
 	return d->ctid > 0 && d->uid_base > 0 ? 0 : -EINVAL;
 }
 

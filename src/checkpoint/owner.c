@@ -19,6 +19,12 @@
  * A pre-dump of what was frozen before, at a moment of our choice, must not freeze it again when it has looked: it would
  * stand still until all is written.
  *
+ * Pages that come later (post-copy): each process that is restored asks for a userfaultfd(2) that sees the kernel's own faults
+ * too, which only the node's root may have. Where that is refused it is made by /dev/userfaultfd, which CRIU's helper
+ * outside the user namespace opens; no sysctl is changed, and the filter of the VPS refuses the call to what runs in it.
+ * CRIU's server of such pages (CROFT_KEEP) shares its table of descriptors with a process that does nothing: when the
+ * server dies, memory that has not come stays missing, and does not read as zeros, until that process ends as well.
+ *
  * Files of the view (docs/checkpoint.md) have a size while the VPS runs, and are the kernel's own, of size 0, when
  * CRIU opens them again for who had them open: it would refuse that.
  */
@@ -27,11 +33,14 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/sched.h>
+#include <linux/userfaultfd.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -46,6 +55,12 @@ static int keep_marks; /* of memory that was written to */
 static int leave_thawed; /* what was frozen before and is let run in between */
 static dev_t view_dev; /* of the node's /run/vz; 0 not known */
 
+/* CRIU's own: run @call in its helper, which is root of the node, and bring the descriptor that it returns. */
+typedef int outside_fn(const char *name, int (*call)(void *arg, int fd, pid_t pid), int flags,
+		       void *arg, size_t size, int fd);
+outside_fn __userns_call __attribute__((weak));
+enum { UNS_FDOUT = 2 };
+
 static uint64_t number(const char *name, uint64_t max)
 {
 	const char *text = secure_getenv(name);
@@ -58,8 +73,39 @@ static uint64_t number(const char *name, uint64_t max)
 	return *text || n > max ? 0 : n;
 }
 
+/* Until the other end of @until is closed. Of the parent it has the memory as it was, and no signal. */
+static void keep_descriptors(int until)
+{
+	sigset_t all;
+	char c;
+
+	(void)prctl(PR_SET_NAME, "criu-keeper");
+	sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, NULL);
+	while (syscall(SYS_read, until, &c, 1) < 0 && errno == EINTR)
+		;
+	_exit(0);
+}
+
+static void begin_keeper(void)
+{
+	int until = (int)number("CROFT_KEEP", INT32_MAX);
+	long pid;
+
+	(void)unsetenv("CROFT_KEEP");
+	if (!until)
+		return;
+	/* no signal at its end: CRIU waits for children of its own */
+	pid = syscall(SYS_clone, CLONE_FILES, 0, 0, 0, 0);
+	if (pid == 0)
+		keep_descriptors(until);
+	if (pid < 0)
+		_exit(127);
+}
+
 static void __attribute__((constructor)) take_owner(void)
 {
+	begin_keeper();
 	owner = (uid_t)number("CROFT_OWNER", UINT32_MAX - 1);
 	view_dev = (dev_t)number("CROFT_VIEW_DEV", UINT64_MAX - 1);
 	leave_thawed = number("CROFT_LEAVE_THAWED", 1) == 1;
@@ -99,6 +145,33 @@ static int of_the_owner(long number, long first, long fourth)
 	       (number == SYS_prlimit64 && first != 0 && first != getpid() && fourth);
 }
 
+static int open_device(void *arg, int fd, pid_t pid)
+{
+	(void)arg;
+	(void)fd;
+	(void)pid;
+	return (int)syscall(SYS_openat, AT_FDCWD, "/dev/userfaultfd", O_RDWR | O_CLOEXEC, 0);
+}
+
+/* @flags: of userfaultfd(2), which was refused. Return: as it. */
+static long from_device(long flags)
+{
+	int saved, dev = __userns_call
+				 ? __userns_call(__func__, open_device, UNS_FDOUT, NULL, 0, -1)
+				 : -1;
+	long r;
+
+	if (dev < 0) {
+		errno = EPERM;
+		return -1;
+	}
+	r = ioctl(dev, USERFAULTFD_IOC_NEW, flags);
+	saved = errno;
+	(void)close(dev);
+	errno = saved;
+	return r;
+}
+
 long syscall(long number, ...)
 {
 	static call_fn *real;
@@ -114,8 +187,10 @@ long syscall(long number, ...)
 		*(void **)&real = dlsym(RTLD_NEXT, "syscall");
 	if (!real)
 		abort();
-	if (!of_the_owner(number, a[0], a[3]))
-		return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	if (!of_the_owner(number, a[0], a[3])) {
+		r = real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+		return r < 0 && number == SYS_userfaultfd && errno == EPERM ? from_device(a[0]) : r;
+	}
 	if (act_as(real, owner) < 0)
 		return -1;
 	r = real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
@@ -205,6 +280,28 @@ ssize_t write(int fd, const void *buf, size_t len)
 	    leads_to(fd, "/cgroup.freeze"))
 		return (ssize_t)len;
 	return syscall(SYS_write, fd, buf, len);
+}
+
+/*
+ * CRIU asks for the largest pipe that there can be, and goes on with what it had when a node without CAP_SYS_RESOURCE
+ * refuses it; its pipes of memory grow as far as they may, so the one through which it reads them must as well.
+ */
+int fcntl64(int fd, int cmd, ...)
+{
+	va_list ap;
+	long arg, r;
+
+	va_start(ap, cmd);
+	arg = va_arg(ap, long);
+	va_end(ap);
+	r = syscall(SYS_fcntl, fd, cmd, arg);
+	if (r >= 0 || cmd != F_SETPIPE_SZ || errno != EPERM)
+		return (int)r;
+	for (long now = syscall(SYS_fcntl, fd, F_GETPIPE_SZ, 0); r < 0 && arg / 2 > now;)
+		r = syscall(SYS_fcntl, fd, cmd, arg /= 2);
+	if (r < 0)
+		errno = EPERM;
+	return (int)r;
 }
 
 /* Served by FUSE, or the node's own, read-only, on the device of its /run/vz: nothing of a VPS has the node's root as owner. */

@@ -38,7 +38,8 @@ int cpt_pack_bytes(const char *images, uint64_t *ret)
 
 static int write_file(int fd, const char *images, const struct cpt_desc *d, int level)
 {
-	struct cpt_head h = { .version = d->parents ? PARTIAL : WHOLE, .zstd = level > 0 };
+	struct cpt_head h = { .version = d->parents || d->lazy ? PARTIAL : WHOLE,
+			      .zstd = level > 0 };
 	VZ_FREE char *text = cpt_desc_text(d);
 	int r = text ? cpt_pack_bytes(images, &h.bytes) : -ENOMEM;
 
@@ -141,7 +142,7 @@ static int read_open(int fd, int dir, bool all, struct cpt_desc *ret, uint64_t *
 	if (r == 0 && all && end != 0)
 		r = end == 127 ? -ENOENT : -EBADMSG;
 	/* what it says of itself in both places */
-	if (r == 0 && (d.parents > 0) != (h.version == PARTIAL))
+	if (r == 0 && (d.parents > 0 || d.lazy) != (h.version == PARTIAL))
 		r = -EBADMSG;
 	if (r < 0)
 		return r;

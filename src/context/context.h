@@ -37,6 +37,16 @@ struct ctx_fds {
 };
 
 /**
+ * struct ctx_criu - arguments and environment of CRIU, NULL-ended; borrowed
+ * @pages_argv, @pages_env: those of its server of pages, where memory comes later; NULL: all of it is in the images
+ * @pages: stream that they come by; its other end is cut when the server ends
+ */
+struct ctx_criu {
+	char *const *argv, *const *env, *const *pages_argv, *const *pages_env;
+	int pages;
+};
+
+/**
  * ctx_monitor - start the detached vzmon; it waits for its orders, while we prepare them.
  * @group: directory of the cgroup2 group it is to be in, -1: ours; @tasks, @n: `tasks` files of v1
  * groups, likewise
@@ -111,12 +121,12 @@ int ctx_dev_make(const struct ctx_orders *o, int (*fill)(int dev, void *arg), vo
 /**
  * ctx_restore - as ctx_spawn, but init comes from CRIU; come back when it stands at the gate: all is restored, nothing
  * of it runs. s->init_pid, init_pidfd and netns are known then. On failure nothing of the VPS runs any more.
- * @argv, @env: CRIU's, NULL-ended; see struct ctx_restore_orders for what it finds where
+ * @c: see struct ctx_restore_orders for what it finds where
  * Return: 0; -errno with @err (exit 17): vzmon's or CRIU's, whose log says more.
  */
-int ctx_restore(const struct ctx_orders *o, const struct ctx_fds *fds, char *const *argv,
-		char *const *env, struct ctx_start *s, struct ctx_gate *ret_gate,
-		struct vz_error *err) __attribute__((warn_unused_result));
+int ctx_restore(const struct ctx_orders *o, const struct ctx_fds *fds, const struct ctx_criu *c,
+		struct ctx_start *s, struct ctx_gate *ret_gate, struct vz_error *err)
+	__attribute__((warn_unused_result));
 /**
  * ctx_restored - after ctx_gate_say(go): wait until vzmon has init for its child
  * Return: 0: the VPS runs; -errno with @err: CRIU has killed what was there.

@@ -43,6 +43,16 @@ static int serve(int sk, const struct gate_hello *hello)
 	return !strcmp(word, "go") ? 1 : !strcmp(word, "fail") ? 0 : -1;
 }
 
+/* Memory of what was restored that will never come. */
+static bool pages_lost(const char *rundir)
+{
+	VZ_FREE char *text = NULL;
+	char path[320];
+
+	(void)snprintf(path, sizeof(path), "%s/" GATE_PAGES, rundir);
+	return vz_read_file(AT_FDCWD, path, 64, &text) > 0 && !strcmp(text, "lost\n");
+}
+
 static int hold(const char *rundir)
 {
 	const char *init = secure_getenv("CRTOOLS_INIT_PID");
@@ -70,7 +80,7 @@ static int hold(const char *rundir)
 
 		int n = poll(&p, 1, LOOK_MS);
 
-		if (n < 0 && errno != EINTR)
+		if ((n < 0 && errno != EINTR) || pages_lost(rundir))
 			break;
 		if (n <= 0 && access(path, F_OK) < 0)
 			break; /* the VPS's directory is gone: nobody will ever come */
@@ -81,7 +91,7 @@ static int hold(const char *rundir)
 			said = serve(sk, &hello);
 	}
 	(void)unlink(path);
-	return said == 1 ? 0 : 1;
+	return said == 1 && !pages_lost(rundir) ? 0 : 1;
 }
 
 void gate_main(void)
@@ -178,12 +188,19 @@ void ctx_gate_settle(const char *rundir, int other, struct ctx_gate *g)
 	ctx_gate_close(g);
 }
 
-int ctx_gate_say(struct ctx_gate *g, bool go)
+int ctx_gate_tell(struct ctx_gate *g, bool go)
 {
 	const char *word = go ? "go" : "fail";
 
-	if (send(g->sk, word, strlen(word), MSG_NOSIGNAL) != (ssize_t)strlen(word))
-		return -errno;
+	return send(g->sk, word, strlen(word), MSG_NOSIGNAL) != (ssize_t)strlen(word) ? -errno : 0;
+}
+
+int ctx_gate_say(struct ctx_gate *g, bool go)
+{
+	int r = ctx_gate_tell(g, go);
+
+	if (r < 0)
+		return r;
 	while (vz_pidfd_poll(g->criu_pidfd, -1) == -EINTR)
 		;
 	return 0;

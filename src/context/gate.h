@@ -17,6 +17,12 @@
 
 /** GATE_SOCKET - in the VPS's runtime directory */
 #define GATE_SOCKET "gate.sock"
+/**
+ * GATE_PAGES - likewise: of a restore whose memory comes later: "coming", "whole" or "lost"; absent for others. When it
+ * is lost the gate does not open.
+ */
+#define GATE_PAGES "pages"
+
 /** GATE_ENV - variable that names this directory to the action script */
 #define GATE_ENV "CROFT_GATE"
 
@@ -50,6 +56,8 @@ int ctx_gate_wait(const char *rundir, int watch, int other, struct ctx_gate *ret
 int ctx_gate_open(const char *rundir, struct ctx_gate *ret) __attribute__((warn_unused_result));
 /** ctx_gate_there - 1 when CRIU waits at a gate in @rundir. */
 int ctx_gate_there(const char *rundir);
+/** ctx_gate_tell - as ctx_gate_say, but CRIU is not waited for. */
+int ctx_gate_tell(struct ctx_gate *g, bool go) __attribute__((warn_unused_result));
 /**
  * ctx_gate_say - let CRIU go on, or have it take everything back; waits for its end
  * Return: 0; -errno when it could not be told.

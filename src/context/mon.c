@@ -15,7 +15,6 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 
 struct mon {
 	struct ctx_orders o;
@@ -27,6 +26,7 @@ struct mon {
 	int ep, pidfd;
 	pid_t init;
 	int criu; /* pidfd, while it restores; -1 */
+	struct mon_pages pages;
 	bool started; /* vzctl said so; before that we only clean up after its death */
 };
 
@@ -110,30 +110,6 @@ static int after_criu(struct mon *m)
 	return 0;
 }
 
-static void log_end(const struct mon *m, const siginfo_t *si)
-{
-	char line[256], stamp[40];
-	struct tm tm;
-	time_t now = time(NULL);
-	VZ_FD int fd = -EBADF;
-	int n;
-
-	if (!m->o.log[0])
-		return;
-	/* O_NONBLOCK: a FIFO that nobody reads */
-	fd = vz_openat(AT_FDCWD, m->o.log, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK,
-		       0600);
-	if (fd < 0)
-		return;
-	(void)localtime_r(&now, &tm);
-	(void)strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S%z", &tm);
-	n = snprintf(line, sizeof(line), "%s vzmon : CT %u : init ended: %s %d%s\n", stamp,
-		     m->o.ctid, si->si_code == CLD_EXITED ? "status" : "signal", si->si_status,
-		     si->si_code != CLD_EXITED && si->si_status == SIGHUP ? " (reboot)" : "");
-	if (vz_write_all(fd, line, (size_t)n) < 0)
-		return;
-}
-
 /* reboot(2) in a process namespace ends its init by SIGHUP for a restart and SIGINT for a halt. */
 static int after_init(struct mon *m)
 {
@@ -144,13 +120,13 @@ static int after_init(struct mon *m)
 
 	while (waitid(P_PIDFD, (id_t)m->pidfd, &si, WEXITED) < 0 && errno == EINTR)
 		;
-	log_end(m, &si);
+	mon_log_end(&m->o, &si, m->pages.lost);
 	console_close(&m->con, m->o.rundir);
 	view_end(&m->view);
 	if (!m->started)
 		return 0;
-	if (si.si_code != CLD_EXITED && si.si_status == SIGHUP)
-		argv[2] = "internal-reboot";
+	if ((si.si_code != CLD_EXITED && si.si_status == SIGHUP) || m->pages.lost)
+		argv[2] = "internal-reboot"; /* what it was doing is gone; its disk is whole */
 	(void)snprintf(ctid, sizeof(ctid), "%u", m->o.ctid);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
@@ -199,7 +175,9 @@ static int loop(struct mon *m)
 					return r;
 				continue;
 			}
-			if (ev[i].data.fd == m->f.control)
+			if (m->pages.pidfd >= 0 && ev[i].data.fd == m->pages.pidfd)
+				pages_end(&m->pages, m->o.rundir);
+			else if (ev[i].data.fd == m->f.control)
 				on_control(m);
 			else if (!fresh_event(&m->fresh, ev[i].data.fd) &&
 				 !fresh_event(&m->node, ev[i].data.fd) &&
@@ -225,6 +203,19 @@ static int begin(struct mon *m)
 	return watch(m->ep, m->pidfd);
 }
 
+static int begin_restore(struct mon *m)
+{
+	int r = pages_begin(&m->pages, &m->o, &m->restore, &m->f);
+
+	if (r == 0 && m->pages.pidfd >= 0)
+		r = watch(m->ep, m->pages.pidfd);
+	if (r < 0)
+		return r;
+	m->criu = restore_begin(&m->o, &m->restore, &m->f);
+	vz_closep(&m->f.ready);
+	return m->criu < 0 ? m->criu : watch(m->ep, m->criu);
+}
+
 /* Nothing of it runs: vzctl was told why. */
 static int give_up(struct mon *m)
 {
@@ -240,7 +231,14 @@ int mon_main(int control)
 		.criu = -1,
 		.fresh = { .fan = -1 },
 		.node = { .fan = -1 },
-		.f = { .control = control, .group = -1, .console = -1, .args = -1, .dev = -1 },
+		.pages = MON_PAGES_NONE,
+		.f = { .control = control,
+		       .group = -1,
+		       .console = -1,
+		       .args = -1,
+		       .dev = -1,
+		       .pages = -1,
+		       .ready = -1 },
 	};
 	struct sigaction ign = { .sa_handler = SIG_IGN };
 	int r;
@@ -269,8 +267,7 @@ int mon_main(int control)
 		return 1;
 	}
 	if (m.restore.version) {
-		m.criu = restore_begin(&m.o, &m.restore, &m.f);
-		r = m.criu < 0 ? m.criu : watch(m.ep, m.criu);
+		r = begin_restore(&m);
 	} else {
 		r = begin(&m);
 	}

@@ -15,7 +15,7 @@ enum {
 	CTX_VOLUMES = 3,
 	CTX_RING = 64 * 1024,
 	CTX_VIEW_VERSION = 3,
-	CTX_RESTORE_VERSION = 1,
+	CTX_RESTORE_VERSION = 2,
 	CTX_RESTORE_BYTES = 64 * 1024, /* of CRIU's arguments */
 	CTX_VIEW_TASKS = 4,
 	CTX_VIEW_HIERARCHIES = 8,
@@ -77,13 +77,18 @@ struct ctx_view_orders {
  * before the orders. Plain data. Two descriptors follow: a sealed file with @nargs texts, each ended by NUL, CRIU's
  * program and arguments, then its environment (@nenv); the detached mount of /dev. Its console is descriptor CTX_CONSOLE_FD, and what it mounts is
  * in CTX_STAGE beside @rundir, where nobody else sees it.
+ * @npages: where memory comes later, a third descriptor is the stream that it comes by, and @npages arguments and
+ * @npages_env texts of environment of the server of pages follow in the file (context/pages.c); else 0.
  */
 struct ctx_restore_orders {
-	uint32_t version, nargs, nenv, bytes;
+	uint32_t version, nargs, nenv, npages, npages_env, bytes;
 };
 
-/** CTX_CONSOLE_FD - the console's slave in CRIU, for --inherit-fd */
-enum { CTX_CONSOLE_FD = 9 };
+/**
+ * CTX_CONSOLE_FD - the console's slave in CRIU, for --inherit-fd; in the server of pages: CTX_PAGES_FD the stream,
+ * CTX_KEEP_FD what its keeper waits for (checkpoint/owner.c), CTX_READY_FD where it says that it is there
+ */
+enum { CTX_CONSOLE_FD = 9, CTX_PAGES_FD, CTX_KEEP_FD, CTX_READY_FD, CTX_FD_END };
 /* Below /run/vz; and in it: root, dev, console, inside, volume-N. */
 #define CTX_STAGE    "stage"
 #define CTX_PID_FILE "restored.pid"

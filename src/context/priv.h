@@ -6,6 +6,7 @@
 #include "context/sync.h"
 #include "util/error.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -24,6 +25,8 @@ struct mon_fds {
 	int console_mnt; /* detached mount of its device file */
 	int mon; /* builder: tells vzmon init's pid and pidfd */
 	int args, dev; /* when the VPS is restored: of CRIU; detached mount of /dev */
+	int pages; /* and its memory comes later: the stream that it comes by */
+	int ready; /* the child that becomes CRIU waits here for the server of pages */
 };
 
 struct mon_view;
@@ -41,6 +44,35 @@ void child_builder(const struct ctx_orders *o, struct mon_fds *f) __attribute__(
 /** child_restorer - body of the child that becomes CRIU; never returns. See restore.c. */
 void child_restorer(const struct ctx_orders *o, const struct ctx_restore_orders *r,
 		    struct mon_fds *f) __attribute__((noreturn));
+
+/**
+ * restore_words - arguments or environment in the file of restore orders
+ * @text: of the whole file, @len bytes; @skip: texts before them; @n: how many; @v: room for @n + 1
+ * Return: 0 or -EPROTO.
+ */
+int restore_words(char *text, size_t len, uint32_t skip, uint32_t n, char **v);
+
+/** mon_log_end - mon-log.c: how init ended, to o->log; @lost: because memory of it did not come. */
+void mon_log_end(const struct ctx_orders *o, const siginfo_t *si, bool lost);
+
+/* pages.c */
+
+/**
+ * struct mon_pages - the server of pages of a VPS whose memory comes later
+ * @pidfd: -1 none, or ended; @keep: closed, its keeper lets go of what it kept
+ * @group: v2's payload directory; @lost: it ended before all had come, and the VPS was killed
+ */
+struct mon_pages {
+	int pidfd, keep, group;
+	bool lost;
+};
+#define MON_PAGES_NONE ((struct mon_pages){ .pidfd = -1, .keep = -1, .group = -1 })
+
+/** pages_begin - start it; @f->ready is for who needs it. Return: 0, also when none is wanted; -errno. */
+int pages_begin(struct mon_pages *p, const struct ctx_orders *o, const struct ctx_restore_orders *r,
+		struct mon_fds *f);
+/** pages_end - its pidfd is readable: what became of it is noted in RUNDIR/pages; lost memory is a dead VPS. */
+void pages_end(struct mon_pages *p, const char *rundir);
 
 /**
  * restore_begin - vzmon's part: begin that child. Return: its pidfd; -errno.

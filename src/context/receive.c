@@ -29,6 +29,7 @@ static int take_other_orders(struct orders *m, ssize_t len, const int *fds, size
 			return -EPROTO;
 		m->f->args = fds[0];
 		m->f->dev = fds[1];
+		m->f->pages = n > 2 ? fds[2] : -1;
 		return 1;
 	}
 	return 0;

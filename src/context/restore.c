@@ -130,25 +130,22 @@ int ctx_dev_make(const struct ctx_orders *o, int (*fill)(int dev, void *arg), vo
 	return told < 0 ? told : n == 1 ? mnt : -EPROTO;
 }
 
-/* Texts of the sealed file, one after the other. Return: 0 or -EPROTO. */
-static int split(char *text, size_t len, const struct ctx_restore_orders *r, char **argv,
-		 char **env)
+/* Texts of the sealed file, one after the other, each ended by NUL. */
+int restore_words(char *text, size_t len, uint32_t skip, uint32_t n, char **v)
 {
 	char *at = text, *end = text + len;
 
-	for (uint32_t i = 0; i < r->nargs + r->nenv; i++) {
+	for (uint32_t i = 0; i < skip + n; i++) {
 		char *nul = at < end ? memchr(at, '\0', (size_t)(end - at)) : NULL;
 
 		if (!nul)
 			return -EPROTO;
-		if (i < r->nargs)
-			argv[i] = at;
-		else
-			env[i - r->nargs] = at;
+		if (i >= skip)
+			v[i - skip] = at;
 		at = nul + 1;
 	}
-	argv[r->nargs] = env[r->nenv] = NULL;
-	return at == end ? 0 : -EPROTO;
+	v[n] = NULL;
+	return 0;
 }
 
 static void die(const struct mon_fds *f, int r, const char *what) __attribute__((noreturn));
@@ -168,10 +165,15 @@ void child_restorer(const struct ctx_orders *o, const struct ctx_restore_orders 
 	VZ_FREE char *text = NULL;
 	char *argv[257], *env[17];
 	ssize_t n = vz_read_all(f->args, CTX_RESTORE_BYTES, &text);
-	int e = n < 0 ? (int)n : split(text, (size_t)n, r, argv, env);
+	int e = n < 0 ? (int)n : restore_words(text, (size_t)n, 0, r->nargs, argv);
+	char told;
 
+	if (e == 0)
+		e = restore_words(text, (size_t)n, r->nargs, r->nenv, env);
 	if (e < 0)
 		die(f, e, "arguments for CRIU");
+	if (r->npages && read(f->ready, &told, 1) != 1)
+		die(f, -EPIPE, "CRIU's server of pages (its log: pages.log)");
 	f->console_mnt = rootfs_console(f->console, o->uid_base);
 	if (f->console_mnt < 0)
 		die(f, f->console_mnt, "console of the VPS");

@@ -180,33 +180,42 @@ static int open_restored(const struct ctx_gate *g, struct ctx_start *s, struct v
 	return 0;
 }
 
-static int send_restore(struct ctx_start *s, int dev, char *const *argv, char *const *env,
+static uint32_t add_words(struct vz_buf *b, char *const *words)
+{
+	uint32_t n = 0;
+
+	for (; words && words[n]; n++)
+		vz_buf_add(b, words[n], strlen(words[n]) + 1);
+	return n;
+}
+
+static int send_restore(struct ctx_start *s, int dev, const struct ctx_criu *c,
 			struct vz_error *err)
 {
 	struct ctx_restore_orders o = { .version = CTX_RESTORE_VERSION };
 	VZ_BUF struct vz_buf b = { 0 };
 	VZ_FD int fd = -EBADF;
-	int r, fds[2];
+	int r, fds[3];
 
-	for (; argv[o.nargs]; o.nargs++)
-		vz_buf_add(&b, argv[o.nargs], strlen(argv[o.nargs]) + 1);
-	for (; env[o.nenv]; o.nenv++)
-		vz_buf_add(&b, env[o.nenv], strlen(env[o.nenv]) + 1);
+	o.nargs = add_words(&b, c->argv);
+	o.nenv = add_words(&b, c->env);
+	o.npages = add_words(&b, c->pages_argv);
+	o.npages_env = add_words(&b, c->pages_env);
 	o.bytes = (uint32_t)b.len;
 	fd = b.failed ? -ENOMEM : vz_memfd("criu", b.s, b.len);
 	fds[0] = fd;
 	fds[1] = dev;
-	r = fd < 0 ? fd : vz_send_fds(s->mon, &o, sizeof(o), fds, 2);
+	fds[2] = c->pages;
+	r = fd < 0 ? fd : vz_send_fds(s->mon, &o, sizeof(o), fds, o.npages ? 3 : 2);
 	return r < 0 ? vz_fail(err, VZ_EXIT_RESTORE, -r, "send orders to vzmon") : 0;
 }
 
-int ctx_restore(const struct ctx_orders *o, const struct ctx_fds *fds, char *const *argv,
-		char *const *env, struct ctx_start *s, struct ctx_gate *ret_gate,
-		struct vz_error *err)
+int ctx_restore(const struct ctx_orders *o, const struct ctx_fds *fds, const struct ctx_criu *c,
+		struct ctx_start *s, struct ctx_gate *ret_gate, struct vz_error *err)
 {
 	VZ_FD int watch = ctx_gate_watch(o->rundir);
 	int r = watch < 0 ? vz_fail(err, VZ_EXIT_RESTORE, -watch, "watch %s", o->rundir)
-			  : send_restore(s, fds->dev, argv, env, err);
+			  : send_restore(s, fds->dev, c, err);
 
 	if (r == 0)
 		r = send_orders(s, o, fds, err);

@@ -173,6 +173,13 @@ void mig_busy_signal(int sig);
  */
 int mig_relay(struct mig_conn *c, int fd, struct vz_error *err) __attribute__((warn_unused_result));
 
+/**
+ * mig_relay_one - the same, but the end of one direction is the end of both, once what came before it is delivered; for
+ * programs that do not take a stream that is closed halfway for ended
+ */
+int mig_relay_one(struct mig_conn *c, int fd, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
 /** mig_send_file - @fd from its position to its end as DATA, then EOF. */
 int mig_send_file(struct mig_conn *c, int fd, struct vz_error *err)
 	__attribute__((warn_unused_result));
@@ -205,6 +212,7 @@ enum mig_verb {
 	MIG_ABORT,
 	MIG_VERDICT,
 	MIG_FORGET,
+	MIG_PAGES,
 	MIG_BYE,
 	MIG_ROUND,
 	MIG_VERBS

@@ -480,6 +480,7 @@ struct relay {
 	struct mig_conn *c;
 	int fd;
 	bool in_end, out_end; /* the local stream has ended; the other side's has */
+	bool one_end; /* an end of either is the end of both */
 	bool deaf; /* nobody reads at the local end any more */
 	unsigned char pend[MIG_PAYLOAD_MAX];
 	size_t pend_len, pend_off;
@@ -579,7 +580,14 @@ static int relay_once(struct relay *s, struct vz_error *err)
 	return r < 0 ? r : on_time(c, hears, err);
 }
 
-int mig_relay(struct mig_conn *c, int fd, struct vz_error *err)
+static bool relayed(const struct relay *s)
+{
+	if (s->pend_len)
+		return false;
+	return s->one_end ? s->in_end || s->out_end : s->in_end && s->out_end;
+}
+
+static int relay(struct mig_conn *c, int fd, bool one_end, struct vz_error *err)
 {
 	VZ_FREE struct relay *s = calloc(1, sizeof(*s));
 	int r = drain(c, err);
@@ -588,12 +596,23 @@ int mig_relay(struct mig_conn *c, int fd, struct vz_error *err)
 		return vz_fail(err, VZ_EXIT_SYSTEM, ENOMEM, "stream");
 	s->c = c;
 	s->fd = fd;
+	s->one_end = one_end;
 	if (r == 0 && unblock(fd) < 0)
 		r = cut(err, errno, "local stream");
 	c->last_in = vz_now_ms();
-	while (r == 0 && !(s->in_end && s->out_end && s->pend_len == 0))
+	while (r == 0 && !relayed(s))
 		r = relay_once(s, err);
 	return r < 0 ? r : drain(c, err);
+}
+
+int mig_relay(struct mig_conn *c, int fd, struct vz_error *err)
+{
+	return relay(c, fd, false, err);
+}
+
+int mig_relay_one(struct mig_conn *c, int fd, struct vz_error *err)
+{
+	return relay(c, fd, true, err);
 }
 
 /** struct maker - what a child makes of a stream */

@@ -27,6 +27,8 @@ static const struct rule rules[MIG_VERBS] = {
 	/* the word of a source that has lost the connection before */
 	[MIG_VERDICT] = { "VERDICT", IN(MIG_GREETED), MIG_GREETED },
 	[MIG_FORGET] = { "FORGET", IN(MIG_OWNS) | IN(MIG_GREETED), MIG_OVER },
+	/* a second connection, over which memory comes while the first goes on */
+	[MIG_PAGES] = { "PAGES", IN(MIG_GREETED), MIG_OVER },
 	[MIG_BYE] = { "BYE",
 		      IN(MIG_NEW) | IN(MIG_GREETED) | IN(MIG_CHECKED) | IN(MIG_OWNS) | IN(MIG_OVER),
 		      MIG_OVER },

@@ -139,10 +139,10 @@ static int inside_setup(struct nl_sock *sk, const struct inside *in, struct vz_e
 
 	if (ifindex == 0)
 		return vz_fail(err, VZ_EXIT_VETH, ENODEV, "interface " NET_GUEST_IF);
-	r = net_nl_up(sk, LOOPBACK_INDEX);
+	r = net_nl_up(sk, LOOPBACK_INDEX, true);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_VETH, -r, "bring lo up inside");
-	r = net_nl_up(sk, ifindex);
+	r = net_nl_up(sk, ifindex, true);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_VETH, -r, "bring " NET_GUEST_IF " up inside");
 	r = default_route(sk, AF_INET, ifindex);
@@ -262,7 +262,7 @@ static int host_setup(struct nl_sock *sk, const char *ifname, bool ipv6, struct 
 		if (r < 0)
 			return r;
 	}
-	r = net_nl_up(sk, ifindex);
+	r = net_nl_up(sk, ifindex, true);
 	return r < 0 ? vz_fail(err, VZ_EXIT_VETH, -r, "bring %s up", ifname) : 0;
 }
 
@@ -454,6 +454,18 @@ int net_addr_free(const char *addr, struct vz_error *err)
 		dev[0] = '\0';
 	return vz_fail(err, VZ_EXIT_IP_INUSE, EEXIST, "address %s is in use (%s)", a.text,
 		       dev[0] ? dev : "no device");
+}
+
+int net_link_up(const char *ifname, bool up, struct vz_error *err)
+{
+	NET_NL struct nl_sock *sk = NULL;
+	int ifindex = (int)if_nametoindex(ifname);
+	int r = ifindex ? net_nl_open(&sk) : -ENODEV;
+
+	if (r == 0)
+		r = net_nl_up(sk, ifindex, up);
+	return r < 0 ? vz_fail(err, VZ_EXIT_VETH, -r, "bring %s %s", ifname, up ? "up" : "down")
+		     : 0;
 }
 
 int net_link_delete(const char *ifname, struct vz_error *err)

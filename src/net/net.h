@@ -71,6 +71,13 @@ int net_addr_free(const char *addr, struct vz_error *err) __attribute__((warn_un
 int net_announce(const char *addr, struct vz_error *err) __attribute__((warn_unused_result));
 
 /**
+ * net_link_up - bring the host end up, or down: then no packet passes, and the host's routes to its addresses are gone;
+ * after it is up again net_addr_add makes them anew. Return: 0; -errno with exit 130.
+ */
+int net_link_up(const char *ifname, bool up, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
+/**
  * net_link_delete - remove the host end now (synchronous; 18-36 ms). A missing link is no error.
  */
 int net_link_delete(const char *ifname, struct vz_error *err) __attribute__((warn_unused_result));

@@ -148,9 +148,11 @@ int net_nl_veth(struct nl_sock *sk, const char *name, const char *peer, int peer
 	return talk(sk, m, NULL, NULL);
 }
 
-int net_nl_up(struct nl_sock *sk, int ifindex)
+int net_nl_up(struct nl_sock *sk, int ifindex, bool up)
 {
-	struct ifinfomsg h = { .ifi_index = ifindex, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
+	struct ifinfomsg h = { .ifi_index = ifindex,
+			       .ifi_flags = up ? IFF_UP : 0,
+			       .ifi_change = IFF_UP };
 	struct nl_msg *m = request(RTM_SETLINK, 0, &h, sizeof(h));
 
 	return m ? talk(sk, m, NULL, NULL) : -ENOMEM;

@@ -42,7 +42,7 @@ void net_nl_closep(struct nl_sock **sk);
 /** net_nl_veth - a pair, both ends @mac, NOARP and down, @peer born in the namespace @peer_ns. */
 int net_nl_veth(struct nl_sock *sk, const char *name, const char *peer, int peer_ns,
 		const unsigned char mac[6]) __attribute__((warn_unused_result));
-int net_nl_up(struct nl_sock *sk, int ifindex) __attribute__((warn_unused_result));
+int net_nl_up(struct nl_sock *sk, int ifindex, bool up) __attribute__((warn_unused_result));
 /** net_nl_link_del - -ENODEV when there is none. */
 int net_nl_link_del(struct nl_sock *sk, const char *name) __attribute__((warn_unused_result));
 

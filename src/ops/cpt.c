@@ -5,13 +5,16 @@
 #include "net/net.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/parse.h"
 #include "util/proc.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { THAW_MS = 10000 };
+enum { THAW_MS = 10000, SERVER_MS = 5000 };
 
 char *op_dump_path(const struct op *o, char *dst)
 {
@@ -36,6 +39,21 @@ static char *held_path(uint32_t ctid, char *dst)
 	return vps_path(dst, "%s/%u/held", vps_paths()->run, ctid);
 }
 
+/* "PID START" */
+static void read_server(char *text, struct op_held *ret)
+{
+	char *blank = strchr(text, ' ');
+	uint64_t pid = 0, start = 0;
+
+	if (blank)
+		*blank = '\0';
+	if (!blank || vz_parse_u64(text, 2, INT32_MAX, &pid) < 0 ||
+	    vz_parse_u64(blank + 1, 1, UINT64_MAX, &start) < 0)
+		return;
+	ret->server = (pid_t)pid;
+	ret->server_start = start;
+}
+
 void op_held_read(uint32_t ctid, struct op_held *ret)
 {
 	VZ_FREE char *text = NULL;
@@ -56,13 +74,16 @@ void op_held_read(uint32_t ctid, struct op_held *ret)
 			(void)!vz_copy(ret->link, sizeof(ret->link), line + 5);
 		else if (!strncmp(line, "ping ", 5))
 			(void)!vz_copy(ret->ping, sizeof(ret->ping), line + 5);
+		else if (!strncmp(line, "server ", 7))
+			read_server(line + 7, ret);
 	}
 }
 
 int op_held_write(uint32_t ctid, const struct op_held *h, struct vz_error *err)
 {
-	VZ_FREE char *text = vz_fmt("%s\nfile %s\nlink %s\nping %s\n", words[h->hold], h->file,
-				    h->link, h->ping);
+	VZ_FREE char *text =
+		vz_fmt("%s\nfile %s\nlink %s\nping %s\nserver %d %" PRIu64 "\n", words[h->hold],
+		       h->file, h->link, h->ping, (int)h->server, h->server_start);
 	char path[PATH_MAX];
 	int r = text ? vz_write_volatile(held_path(ctid, path), text, strlen(text), 0600) : -ENOMEM;
 
@@ -97,7 +118,7 @@ enum what { NO_DUMP, PART, WHOLE };
 
 /*
  * Is @h->file a dump of the very VPS that stands still? It was renamed when all of it was written. One that stands on
- * rounds is a part: those have gone to another node.
+ * rounds, or is handed out later, is a part: the rest is on another node, or in memory.
  */
 static enum what dumped(const struct op *o, const struct vps_state *st, const struct op_held *h)
 {
@@ -107,7 +128,36 @@ static enum what dumped(const struct op *o, const struct vps_state *st, const st
 		    d.init_pid == st->init_pid && d.init_start == st->init_start &&
 		    !strcmp(d.boot_id, st->boot_id);
 
-	return !ours ? NO_DUMP : d.parents ? PART : WHOLE;
+	return !ours ? NO_DUMP : d.parents || d.lazy ? PART : WHOLE;
+}
+
+void op_end_server(const struct op_held *h)
+{
+	VZ_FD int pidfd = -EBADF;
+
+	if (!h->server)
+		return;
+	pidfd = vz_proc_pidfd(h->server, h->server_start);
+	if (pidfd < 0 || vz_pidfd_poll(pidfd, SERVER_MS) == 0)
+		return;
+	(void)!vz_pidfd_signal(pidfd, SIGKILL);
+	(void)!vz_pidfd_poll(pidfd, SERVER_MS);
+}
+
+/* The link was down while memory was handed out; with it went the node's routes. */
+static void link_back(const struct op *o, const struct vps_state *st, const struct op_held *h)
+{
+	char path[64];
+	VZ_FD int netns = -EBADF;
+	struct vz_error err;
+
+	if (!h->server || !st->ifname[0])
+		return;
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)st->init_pid);
+	netns = vz_openat(AT_FDCWD, path, O_RDONLY, 0);
+	if (net_link_up(st->ifname, true, &err) < 0 ||
+	    op_addr_add_all(o, st->ifname, netns, &err) < 0)
+		vz_warn("WARNING: the network of VPS %u is not as it was: %s", o->ctid, err.msg);
 }
 
 int op_thaw(struct op *o, const struct vps_state *st, const struct op_held *h, struct vz_error *err)
@@ -122,9 +172,11 @@ int op_thaw(struct op *o, const struct vps_state *st, const struct op_held *h, s
 		r = ctx_gate_say(&gate, false);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_CHKPNT, -r, "CRIU does not answer");
+	op_end_server(h);
 	if (dumped(o, st, h) != NO_DUMP)
 		(void)unlink(h->file);
 	ping_back(st, h);
+	link_back(o, st, h);
 	r = res_freeze(&st->cgroups, false, THAW_MS, err);
 	if (r == 0)
 		op_held_forget(o->ctid);

@@ -25,10 +25,13 @@ enum op_hold {
  * @file: dump file that the command under way makes, or has made; the one restored from; "" none yet
  * @link: node's end of the link that a resume has made, "" none
  * @ping: what net.ipv4.ping_group_range was, "" = not touched
+ * @server, @server_start: CRIU, which hands out memory of the dump (OP_STAGE_SERVE); 0 none. The VPS's link is down then
  */
 struct op_held {
 	enum op_hold hold;
 	char file[PATH_MAX], ping[48], link[16];
+	pid_t server;
+	uint64_t server_start;
 };
 
 /* rounds.c: memory of a VPS that runs. DUMPDIR/Dump.CTID.sent/N, then Dump.CTID.rest; never the name of a dump */
@@ -76,6 +79,12 @@ void op_held_forget(uint32_t ctid);
  */
 int op_thaw(struct op *o, const struct vps_state *st, const struct op_held *h, struct vz_error *err)
 	__attribute__((warn_unused_result));
+
+/**
+ * op_end_server - wait until the CRIU that hands out memory has let go of the VPS, which stays frozen; it does once its
+ * stream is closed. One that does not is killed: by then it has no code of its own in the VPS any more.
+ */
+void op_end_server(const struct op_held *h);
 
 /**
  * op_drop_restored - kill what was restored and was not let go; its dump is what it was before

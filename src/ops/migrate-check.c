@@ -271,6 +271,8 @@ int op_taking_check(struct taking *t, struct vz_error *err)
 		r = check_idmap(t, err);
 	if (r == 0)
 		r = check_criu(t, err);
+	if (r == 0 && op_move_way(t->mode)->lazy)
+		r = op_moving_exit(err, cpt_lazy_target(err), MIG_EXIT_FEATURES);
 	if (r == 0)
 		r = check_cpu(t, err);
 	return r < 0 ? r : check_space(t, err);

@@ -266,6 +266,9 @@ static int take_dump(struct taking *t, struct vz_error *err)
 
 	if (!t->o.cfg.dumpdir)
 		return vz_fail(err, MIG_EXIT_NODE, 0, "DUMPDIR is not set on the target");
+	r = op_move_way(t->mode)->lazy ? op_pages_listen(t, err) : 0;
+	if (r < 0)
+		return r;
 	r = vz_mkdir_p(t->o.cfg.dumpdir, 0700);
 	(void)unlink(op_dump_staged(&t->o, path));
 	fd = r < 0 ? r : vz_openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
@@ -589,8 +592,12 @@ static int install(struct taking *t, struct vz_error *err)
 static int undump_child(void *arg, struct vz_error *err)
 {
 	const struct taking *t = arg;
+	VZ_FD int pages = -EBADF;
 
-	return op_mem_undump(t->o.ctid, err);
+	if (t->pages < 0)
+		return op_mem_undump(t->o.ctid, 0, err);
+	pages = op_pages_accept(t, err);
+	return pages < 0 ? pages : op_mem_undump(t->o.ctid, pages, err);
 }
 
 static int on_promise(struct taking *t, const json_t *args, json_t **ret, struct vz_error *err)
@@ -602,6 +609,7 @@ static int on_promise(struct taking *t, const json_t *args, json_t **ret, struct
 	/* the memory too, up to the moment before it runs: what can go wrong there goes wrong now */
 	if (r == 0 && t->j.start && op_move_way(t->mode)->live)
 		r = op_moving_exit(err, mig_busy(&t->conn, undump_child, t, err), MIG_EXIT_START);
+	op_pages_deaf(t);
 	if (r < 0)
 		return r;
 	t->j.step = MIG_S_PROMISED;
@@ -717,6 +725,14 @@ static int on_forget(struct taking *t, const json_t *args, json_t **ret, struct 
 	return r < 0 ? vz_fail(err, MIG_EXIT_NODE, -r, "remove the journal") : 0;
 }
 
+static int on_pages(struct taking *t, const json_t *args, json_t **ret, struct vz_error *err)
+{
+	uint32_t ctid = 0;
+	int r = take_ctid(args, &ctid, err);
+
+	return r < 0 ? r : op_pages_carry(&t->conn, ctid, vz_json_str(args, "id"), ret, err);
+}
+
 static int on_bye(struct taking *t, const json_t *args, json_t **ret, struct vz_error *err)
 {
 	(void)t;
@@ -730,8 +746,8 @@ static verb_fn *const verbs[MIG_VERBS] = {
 	[MIG_HELLO] = on_hello,	    [MIG_CHECK] = on_check,   [MIG_PREPARE] = on_prepare,
 	[MIG_FILE] = on_file,	    [MIG_PLACE] = on_place,   [MIG_TREE] = on_tree,
 	[MIG_PROMISE] = on_promise, [MIG_COMMIT] = on_commit, [MIG_ABORT] = on_abort,
-	[MIG_VERDICT] = on_verdict, [MIG_FORGET] = on_forget, [MIG_BYE] = on_bye,
-	[MIG_ROUND] = on_round,
+	[MIG_VERDICT] = on_verdict, [MIG_FORGET] = on_forget, [MIG_PAGES] = on_pages,
+	[MIG_BYE] = on_bye,	    [MIG_ROUND] = on_round,
 };
 
 /* One verb. Return: 0 go on; -errno the connection is of no more use. */
@@ -800,6 +816,7 @@ static int receive(void *arg, struct vz_error *err)
 	const struct ends *e = arg;
 	struct taking t = { .env = { .migrating = true },
 			    .o = { .lock = { .fd = -1 }, .userns = -1 },
+			    .pages = -1,
 			    .shown = e->ctid };
 	int r = mig_conn_init(&t.conn, e->in, e->out, 60000);
 
@@ -807,6 +824,7 @@ static int receive(void *arg, struct vz_error *err)
 		return vz_fail(err, MIG_EXIT_CONNECT, -r, "connection");
 	while (r == 0 && t.state != MIG_OVER)
 		r = serve(&t, err);
+	op_pages_deaf(&t);
 	if (r < 0)
 		give_up(&t);
 	if (t.opened)

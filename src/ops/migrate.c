@@ -119,12 +119,12 @@ static int progress(void *arg)
 	const struct sending *s = arg;
 	const struct mig_conn *c = &s->link.conn;
 	uint64_t ms = vz_now_ms() - s->begun_ms;
+	uint64_t sent = c->sent + (s->pages.sent ? *s->pages.sent : 0);
 
 	if (s->a->progress)
 		(void)fprintf(stderr,
 			      "\r%-32.32s %6" PRIu64 " MiB %5" PRIu64 " KiB/s %5" PRIu64 " s\033[K",
-			      s->stage, c->sent >> 20, ms ? c->sent * 1000 / 1024 / ms : 0,
-			      ms / 1000);
+			      s->stage, sent >> 20, ms ? sent * 1000 / 1024 / ms : 0, ms / 1000);
 	return op_steps_cancelled() && !s->committed ? -EINTR : 0;
 }
 
@@ -143,7 +143,16 @@ static int step_connect(void *arg, struct vz_error *err)
 
 static int step_check(void *arg, struct vz_error *err)
 {
-	return op_send_check(arg, err);
+	struct sending *s = arg;
+	int r = op_send_check(s, err);
+
+	/* CRIU removes the names that deleted files have for the dump before they are restored */
+	if (r == 0 && s->j.shared && op_move_way(s->mode)->lazy)
+		r = vz_fail(err, MIG_EXIT_FEATURES, 0,
+			    "mode %s: the files of VPS %u are on storage that both nodes share; "
+			    "auto, pre-copy and stop-and-copy can move it",
+			    op_move_way(s->mode)->name, s->o->ctid);
+	return r;
 }
 
 static int save(struct sending *s, struct vz_error *err)
@@ -210,7 +219,7 @@ static int halt_child(void *arg, struct vz_error *err)
 
 	op_moving_hush();
 	if (op_move_way(s->mode)->live)
-		return op_mem_dump(s->o, &s->chain, op_send_level(s), err);
+		return op_mem_dump(s->o, &s->chain, s->pages.theirs, op_send_level(s), err);
 	if (op_move_way(s->mode)->memory)
 		return op_mem_suspend(s->o->ctid, op_send_level(s), err);
 	return op_stop(&env, s->o->ctid, &stop, err);
@@ -240,9 +249,12 @@ static int step_halt(void *arg, struct vz_error *err)
 	r = save(s, err);
 	if (r < 0)
 		return r;
+	if (op_move_way(s->mode)->lazy && op_pages_stream(s, err) < 0)
+		return -EMFILE;
 	s->halted_ms = vz_now_ms();
 	op_send_stage(s, op_move_way(s->mode)->halt);
 	r = mig_busy(&s->link.conn, halt_child, s, err);
+	vz_closep(&s->pages.theirs);
 	/* after a power cut before the commit it starts with the node, as what ran does */
 	if (r == 0 && !op_move_way(s->mode)->live && vps_record_keep(s->o->ctid) < 0)
 		vz_info("no note in %s/running", vps_paths()->vzdir);
@@ -254,6 +266,7 @@ static void undo_halt(void *arg)
 	struct sending *s = arg;
 	struct vz_error err;
 
+	op_pages_end(s); /* CRIU does not let go of the VPS before */
 	if (s->j.frozen && mig_busy(NULL, unhalt_child, s, &err) < 0)
 		vz_warn("WARNING: VPS %u stands still: %s", s->o->ctid, err.msg);
 }
@@ -279,6 +292,19 @@ static int step_dump(void *arg, struct vz_error *err)
 	return op_send_dump(s, err);
 }
 
+/* From here on CRIU hands out memory; the processes stay frozen, so all can be taken back up to the commit. */
+static int step_serve(void *arg, struct vz_error *err)
+{
+	struct sending *s = arg;
+
+	return op_move_way(s->mode)->lazy ? op_pages_begin(s, err) : 0;
+}
+
+static void undo_serve(void *arg)
+{
+	op_pages_end(arg);
+}
+
 static int step_promise(void *arg, struct vz_error *err)
 {
 	struct sending *s = arg;
@@ -292,8 +318,10 @@ static int step_promise(void *arg, struct vz_error *err)
 static int step_commit(void *arg, struct vz_error *err)
 {
 	struct sending *s = arg;
-	int r;
+	int r = op_pages_intact(s, err);
 
+	if (r < 0)
+		return r;
 	s->j.step = MIG_S_COMMITTED;
 	r = save(s, err);
 	if (r < 0)
@@ -307,8 +335,8 @@ static const struct op_step send_steps[] = {
 	{ "check", step_check, NULL },	   { "journal", step_journal, undo_journal },
 	{ "prepare", step_prepare, NULL }, { "copy", step_copy, NULL },
 	{ "halt", step_halt, undo_halt },  { "rest", step_rest, NULL },
-	{ "dump", step_dump, NULL },	   { "promise", step_promise, NULL },
-	{ "commit", step_commit, NULL },
+	{ "dump", step_dump, NULL },	   { "serve", step_serve, undo_serve },
+	{ "promise", step_promise, NULL }, { "commit", step_commit, NULL },
 };
 
 /* ---- after it ---- */
@@ -386,6 +414,21 @@ static int clean_up(struct sending *s, struct vz_error *err)
 	return r;
 }
 
+/* What runs there fetches the rest of its memory. Cut off, it starts anew there: it is theirs for good. */
+static void send_rest(struct sending *s, struct vz_error *err)
+{
+	struct vz_error why = { 0 };
+
+	if (s->pages.pid <= 0)
+		return;
+	op_send_stage(s, "Sending the rest of the memory");
+	if (op_pages_wait(s, &why) < 0 && !err->exit)
+		(void)vz_fail(err, MIG_EXIT_START, 0,
+			      "VPS %u is on %s now, but not all of its memory came there: it was "
+			      "started anew: %s",
+			      s->j.peer_ctid, s->j.host, why.msg);
+}
+
 static int finish(struct sending *s, struct vz_error *err)
 {
 	struct vz_error later = { 0 };
@@ -397,8 +440,10 @@ static int finish(struct sending *s, struct vz_error *err)
 	s->going_ms = vz_now_ms();
 	if (r < 0)
 		return r;
+	send_rest(s, err);
 	op_send_stage(s, "Cleaning up");
 	s->copied_bytes = s->link.up ? s->link.conn.sent : 0;
+	s->copied_bytes += s->pages.sent ? *s->pages.sent : 0;
 	if (clean_up(s, &later) < 0) /* it has moved all the same */
 		vz_warn("WARNING: VPS %u: %s (vzmigrate --recover %u completes it)", s->o->ctid,
 			later.msg, s->o->ctid);
@@ -454,9 +499,12 @@ static int work(void *arg, struct vz_error *err)
 {
 	const struct worker *w = arg;
 	OP struct op o = { .lock = { .fd = -1 }, .userns = -1 };
-	struct sending s = {
-		.o = &o, .a = w->a, .mode = w->a->mode, .stage = "", .begun_ms = vz_now_ms()
-	};
+	struct sending s = { .o = &o,
+			     .a = w->a,
+			     .mode = w->a->mode,
+			     .pages = OP_PAGES_NONE,
+			     .stage = "",
+			     .begun_ms = vz_now_ms() };
 	int r;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0); /* then it is taken back, or completed */

@@ -7,6 +7,7 @@
 #include "util/fd.h"
 #include "util/log.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 /* Commands on the VPS that is ours to move: lock and journal are held. */
@@ -47,16 +48,23 @@ static int stage(uint32_t ctid, unsigned int stages, struct vz_error *err)
 	return op_suspend(&own, ctid, &a, err);
 }
 
-int op_mem_dump(const struct op *o, const struct op_chain *c, int level, struct vz_error *err)
+int op_mem_dump(const struct op *o, const struct op_chain *c, int pages, int level,
+		struct vz_error *err)
 {
 	char rest[PATH_MAX];
 	const struct op_suspend a = { .stages = OP_STAGE_DUMP,
 				      .level = level,
+				      .pages = pages > 0 ? pages : 0,
 				      .dumpfile = c->n ? op_rest_path(o, rest) : NULL,
 				      .chain = c };
 	int r = stage(o->ctid, OP_STAGE_FREEZE, err);
 
 	return r < 0 ? r : op_suspend(&own, o->ctid, &a, err);
+}
+
+int op_mem_serve(uint32_t ctid, struct vz_error *err)
+{
+	return stage(ctid, OP_STAGE_SERVE, err);
 }
 
 int op_mem_suspend(uint32_t ctid, int level, struct vz_error *err)
@@ -83,9 +91,9 @@ int op_mem_kill(uint32_t ctid, struct vz_error *err)
 	return vps_running(ctid, NULL) ? stage(ctid, OP_STAGE_KILL, err) : 0;
 }
 
-int op_mem_undump(uint32_t ctid, struct vz_error *err)
+int op_mem_undump(uint32_t ctid, int pages, struct vz_error *err)
 {
-	const struct op_resume a = { .stages = OP_STAGE_UNDUMP, .arrived = true };
+	const struct op_resume a = { .stages = OP_STAGE_UNDUMP, .arrived = true, .pages = pages };
 
 	return op_resume(&own, ctid, &a, err);
 }
@@ -112,9 +120,30 @@ int op_mem_drop(uint32_t ctid, struct vz_error *err)
 		       : 0;
 }
 
+bool op_mem_lazy(const struct op *o)
+{
+	CPT_DESC struct cpt_desc d = { 0 };
+	struct vz_error ignored;
+	char path[PATH_MAX];
+
+	return cpt_peek(op_dump_path(o, path), &d, NULL, &ignored) == 0 && d.lazy;
+}
+
+void op_mem_forget(const struct op *o)
+{
+	char path[PATH_MAX], rounds[PATH_MAX];
+
+	(void)unlink(op_dump_path(o, path));
+	(void)!vz_rm_rf(AT_FDCWD, op_rounds_beside(path, rounds));
+}
+
 int op_mem_there(const struct op *o)
 {
 	char path[PATH_MAX];
+	struct op_held h;
 
-	return access(op_dump_path(o, path), F_OK) == 0;
+	op_held_read(o->ctid, &h);
+	if (h.hold == OP_HOLD_RESTORED && vps_running(o->ctid, NULL))
+		return 1;
+	return access(op_dump_path(o, path), F_OK) == 0 && !op_mem_lazy(o);
 }

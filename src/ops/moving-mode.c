@@ -110,11 +110,7 @@ int op_move_possible(const struct op_migrate *a, struct vz_error *err)
 {
 	const struct op_move_way *w = &ways[a->mode];
 
-	if (w->lazy)
-		return vz_fail(err, MIG_EXIT_FEATURES, 0,
-			       "mode %s is not there yet: auto, pre-copy or stop-and-copy",
-			       w->name);
-	if (w->rounds && a->nostart)
+	if ((w->rounds || w->lazy) && a->nostart)
 		return vz_fail(err, MIG_EXIT_USAGE, 0,
 			       "mode %s is for a VPS that goes on there: --nostart goes with "
 			       "offline, warm, stop-and-copy and auto",
@@ -130,5 +126,10 @@ int op_move_possible(const struct op_migrate *a, struct vz_error *err)
 enum op_move_mode op_move_choose(const struct op *o, const struct op_migrate *a,
 				 const struct cpt_load *load)
 {
+	if (ways[a->mode].lazy)
+		vz_say("Mode %s: a link that is cut before all of its memory is there ends what "
+		       "runs "
+		       "in the VPS; it is started anew there, with all of its files",
+		       ways[a->mode].name);
 	return a->mode == OP_MOVE_AUTO ? pick(o, a, load) : a->mode;
 }

@@ -222,28 +222,40 @@ static void announce(uint32_t ctid)
 			vz_warn("WARNING: %s", err.msg);
 }
 
-/** struct running - @memory: it goes on from its dump */
+/** struct running - @memory: it goes on from where it was; @lazy: which it cannot do a second time */
 struct running {
-	uint32_t ctid;
-	bool memory;
+	const struct op *o;
+	bool memory, lazy;
 };
 
-static int start_child(void *arg, struct vz_error *err)
+static int start_anew(uint32_t ctid, struct vz_error *err)
 {
-	const struct running *a = arg;
 	const struct op_env env = { .skiplock = true, .migrating = true };
 	const struct op_start start = { 0 };
 
 	/* somebody was faster, perhaps: it is ours, and everybody may */
-	if (a->memory)
-		return op_mem_go(a->ctid, err);
-	return vps_running(a->ctid, NULL) ? 0 : op_start(&env, a->ctid, &start, err);
+	return vps_running(ctid, NULL) ? 0 : op_start(&env, ctid, &start, err);
+}
+
+static int start_child(void *arg, struct vz_error *err)
+{
+	const struct running *a = arg;
+	int r = a->memory ? op_mem_go(a->o->ctid, err) : -ENOENT;
+
+	if (a->memory && (r == 0 || !a->lazy))
+		return r;
+	if (a->lazy) {
+		vz_warn("WARNING: VPS %u is started anew: the rest of its memory did not come",
+			a->o->ctid);
+		op_mem_forget(a->o);
+	}
+	return start_anew(a->o->ctid, err);
 }
 
 int op_moving_run(const struct op *o, const struct mig_journal *j, struct mig_conn *c,
 		  struct vz_error *err)
 {
-	struct running a = { j->ctid, op_mem_there(o) };
+	struct running a = { o, op_mem_there(o), op_mem_lazy(o) };
 	int r;
 
 	if (!j->start)

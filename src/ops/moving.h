@@ -62,24 +62,32 @@ int op_mem_check(const struct op *o, struct vz_list *ret, struct cpt_load *ret_l
 /**
  * op_mem_dump - it stands still, and DUMPDIR/Dump.CTID holds its memory; with rounds in @c Dump.CTID.rest what changed
  * since. @level: of zstd, 0 not compressed
+ * @pages: a stream over which memory is handed out after op_mem_serve, and which is not in the file then; -1 none
  */
-int op_mem_dump(const struct op *o, const struct op_chain *c, int level, struct vz_error *err)
-	__attribute__((warn_unused_result));
+int op_mem_dump(const struct op *o, const struct op_chain *c, int pages, int level,
+		struct vz_error *err) __attribute__((warn_unused_result));
 /** op_mem_suspend - all of it, and it is killed. */
 int op_mem_suspend(uint32_t ctid, int level, struct vz_error *err)
 	__attribute__((warn_unused_result));
+/** op_mem_serve - source: hand it out. Close the stream before op_mem_goes_on or op_mem_kill, which wait for CRIU. */
+int op_mem_serve(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
 /** op_mem_goes_on - source: after either of them, as if nothing had been. */
 int op_mem_goes_on(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
 /** op_mem_kill - source: after op_mem_dump and the commit. */
 int op_mem_kill(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
-/** op_mem_undump - target: restored from its dump, and nothing of it runs. */
-int op_mem_undump(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
+/** op_mem_undump - target: restored from its dump and the stream @pages (0 none), and nothing of it runs. */
+int op_mem_undump(uint32_t ctid, int pages, struct vz_error *err)
+	__attribute__((warn_unused_result));
 /** op_mem_go - target: it runs, from where op_mem_undump left it or from its dump. */
 int op_mem_go(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
 /** op_mem_drop - target: what op_mem_undump restored is killed; the dump stays. */
 int op_mem_drop(uint32_t ctid, struct vz_error *err) __attribute__((warn_unused_result));
-/** op_mem_there - is there a dump of the VPS: 1, 0 */
+/** op_mem_there - can it go on: restored and waiting, or a dump from which it can be: 1, 0 */
 int op_mem_there(const struct op *o);
+/** op_mem_lazy - is its dump one that lacks memory, which came over a stream? */
+bool op_mem_lazy(const struct op *o);
+/** op_mem_forget - remove its dump. */
+void op_mem_forget(const struct op *o);
 
 /**
  * op_moving_undo - source: our VPS goes on as before the migration (thawed, resumed or started); the journal

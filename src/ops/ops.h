@@ -91,6 +91,7 @@ enum op_stage {
 	OP_STAGE_THAW = 1 << 3,
 	OP_STAGE_UNDUMP = 1 << 4,
 	OP_STAGE_GO = 1 << 5,
+	OP_STAGE_SERVE = 1 << 6, /* after a DUMP with pages: hand them out; the link is down */
 };
 
 /** struct op_chain - rounds of memory that were copied while it ran: the last is @n of chain @id */
@@ -103,11 +104,12 @@ struct op_chain {
  * struct op_suspend - @stages of enum op_stage, FREEZE | DUMP | KILL in all; @dumpfile: NULL DUMPDIR/Dump.CTID
  * @level: of zstd, 0 not compressed; @force: although the pre-flight check names a blocker
  * @chain: only what changed since the last of its rounds, of op_round(); NULL or n = 0: all
+ * @pages: DUMP: a stream over which CRIU hands out memory later, which is not in the dump then; 0 none
  */
 struct op_suspend {
 	unsigned int stages;
 	const char *dumpfile;
-	int level;
+	int level, pages;
 	bool skip_umount, force;
 	const struct op_chain *chain;
 };
@@ -115,11 +117,13 @@ struct op_suspend {
 /**
  * struct op_resume - @stages UNDUMP | GO in all; @keep: the dump file stays
  * @arrived: for a migration, which has put the VPS's files here itself: the dump may be of another boot or node
+ * @pages: UNDUMP: a stream from which memory comes that the dump does not hold; 0 none
  */
 struct op_resume {
 	unsigned int stages;
 	const char *dumpfile;
 	bool keep, skip_remount, arrived;
+	int pages;
 };
 
 /**

@@ -117,6 +117,10 @@ static int step_check(void *arg, struct vz_error *err)
 
 	if (r == 0)
 		r = cpt_peek(s->file, &s->desc, &bytes, err);
+	if (r == 0 && s->desc.lazy && s->a->pages <= 0)
+		r = vz_fail(err, VZ_EXIT_RESTORE, 0,
+			    "%s was made while VPS %u moved, and does not hold its memory", s->file,
+			    s->desc.ctid);
 	if (r == 0)
 		r = op_userns(s->b.o, err) < 0 ? -EIO : 0;
 	if (r == 0)
@@ -226,38 +230,69 @@ static int step_link(void *arg, struct vz_error *err)
 	return net_link_prepare(s->b.st.ifname, v6 && s->b.o->cfg.ipv6, s->peer, err);
 }
 
-static int criu_args(struct resuming *s, struct vz_list *argv, struct vz_list *env)
-{
-	char stage[PATH_MAX], root[PATH_MAX];
-	const struct cpt_run run = { .criu = &s->criu,
-				     .images = s->images,
-				     .rundir = s->rundir,
-				     .root = vps_path(root, "%s/" CTX_STAGE "/root",
-						      vps_paths()->run),
-				     .tty = s->desc.tty,
-				     .log = log_name,
-				     .owner = s->desc.uid_base };
+_Static_assert((int)CTX_PAGES_FD == (int)CPT_PAGES_FD && (int)CTX_KEEP_FD == (int)CPT_KEEP_FD &&
+		       (int)CTX_READY_FD == (int)CPT_READY_FD,
+	       "context puts descriptors where checkpoint says");
 
-	return cpt_restore_args(&run, vps_path(stage, "%s/" CTX_STAGE, vps_paths()->run), s->peer,
-				&s->desc.view, argv, env);
+/** struct lines - command lines of CRIU and, where memory comes later, of its server of pages */
+struct lines {
+	struct vz_list argv, env, pages_argv, pages_env;
+	char **v[4]; /* as execve(2) wants them; the texts are those of the lists */
+};
+
+static void lines_clear(struct lines *l)
+{
+	vz_list_clear(&l->argv);
+	vz_list_clear(&l->env);
+	vz_list_clear(&l->pages_argv);
+	vz_list_clear(&l->pages_env);
+	for (size_t i = 0; i < 4; i++)
+		free(l->v[i]);
 }
 
-/* A list as execve(2) wants it; the texts are borrowed. NULL: no memory. */
-static char **vector(const struct vz_list *l)
+static int criu_args(struct resuming *s, struct lines *l)
 {
-	char **v = calloc(l->n + 1, sizeof(*v));
+	char stage[PATH_MAX], root[PATH_MAX];
+	struct cpt_run run = { .criu = &s->criu,
+			       .images = s->images,
+			       .rundir = s->rundir,
+			       .root = vps_path(root, "%s/" CTX_STAGE "/root", vps_paths()->run),
+			       .tty = s->desc.tty,
+			       .log = log_name,
+			       .owner = s->desc.uid_base,
+			       .lazy = s->desc.lazy };
+	const struct vz_list *all[] = { &l->argv, &l->env, &l->pages_argv, &l->pages_env };
+	int r = cpt_restore_args(&run, vps_path(stage, "%s/" CTX_STAGE, vps_paths()->run), s->peer,
+				 &s->desc.view, &l->argv, &l->env);
 
-	if (v && l->n)
-		memcpy(v, l->v, l->n * sizeof(*v));
-	return v;
+	run.log = "pages.log";
+	if (r == 0 && run.lazy)
+		r = cpt_pages_args(&run, &l->pages_argv, &l->pages_env);
+	for (size_t i = 0; r == 0 && i < 4; i++) {
+		l->v[i] = calloc(all[i]->n + 1, sizeof(*l->v[i]));
+		if (!l->v[i])
+			return -ENOMEM;
+		if (all[i]->n)
+			memcpy(l->v[i], all[i]->v, all[i]->n * sizeof(*l->v[i]));
+	}
+	return r;
+}
+
+static int run_criu(struct resuming *s, struct vz_error *err)
+{
+	struct lines l = { 0 };
+	int r = criu_args(s, &l);
+	const struct ctx_criu c = { l.v[0], l.v[1], l.v[2], l.v[3], s->a->pages };
+
+	r = r < 0 ? res_fail(err, r, "arguments for CRIU")
+		  : ctx_restore(&s->b.orders, &s->b.fds, &c, &s->b.ctx, &s->gate, err);
+	lines_clear(&l);
+	return r;
 }
 
 static int step_restore(void *arg, struct vz_error *err)
 {
 	struct resuming *s = arg;
-	VZ_LIST struct vz_list argv = { 0 }, env = { 0 };
-	VZ_FREE char **a = NULL;
-	VZ_FREE char **e = NULL;
 	char why[300];
 	int r = op_boot_seccomp(&s->b, err);
 
@@ -276,12 +311,7 @@ static int step_restore(void *arg, struct vz_error *err)
 	s->b.fds.dev = ctx_dev_make(&s->b.orders, cpt_dev_fill, &s->desc);
 	if (s->b.fds.dev < 0)
 		return res_fail(err, s->b.fds.dev, "/dev of the VPS");
-	r = criu_args(s, &argv, &env);
-	a = vector(&argv);
-	e = vector(&env);
-	if (r < 0 || !a || !e)
-		return res_fail(err, -ENOMEM, "arguments for CRIU");
-	r = ctx_restore(&s->b.orders, &s->b.fds, a, e, &s->b.ctx, &s->gate, err);
+	r = run_criu(s, err);
 	if (r < 0 && cpt_criu_why(s->rundir, log_name, why, sizeof(why))[0])
 		return vz_fail(err, VZ_EXIT_RESTORE, 0,
 			       "CRIU could not restore VPS %u: %s (log %s/%s)", s->b.o->ctid, why,

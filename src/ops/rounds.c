@@ -114,7 +114,7 @@ static int run_criu(const struct op *o, const struct vps_state *st, const struct
 	r = cpt_predump_args(&run, st->init_pid, freezer, &argv, &env);
 	if (r < 0)
 		return round_fail(err, r, "prepare CRIU");
-	pid = cpt_criu_start(&argv, &env, o->cfg.ve_root, note_path(o->ctid, note));
+	pid = cpt_criu_start(&argv, &env, o->cfg.ve_root, note_path(o->ctid, note), -1);
 	if (pid < 0)
 		return round_fail(err, (int)pid, "start CRIU");
 	fault = op_steps_fault("predump", c->n, err);

@@ -288,6 +288,7 @@ static int fill_desc(struct suspending *s)
 		d->parents = s->a->chain->n;
 		r = r < 0 ? r : vz_copy(d->chain, sizeof(d->chain), s->a->chain->id);
 	}
+	d->lazy = s->a->pages > 0;
 	memcpy(d->boot_id, st->boot_id, sizeof(d->boot_id));
 	memcpy(d->layout, st->layout, sizeof(d->layout));
 	memcpy(d->init_kind, st->init_kind, sizeof(d->init_kind));
@@ -361,7 +362,8 @@ static int run_criu(struct suspending *s, bool skip_in_flight, struct vz_error *
 				     .log = log_name,
 				     .owner = s->st.uid_base,
 				     .parent = s->parent[0] ? s->parent : NULL,
-				     .skip_in_flight = skip_in_flight };
+				     .skip_in_flight = skip_in_flight,
+				     .lazy = s->a->pages > 0 };
 	int r;
 
 	(void)vps_path(freezer, "%s/payload", group ? group : "");
@@ -369,7 +371,8 @@ static int run_criu(struct suspending *s, bool skip_in_flight, struct vz_error *
 	watch = r < 0 ? r : ctx_gate_watch(s->rundir);
 	if (watch < 0)
 		return sus_fail(err, watch, "prepare CRIU");
-	s->child = cpt_criu_start(&argv, &env, s->o->cfg.ve_root, NULL);
+	s->child = cpt_criu_start(&argv, &env, s->o->cfg.ve_root, NULL,
+				  s->a->pages > 0 ? s->a->pages : -1);
 	end = s->child < 0 ? (int)s->child : vz_proc_pidfd(s->child, 0);
 	if (end < 0)
 		return sus_fail(err, end, "start CRIU");
@@ -482,6 +485,7 @@ static int step_kill(void *arg, struct vz_error *err)
 	r = res_kill_all(s->cg, KILL_MS, err);
 	if (r < 0)
 		err->exit = VZ_EXIT_CHKPNT;
+	op_end_server(&s->held);
 	return r;
 }
 
@@ -552,6 +556,27 @@ static int do_dump_stage(struct suspending *s, struct vz_error *err)
 	return leave_frozen(s, err);
 }
 
+/*
+ * CRIU goes on past its gate and hands out memory. It unlocks the network there, so the link goes down before; and it
+ * holds the processes itself, so they are frozen besides, should it die.
+ */
+static int serve(struct suspending *s, struct vz_error *err)
+{
+	int r = vz_proc_starttime(s->gate.criu, &s->held.server_start);
+
+	if (r < 0)
+		return sus_fail(err, r, "CRIU at its gate");
+	s->held.server = s->gate.criu;
+	r = op_held_write(s->o->ctid, &s->held, err);
+	if (r == 0 && s->st.ifname[0])
+		r = net_link_up(s->st.ifname, false, err);
+	if (r == 0 && ctx_gate_tell(&s->gate, true) < 0)
+		r = sus_fail(err, -ECONNRESET, "tell CRIU to go on");
+	if (r == 0)
+		r = res_freeze(&s->st.cgroups, true, FREEZE_MS, err);
+	return r;
+}
+
 static int do_stage(struct suspending *s, struct vz_error *err)
 {
 	const unsigned int stages = s->a->stages;
@@ -574,6 +599,8 @@ static int do_stage(struct suspending *s, struct vz_error *err)
 	}
 	if (ctx_gate_open(s->rundir, &s->gate) < 0)
 		s->gate = (struct ctx_gate)CTX_GATE_NONE;
+	if (stages == OP_STAGE_SERVE)
+		return s->gate.sk < 0 ? sus_fail(err, -ENOENT, "CRIU at its gate") : serve(s, err);
 	if (stages == OP_STAGE_THAW) {
 		vz_say("Resuming...");
 		ctx_gate_close(&s->gate);

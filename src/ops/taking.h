@@ -29,10 +29,26 @@ struct taking {
 	enum op_move_mode mode;
 	bool send_template;
 	unsigned int rounds; /* of memory that are here */
+	int pages; /* where a connection for memory that comes later is awaited; -1 */
 	uint32_t *shown; /* to the process that waits for us: which VPS it is */
 };
 
 /** op_taking_check - every check of the target; t->j.shared and t->send_template are its findings. */
 int op_taking_check(struct taking *t, struct vz_error *err) __attribute__((warn_unused_result));
+
+/* migrate-pages.c */
+
+/** op_pages_listen - memory comes over another connection: wait for it at RUNDIR/pages.sock. */
+int op_pages_listen(struct taking *t, struct vz_error *err) __attribute__((warn_unused_result));
+void op_pages_deaf(struct taking *t);
+/** op_pages_accept - that connection, as a stream; the caller closes it. Return: fd; -errno with exit 4. */
+int op_pages_accept(const struct taking *t, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/**
+ * op_pages_carry - verb PAGES: this connection is the other one, of migration @id; until the stream has ended
+ * @ret: "whole": all memory came. Return: 0; -errno with @err.
+ */
+int op_pages_carry(struct mig_conn *c, uint32_t ctid, const char *id, json_t **ret,
+		   struct vz_error *err) __attribute__((warn_unused_result));
 
 #endif

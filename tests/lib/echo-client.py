@@ -31,7 +31,7 @@ def look():
             na += 1
 
 
-stream = socket.create_connection((host, int(port)), timeout=60)
+stream = socket.create_connection((host, int(port)), timeout=300)
 stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 lines = stream.makefile("rb")
 n = lost = longest = 0

@@ -71,8 +71,10 @@ static void test_round(int level)
 	uint64_t bytes = 0;
 
 	fill(&d);
+	d.lazy = level > 0;
 	OK_NAME(cpt_pack(in_dir("images"), in_dir("Dump"), &d, level, &err) == 0, "packed");
 	OK_NAME(cpt_peek(in_dir("Dump"), &back, &bytes, &err) == 0 && bytes > 14, "peek");
+	OK_NAME(back.lazy == d.lazy, "a dump without its memory says so");
 	OK_NAME(cpt_unpack(in_dir("Dump"), in_dir("out"), getuid(), &back, &err) == 0, "unpacked");
 	a = cpt_desc_text(&d);
 	b = cpt_desc_text(&back);

@@ -189,6 +189,34 @@ static pid_t talker(int fd, int other)
 	return pid;
 }
 
+/* An end of one direction ends both, after all that came before it. */
+static void one_end(void)
+{
+	struct pair p;
+	struct vz_error err = { 0 };
+	int l[2], m[2];
+	char got[8] = "";
+	pid_t relay;
+
+	OK(pair_up(&p, 60000) && vz_streampair(l) == 0 && vz_streampair(m) == 0);
+	relay = fork();
+	if (relay == 0) {
+		(void)close(l[0]);
+		_exit(mig_relay_one(&p.b, m[1], &err) < 0);
+	}
+	(void)close(m[1]);
+	OK(vz_write_all(l[0], "last", 4) == 0);
+	(void)close(l[0]);
+	OK_NAME(mig_relay_one(&p.a, l[1], &err) == 0, "a relay ends with the stream here");
+	(void)close(l[1]);
+	OK_NAME(vz_wait(relay) == 0, "and so does the one there, whose stream was open");
+	OK_NAME(read(m[0], got, sizeof(got)) == 4 && !memcmp(got, "last", 4) &&
+			read(m[0], got, sizeof(got)) == 0,
+		"nothing of before the end is lost");
+	(void)close(m[0]);
+	pair_down(&p);
+}
+
 static void streams(void)
 {
 	struct vz_error err = { 0 };
@@ -196,6 +224,7 @@ static void streams(void)
 	int l[2], m[2];
 	pid_t left, right, relay;
 
+	one_end();
 	OK(pair_up(&p, 60000) && vz_streampair(l) == 0 && vz_streampair(m) == 0);
 	p.a.limit = 64 << 20;
 	left = talker(l[0], l[1]);
@@ -259,6 +288,7 @@ static void states(void)
 		{ MIG_PROMISED, "BYE" },    { MIG_PROMISED, "FORGET" }, { MIG_OWNS, "ABORT" },
 		{ MIG_OWNS, "TREE" },	    { MIG_OWNS, "COMMIT" },	{ MIG_OVER, "HELLO" },
 		{ MIG_CHECKED, "VERDICT" }, { MIG_PLACED, "VERDICT" },	{ MIG_GREETED, "HELLO" },
+		{ MIG_NEW, "PAGES" },	    { MIG_TAKING, "PAGES" },	{ MIG_PROMISED, "PAGES" },
 	};
 	struct vz_error err = { 0 };
 	enum mig_state s = MIG_NEW;

@@ -189,7 +189,7 @@ static bool host_address(const char *text, int family)
 
 	a.bits = (unsigned int)a.len * 8;
 	return inet_pton(family, text, a.raw) == 1 && net_nl_open(&sk) == 0 &&
-	       net_nl_up(sk, 1) == 0 && net_nl_addr_add(sk, 1, &a) == 0;
+	       net_nl_up(sk, 1, true) == 0 && net_nl_addr_add(sk, 1, &a) == 0;
 }
 
 static bool names(void)
