@@ -131,7 +131,7 @@ static void carry(struct sending *s, int out, pid_t parent)
 static int hear(void *arg, struct vz_error *err)
 {
 	const struct sending *s = arg;
-	struct told t;
+	struct told t = { 0 };
 	size_t n = 0;
 
 	while (n < sizeof(t)) {

@@ -72,7 +72,8 @@ struct ubc_slot {
 	uint64_t cgroup; /* id of its group in cgroup2 */
 	uint64_t refusals; /* how many so far: the newest is ring[(refusals - 1) % UBC_RING] */
 	struct ubc_row row[UBC_NR];
-	uint64_t carried[UBC_NR]; /* part of failcnt from before a resume: control groups begin at 0 then */
+	uint64_t carried
+		[UBC_NR]; /* part of failcnt from before a resume: control groups begin at 0 then */
 	struct ubc_refusal ring[UBC_RING];
 };
 
