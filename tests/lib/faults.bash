@@ -4,6 +4,10 @@
 
 load ../lib/hosts
 
+# seconds of silence after which a link counts as cut; a program takes its time to start in a node
+# shellcheck disable=SC2154
+if [ "$top" = /opt/croft ]; then patience=20; else patience=4; fi
+
 # running CTID: on how many nodes; what stands still, frozen or restored and not let go, does not run
 running() {
 	local h n=0
@@ -77,7 +81,7 @@ home() {
 disturbed() {
 	local pids p side
 	if [[ "$1" == *:both ]]; then
-		on a env VZ_FAULT="${1%:both}:stop" vzmigrate --transport-command "$transport" --timeout 4 "${mode[@]}" b "$2" >"$hosts/out" 2>&1 &
+		on a env VZ_FAULT="${1%:both}:stop" vzmigrate --transport-command "$transport" --timeout "$patience" "${mode[@]}" b "$2" >"$hosts/out" 2>&1 &
 		wait_for 120 stopped
 		# all processes of the side that stopped; the other sees its connection end
 		side=-v
@@ -92,7 +96,7 @@ disturbed() {
 		kill -9 $pids
 		wait $! || :
 	else
-		on a env VZ_FAULT="$1" vzmigrate --transport-command "$transport" --timeout 4 "${mode[@]}" b "$2" >"$hosts/out" 2>&1 || :
+		on a env VZ_FAULT="$1" vzmigrate --transport-command "$transport" --timeout "$patience" "${mode[@]}" b "$2" >"$hosts/out" 2>&1 || :
 	fi
 }
 
