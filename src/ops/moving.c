@@ -224,7 +224,7 @@ static void announce(uint32_t ctid)
 
 /** struct running - @memory: it goes on from where it was; @lazy: which it cannot do a second time */
 struct running {
-	const struct op *o;
+	struct op *o;
 	bool memory, lazy;
 };
 
@@ -248,11 +248,15 @@ static int start_child(void *arg, struct vz_error *err)
 		vz_warn("WARNING: VPS %u is started anew: the rest of its memory did not come",
 			a->o->ctid);
 		op_mem_forget(a->o);
+		r = op_cpt_mend(a->o,
+				err); /* its note and its link, if it was killed before it ran */
+		if (r < 0)
+			return r;
 	}
 	return start_anew(a->o->ctid, err);
 }
 
-int op_moving_run(const struct op *o, const struct mig_journal *j, struct mig_conn *c,
+int op_moving_run(struct op *o, const struct mig_journal *j, struct mig_conn *c,
 		  struct vz_error *err)
 {
 	struct running a = { o, op_mem_there(o), op_mem_lazy(o) };

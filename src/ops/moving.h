@@ -110,7 +110,7 @@ int op_moving_drop(struct op *o, const struct mig_journal *j, struct vz_error *e
 int op_moving_take(struct op *o, struct mig_journal *j, struct vz_error *err)
 	__attribute__((warn_unused_result));
 /** op_moving_run - target, after op_moving_take: start or resume it. 0; -errno with exit 7. */
-int op_moving_run(const struct op *o, const struct mig_journal *j, struct mig_conn *c,
+int op_moving_run(struct op *o, const struct mig_journal *j, struct mig_conn *c,
 		  struct vz_error *err) __attribute__((warn_unused_result));
 /** op_moving_clean - source, committed: our copy goes (or gets names with .migrated); the journal follows. */
 int op_moving_clean(struct op *o, struct mig_journal *j, struct vz_error *err)

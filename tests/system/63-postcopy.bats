@@ -140,3 +140,14 @@ under_way() {
 	[ "$at" = b ]
 	wait_for 10 no_criu
 }
+
+# bats test_tags=host,node
+@test "post-copy: killed between the commit and the word of it: the memory is lost, the VPS is there" {
+	writer 6306 24
+	mode=(--mode post-copy)
+	disturbed finish:1:kill 6306
+	settle 6306
+	[ "$at" = b ]
+	[ ! -e "$hosts/b/run/vz/6306/held" ]
+	wait_for 10 no_criu
+}
