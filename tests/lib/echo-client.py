@@ -31,7 +31,20 @@ def look():
             na += 1
 
 
-stream = socket.create_connection((host, int(port)), timeout=300)
+def connect():
+    """Where all is slow, the answer to the first ARP requests comes after the kernel has given up."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            return socket.create_connection((host, int(port)), timeout=60)
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+
+
+stream = connect()
+stream.settimeout(300)
 stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 lines = stream.makefile("rb")
 n = lost = longest = 0

@@ -53,6 +53,8 @@ teardown_file() {
 
 teardown() {
 	local h
+	[ ! -e "$work/client.pid" ] || kill "$(cat "$work/client.pid")" 2>/dev/null || :
+	rm -f "$work/client.pid"
 	[ -n "${BATS_TEST_COMPLETED:-}" ] || cat "$work/out" "$work"/recover-* 2>/dev/null || :
 	for h in a b; do
 		"$node" list | grep -q "^${!h} " || continue
@@ -101,10 +103,10 @@ runs() { on "$1" sh -c 'if [ ! -e "/run/vz/$1/held" ] && vzctl status "$1" 2>/de
 only() {
 	local left
 	[ "$(runs "$1" "$2")" = 1 ] || { echo "$2 does not run on $1: $(on "$1" vzctl status "$2")" >&2; return 1; }
-	left=$(on "$(other "$1")" sh -c 'ls -d /etc/vz/conf/$1.* /var/lib/vz/private/$1* /var/lib/vz/dump/*$1* /run/vz/$1 /sys/fs/cgroup/vz-payload.service/$1 2>/dev/null
+	left=$(on "$(other "$1")" sh -c 'ls -d /etc/vz/conf/$1.* 2>/dev/null | grep -v destroyed; ls -d /var/lib/vz/private/$1* /var/lib/vz/dump/*$1* /run/vz/$1 /sys/fs/cgroup/vz-payload.service/$1 2>/dev/null
 		ls /etc/vz/migrate 2>/dev/null; ip route | grep -F "vz$1-"; ip -o link | grep -F "vz$1-"; grep -F "/$1 " /proc/self/mountinfo; true' x "$2")
 	[ -z "$left" ] || { echo "left on $(other "$1"): $left" >&2; return 1; }
-	left=$(on "$1" sh -c 'ls /etc/vz/migrate /var/lib/vz/dump; ls -d /var/lib/vz/private/*.migrate; true' x 2>/dev/null)
+	left=$(on "$1" sh -c 'find /etc/vz/migrate /var/lib/vz/dump -mindepth 1; ls -d /var/lib/vz/private/*.migrate; true' x 2>/dev/null)
 	[ -z "$left" ] || { echo "left on $1: $left" >&2; return 1; }
 }
 
@@ -121,14 +123,15 @@ moves() {
 	local client seen from
 	a_vps 101 --ipadd 10.99.0.101 --ram 128M
 	on a sh -ec 'for p in live dirty; do vzctl exec2 101 "cat >/root/$p; chmod 755 /root/$p" </opt/croft/build/tests/checkpoint/$p; done
-		vzctl exec2 101 "cd /; /root/live /root/said </dev/null >/dev/null 2>&1 & (/root/dirty 8 2000 >/root/dirty.out </dev/null 2>&1 &) ; nc -ll -p 7000 -e cat >/dev/null 2>&1 </dev/null &"'
+		vzctl exec2 101 "cd /; /root/live /root/said </dev/null >/dev/null 2>&1 & (/root/dirty 4 5000 >/root/dirty.out </dev/null 2>&1 &) ; nc -ll -p 7000 -e cat >/dev/null 2>&1 </dev/null &"'
 	wait_for 60 on a vzctl exec2 101 'grep -q armed /root/said && grep -q ready /root/dirty.out'
 	nsenter -t "$third" -n python3 "$top/tests/lib/echo-client.py" 10.99.0.101 7000 seg0 10.99.0.101 fe80::1 "$work/stop" >"$work/client" 2>&1 3>&- &
 	client=$!
+	echo $client >"$work/client.pid"
 	wait_for 20 grep -q connected "$work/client"
 	for from in a b; do
 		seen=$(count $from 101)
-		moves $from --online "$(other $from)" 101
+		moves $from --mode stop-and-copy "$(other $from)" 101
 		only "$(other $from)" 101
 		goes_on "$(other $from)" 101 "$seen"
 		on "$(other $from)" vzctl exec2 101 'rm /root/said; touch /root/said.ask'
@@ -251,7 +254,7 @@ kept() { [ "$3" = target:received:8 ] || goes_on "$1" 103 "$2"; }
 @test "online, the power of either node is cut: one runs it, with its memory, or can; the other refuses; nothing is left" {
 	a_vps 103 --onboot yes --ipadd 10.99.0.103
 	sample='source:migrate:11 target:received:7 source:finish:1 target:receive:8'
-	cut_all --online
+	cut_all --mode stop-and-copy
 }
 
 @test "stopped for its move, the power of either node is cut: one has it and starts it" {
