@@ -486,6 +486,9 @@ static int step_kill(void *arg, struct vz_error *err)
 	if (r < 0)
 		err->exit = VZ_EXIT_CHKPNT;
 	op_end_server(&s->held);
+	/* its connections, which CRIU has let go of, hold its network until they give up saying good-bye */
+	if (r == 0 && s->held.server && s->st.ifname[0])
+		r = net_link_delete(s->st.ifname, err);
 	return r;
 }
 
