@@ -182,6 +182,7 @@ cuts() {
 
 # stopped HOST: a vzmigrate there stands still by VZ_FAULT
 stopped() { on "$1" sh -c 'for p in $(pgrep -x vzmigrate); do grep -q "^State:.*T" /proc/$p/status && exit 0; done; exit 1'; }
+stopped_or_ended() { stopped "$1" || ! kill -0 "$2"; }
 no_migrator() { on "$1" sh -c '! pgrep -x vzmigrate'; }
 one_at_most() { [ $(($(runs a "$1") + $(runs b "$1"))) -le 1 ] || { echo "$1 runs on both" >&2; return 1; }; }
 booted() { on "$1" sh -c 's=$(systemctl is-active vz); [ "$s" = active ] || [ "$s" = failed ]'; }
@@ -195,9 +196,10 @@ cut_at() {
 	alive=$(other "$dead")
 	shift 5
 	[ "$whose" = source ] || set -- --ssh '-o SendEnv=VZ_FAULT' "$@"
-	on "$from" env VZ_FAULT="$fault:stop" vzmigrate --timeout 20 "$@" "$to" "$id" >"$work/out" 2>&1 3>&- &
+	on "$from" env VZ_FAULT="$fault:stop" vzmigrate --timeout 45 "$@" "$to" "$id" >"$work/out" 2>&1 3>&- &
 	job=$!
-	wait_for 100 stopped "$dead"
+	wait_for 100 stopped_or_ended "$dead" $job
+	stopped "$dead" || { echo "it did not come to $fault"; cat "$work/out"; false; }
 	"$node" cut "${!dead}"
 	# the one that lives comes to its own decision
 	[ "$whose" = source ] || wait $job || :
