@@ -50,10 +50,10 @@ enum cpt_verdict cpt_judge_link(const char *link, enum cpt_kind *ret_kind)
 /* sockets.c and sk-inet.c. Raw sockets may be of any protocol; their name is RAW. */
 bool cpt_judge_socket(const char *protocol)
 {
-	static const char *const known[] = { "TCP",	 "TCPv6",      "UDP",	      "UDPv6",
-					     "UDP-Lite", "UDPLITEv6",  "UDPLITE",     "RAW",
-					     "RAWv6",	 "PING",       "PINGv6",      "UNIX",
-					     "PACKET",	 "UNIX-DGRAM", "UNIX-STREAM", NULL };
+	static const char *const known[] = { "TCP",	    "TCPv6",	 "UDP",	    "UDPv6",
+					     "UDP-Lite",    "UDPLITEv6", "UDPLITE", "RAW",
+					     "RAWv6",	    "UNIX",	 "PACKET",  "UNIX-DGRAM",
+					     "UNIX-STREAM", NULL };
 
 	return one_of(protocol, known) || begins(protocol, "NETLINK");
 }

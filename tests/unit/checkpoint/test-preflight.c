@@ -49,6 +49,7 @@ static void test_links(void)
 static void test_words(void)
 {
 	OK(cpt_judge_socket("TCP") && cpt_judge_socket("UNIX-STREAM") && cpt_judge_socket("RAWv6"));
+	OK(!cpt_judge_socket("PING") && !cpt_judge_socket("PINGv6")); /* CRIU 4.1 cannot */
 	OK(!cpt_judge_socket("MPTCP") && !cpt_judge_socket("AF_VSOCK") &&
 	   !cpt_judge_socket("SCTP") && !cpt_judge_socket(""));
 	OK(cpt_judge_device(1, 3) && cpt_judge_device(5, 2) && cpt_judge_device(136, 9) &&
