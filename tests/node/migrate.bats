@@ -214,7 +214,7 @@ cut_at() {
 		if [ "$alive" = "$from" ]; then has "has moved to $to"; else has 'is not whole' || has 'alone knows whether it has moved'; fi
 	fi
 	"$node" light "${!dead}"
-	if [ "$whose" = source ]; then kill $job 2>/dev/null; wait $job || :; fi
+	if [ "$whose" = source ]; then kill $job 2>/dev/null || :; wait $job || :; fi
 	on "$dead" /root/segment
 	wait_for 100 booted "$dead"
 	[ "$(on "$dead" systemctl is-active vz)" = active ]
