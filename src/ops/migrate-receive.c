@@ -658,8 +658,13 @@ static int judge(struct op *o, struct mig_journal *j, struct mig_conn *c, bool c
 	if (commit && j->step == MIG_S_PROMISED)
 		return take_it(o, j, c, ret, err);
 	if (!commit && (j->step == MIG_S_PROMISED || j->step == MIG_S_TAKING)) {
+		int r;
+
 		j->keep = false;
-		return op_moving_drop(o, j, err);
+		r = op_moving_drop(o, j, err);
+		if (r == 0)
+			mig_journal_clear(j); /* it is no promise any more */
+		return r;
 	}
 	return vz_fail(err, MIG_EXIT_PROTOCOL, 0, "VPS %u: journal \"%s\" where the source says %s",
 		       j->ctid, mig_step_name(j->step), commit ? "commit" : "abort");

@@ -191,12 +191,13 @@ int op_moving_drop(struct op *o, const struct mig_journal *j, struct vz_error *e
 		return vz_fail(err, MIG_EXIT_COPY, errno, "rename %s", j->private_dir);
 	if (!j->keep && !j->shared)
 		r = remove_tree(staged, err);
-	if (r == 0) {
-		r = mig_journal_remove(o->ctid);
-		r = r < 0 ? vz_fail(err, MIG_EXIT_COPY, -r, "remove the journal of VPS %u", o->ctid)
-			  : 0;
-	}
-	return r;
+	if (r < 0)
+		return r;
+	r = mig_journal_remove(o->ctid);
+	if (r < 0)
+		return vz_fail(err, MIG_EXIT_COPY, -r, "remove the journal of VPS %u", o->ctid);
+	(void)!vz_rm_rf(AT_FDCWD, vps_path(path, "%s/%u", vps_paths()->run, o->ctid));
+	return 0;
 }
 
 int op_moving_take(struct op *o, struct mig_journal *j, struct vz_error *err)
@@ -402,6 +403,11 @@ int op_moving_tell(const struct mig_journal *j, const char *what, int timeout_ms
 		vz_warn("WARNING: VPS %u is on %s now, but does not run there: %s", j->peer_ctid,
 			j->host,
 			vz_quote(shown, sizeof(shown), vz_json_str(answer, "start_error")));
+	}
+	if (r == 0) {
+		struct vz_error ignored;
+
+		(void)!mig_call(&l.conn, "BYE", NULL, NULL, &ignored);
 	}
 	op_link_close(&l);
 	return r;
