@@ -11,12 +11,12 @@ teardown_file() { hosts_down; }
 setup() { mode=(); }
 teardown() { hosts_clean; }
 
-# every: steps of "migrate" (4 journal, 5 prepare, 6 copy, 7 halt, 8 rest, 9 dump, 10 promise, 11 commit) that fail, that
+# every: steps of "migrate" (4 journal, 5 prepare, 6 copy, 7 halt, 8 rest, 9 dump, 10 serve, 11 promise, 12 commit) that fail, that
 # are killed, killed with the supervisor; those after the commit; the target, before and after each of CHECK PREPARE FILE
 # PLACE TREE PROMISE COMMIT and FORGET
 every() {
 	local n
-	for n in 4 5 6 7 8 9 10 11; do echo "migrate:$n migrate:$n:kill migrate:$n:both"; done
+	for n in 4 5 6 7 8 9 10 11 12; do echo "migrate:$n migrate:$n:kill migrate:$n:both"; done
 	for n in 1 2 3 4; do echo "finish:$n finish:$n:kill finish:$n:both"; done
 	for n in 2 3 4 5 6 7 8 11; do echo "receive:$n receive:$n:kill received:$n:kill received:$n:both"; done
 }
@@ -28,14 +28,14 @@ these() { if [ "${CROFT_FAULTS:-}" = all ]; then every; else echo "$@"; fi; }
 @test "offline: whoever dies, one node has it" {
 	victim 5911
 	# shellcheck disable=SC2046
-	faults 5911 $(these migrate:8:kill migrate:11:both finish:1:both received:8:kill)
+	faults 5911 $(these migrate:8:kill migrate:12:both finish:1:both received:8:kill)
 }
 
 @test "warm: whoever dies, one node has it" {
 	victim 5912 overlay
 	mode=(--mode warm)
 	# shellcheck disable=SC2046
-	faults 5912 $(these migrate:7:both migrate:9:kill migrate:11 finish:2:kill received:7:both)
+	faults 5912 $(these migrate:7:both migrate:9:kill migrate:12 finish:2:kill received:7:both)
 }
 
 # bats test_tags=host
@@ -43,7 +43,7 @@ these() { if [ "${CROFT_FAULTS:-}" = all ]; then every; else echo "$@"; fi; }
 	victim 5913
 	mode=(--online)
 	# shellcheck disable=SC2046
-	faults 5913 $(these migrate:8:both migrate:11:both finish:1:kill receive:7:kill received:7:both)
+	faults 5913 $(these migrate:8:both migrate:12:both finish:1:kill receive:7:kill received:7:both)
 }
 
 @test "with --keep-dst the next try uses what was copied, and trusts none of it" {
