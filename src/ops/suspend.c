@@ -137,14 +137,16 @@ static int step_check(void *arg, struct vz_error *err)
 
 /*
  * Freeze all of it, at a moment when nobody waits in vfork(2). Programs are there for microseconds, so a few attempts do;
- * one whose child stays there (it opens a FIFO, say) is named.
+ * one whose child stays there (it opens a FIFO, say) is named. In between it runs longer and longer: on a busy node who
+ * is thawed waits for a processor first.
  */
 int op_freeze_all(const struct vps_state *st, struct cg *cg, uint32_t ctid, struct vz_error *err)
 {
-	enum { TRIES = 100, RUN_MS = 20 };
+	enum { FIRST_MS = 20, MOST_MS = 320, IN_ALL_MS = 5000 };
 	struct cpt_finding who;
+	int spent = 0;
 
-	for (int i = 0; i < TRIES; i++) {
+	for (int run = FIRST_MS; spent < IN_ALL_MS; run = run < MOST_MS ? 2 * run : run) {
 		VZ_FREE pid_t *pids = NULL;
 		size_t n = 0;
 		int r = res_freeze(&st->cgroups, true, FREEZE_MS, err);
@@ -158,7 +160,8 @@ int op_freeze_all(const struct vps_state *st, struct cg *cg, uint32_t ctid, stru
 		r = res_freeze(&st->cgroups, false, FREEZE_MS, err);
 		if (r < 0)
 			return r;
-		(void)poll(NULL, 0, RUN_MS);
+		(void)poll(NULL, 0, run);
+		spent += run;
 	}
 	return refuse(ctid, &who, 1, err);
 }
