@@ -161,6 +161,9 @@ static int do_dump(int argc, char **argv)
 		return say(DOES_NOT_FIT, "%s", err.msg);
 	(void)printf("VPS %u, written by Croft %s with CRIU %s on Linux %s\n", d.ctid, d.croft,
 		     d.criu, vz_quote(kernel, sizeof(kernel), d.kernel));
+	if (d.parents || d.lazy)
+		rc = say(DOES_NOT_FIT,
+			 "it is part of a migration: most of the memory is not in it");
 	if (strcmp(d.machine, u.machine) != 0)
 		rc = say(DOES_NOT_FIT, "it is of a machine of another kind (%s)", d.machine);
 	if (cpt_criu_find(FAILED, &criu, &err) < 0)

@@ -271,6 +271,12 @@ forge() {
 		refused 'damaged or forged'
 	done
 	cp "$good" "$(dump 525)"
+	# what a migration sends without its memory
+	forge 'j["lazy"] = True; b = b[:8] + struct.pack("<I", 2) + b[12:]'
+	run --separate-stderr "$build/vzcptcheck" dump "$(dump 525)"
+	status_is 2
+	[[ "$stderr" == *'part of a migration'* ]]
+	cp "$good" "$(dump 525)"
 	forge 'j["cpu"] += " 3dnow"'
 	refused 'lacks what the VPS has seen: 3dnow'
 	# and after all that
