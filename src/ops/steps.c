@@ -54,6 +54,9 @@ static int fault(const char *name, size_t step, struct vz_error *err)
 	(void)snprintf(number, sizeof(number), "%.*s", (int)digits, want);
 	if (vz_parse_u64(number, 1, 1000, &at) < 0 || at != step + 1)
 		return 0;
+	if (want[digits]) /* nobody would be left to tell that it came to this */
+		vz_warn("fault on purpose at step %zu of %s: %s", step + 1, name,
+			want + digits + 1);
 	if (!strcmp(want + digits, ":kill"))
 		(void)raise(SIGKILL);
 	if (!strcmp(want + digits, ":stop"))

@@ -97,6 +97,10 @@ disturbed() {
 		wait $! || :
 	else
 		on a env VZ_FAULT="$1" vzmigrate --transport-command "$transport" --timeout "$patience" "${mode[@]}" b "$2" >"$hosts/out" 2>&1 || :
+		grep -q 'fault on purpose' "$hosts/out" || {
+			echo "it did not come to $1: $(cat "$hosts/out")" >&2
+			return 1
+		}
 	fi
 }
 

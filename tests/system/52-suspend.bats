@@ -277,8 +277,9 @@ forge() {
 	status_is 2
 	[[ "$stderr" == *'part of a migration'* ]]
 	cp "$good" "$(dump 525)"
-	forge 'j["cpu"] += " 3dnow"'
-	refused 'lacks what the VPS has seen: 3dnow'
+	for lacking in 3dnow xop amx_tile sme; do grep -qw $lacking /proc/cpuinfo || break; done # QEMU has the first
+	forge "j['cpu'] += ' $lacking'"
+	refused "lacks what the VPS has seen: $lacking"
 	# and after all that
 	cp "$good" "$(dump 525)"
 	vzctl --quiet resume 525

@@ -43,9 +43,9 @@ refused() {
 	a_vps 621 simfs
 	refused 1 'bad value for --mode: "fast" (allowed: offline, warm, stop-and-copy, pre-copy, post-copy, hybrid, auto)' --mode fast b 621
 	if tracked; then
+		refused 1 "--nostart goes with" --mode pre-copy --nostart b 621
 		run migrate --online --dry-run b 621
 		has "Mode stop-and-copy: by stop-and-copy it would stand still for about 0."
-		refused 1 "--nostart goes with" --mode pre-copy --nostart b 621
 	else
 		refused 57 "this node's kernel does not track what is written to memory" --mode pre-copy b 621
 		run migrate --mode online --dry-run b 621
@@ -148,7 +148,7 @@ undisturbed() {
 	local f
 	a_vps 624 simfs
 	writes 624 4 1000 busy
-	for f in predump:1:kill predump:2:both rounded:2:kill receive:13:kill; do
+	for f in predump:1:kill predump:2:both rounded:2:kill receive:14:kill; do
 		disturbed "$f" 624
 		undisturbed 624 || { echo "after $f: $(cat "$hosts/out")" >&2; false; }
 		[ -z "$(journals a)" ] || on a vzmigrate --recover 624
@@ -161,6 +161,35 @@ undisturbed() {
 	on a vzmigrate --recover 624
 	nothing_left
 	wrote a 624 busy
+}
+
+# in_round CTID N: a migration that goes slowly, in the background, at its round N; output in $hosts/out
+in_round() {
+	migrate --mode pre-copy --limit-speed 1024 --timeout 60 b "$1" >"$hosts/out" 2>&1 3>&- &
+	mover=$!
+	wait_for 240 grep -q "Copying memory, round $2" "$hosts/out" || { cat "$hosts/out" >&2; return 1; }
+}
+
+@test "pre-copy: ended by Ctrl-C in a round, the VPS runs on; a round keeps to --limit-speed" {
+	local status=0 began p
+	a_vps 626 simfs --ram 128M --swap 0
+	writes 626 12 900000 idle
+	# what the first round has is not compressed and has 12 MiB at the least: it takes 12 s at the least
+	in_round 626 1
+	for p in $(migrators); do is_receiver "$p" || kill -INT "$p"; done
+	wait $mover || status=$?
+	status_is 25
+	undisturbed 626
+	nothing_left
+	[ -z "$(journals a)$(journals b)" ]
+	in_round 626 1
+	began=$SECONDS
+	wait_for 240 grep -q 'Copying memory, round 2' "$hosts/out"
+	[ $((SECONDS - began)) -ge 10 ]
+	wait $mover
+	running_on b 626
+	wrote b 626 idle
+	nothing_left
 }
 
 @test "pre-copy: whoever dies, one node has it; promised, it is resumed from its rounds" {
