@@ -94,7 +94,12 @@ counts_above() { [ "$(count "$1")" -gt "$2" ]; }
 	fork_bomb
 	# what the new group alone says, which may well be less than before
 	group=$(jq -r '.cgroups[]' "$(rundir 523)/state.json" | sed -n 's/^pids=//p; s/^v2=//p' | while read -r d; do [ ! -e "$d/pids.events" ] || echo "$d"; done | head -n 1)
-	since=$(awk '$1 == "max" { print $2 }' "$group/pids.events")
+	# Linux says it of where the limit is since 6.11, before of where the process was
+	if [ -e "$group/pids.events.local" ]; then
+		since=$(awk '$1 == "max" { print $2 }' "$group/pids.events.local")
+	else
+		since=$(find "$group" -name pids.events -exec awk '$1 == "max" { n += $2 } END { print n }' {} +)
+	fi
 	[ "$since" -gt 0 ]
 	[ "$(refused)" = $((first + since)) ]
 	vzctl failures 523 | grep -q ' numproc held '
