@@ -147,6 +147,23 @@ int mig_failure(const json_t *j, struct vz_error *err);
 bool mig_link_broken(const struct vz_error *err);
 
 /**
+ * struct mig_progress - how far a migration is
+ * @stage: what is done now, for people; @begun_ms: when all began; @since_ms: when this stage did, by vz_now_ms()
+ * @sent: bytes that had been sent by then; @whole: bytes that the stage sends at the most, 0 not known
+ */
+struct mig_progress {
+	const char *stage;
+	uint64_t begun_ms, since_ms, sent, whole;
+};
+/**
+ * mig_progress_line - one line for a terminal of @columns: stage, bar, bytes, rate of this stage, and the time that is
+ * left of it where that can be told, else the time that all has taken. The bar goes first where there is no room.
+ * Return: its length; -ENOSPC: @dst has no room.
+ */
+int mig_progress_line(char *dst, size_t size, const struct mig_progress *p, uint64_t sent,
+		      uint64_t now_ms, unsigned int columns) __attribute__((warn_unused_result));
+
+/**
  * mig_busy - fork @fn and wait for its end with the connection kept alive
  * @fn runs in a child: what it changes in memory is lost; its error and return value come back. When the
  * link is cut meanwhile, it is still waited for.

@@ -85,6 +85,7 @@ static int one(struct sending *s, uint64_t *ret_bytes, uint64_t *ret_ms, struct 
 	r = cpt_round_bytes(images_of(s, images), ret_bytes);
 	if (r < 0)
 		return vz_fail(err, MIG_EXIT_COPY, -r, "%s", images);
+	op_send_whole(s, *ret_bytes);
 	begin = vz_now_ms();
 	r = send_round(s, *ret_bytes, err);
 	*ret_ms = vz_now_ms() - begin;
@@ -116,7 +117,7 @@ int op_send_rounds(struct sending *s, struct vz_error *err)
 		int r;
 
 		(void)snprintf(s->stage_text, sizeof(s->stage_text), "Copying memory, round %u", n);
-		op_send_stage(s, s->stage_text);
+		op_send_stage(s, s->stage_text, 0);
 		r = one(s, &bytes, &ms, err);
 		if (r < 0)
 			return r;

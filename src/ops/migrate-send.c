@@ -17,9 +17,24 @@
 #include <time.h>
 #include <unistd.h>
 
-void op_send_stage(struct sending *s, const char *what)
+uint64_t op_send_sent(const struct sending *s)
 {
-	s->stage = what;
+	return s->link.conn.sent + (s->pages.sent ? *s->pages.sent : 0);
+}
+
+void op_send_whole(struct sending *s, uint64_t bytes)
+{
+	s->at.since_ms = vz_now_ms();
+	s->at.sent = op_send_sent(s);
+	s->at.whole = bytes;
+}
+
+void op_send_stage(struct sending *s, const char *what, uint64_t whole)
+{
+	s->at.stage = what;
+	op_send_whole(s, whole);
+	if (s->a->progress) /* what is said now would stand behind it */
+		(void)fprintf(stderr, "\r\033[K");
 	vz_say("%s", what);
 }
 
@@ -83,6 +98,7 @@ static int facts(struct sending *s, json_t **ret, struct vz_error *err)
 		r = vz_fail(err, MIG_EXIT_LAYOUT, -idmap, "idmapped mounts of %s", c->ve_private);
 	if (r < 0)
 		return r;
+	s->file_bytes = bytes;
 	if (flags && vz_list_split(&cpu, flags, " ") < 0)
 		return vz_fail(err, MIG_EXIT_CPU, ENOMEM, "CPU");
 	(void)gethostname(here, sizeof(here) - 1);
@@ -157,6 +173,7 @@ static int send_template(struct sending *s, struct vz_error *err)
 {
 	const struct vps_config *c = &s->o->cfg;
 	char archive[PATH_MAX], hash[65];
+	struct stat st;
 	int r = tpl_find(c, c->ostemplate, archive, err);
 
 	if (r == 0)
@@ -168,7 +185,8 @@ static int send_template(struct sending *s, struct vz_error *err)
 			    c->ostemplate_hash, c->ostemplate, archive);
 	if (r < 0)
 		return op_moving_exit(err, r, MIG_EXIT_TEMPLATE);
-	op_send_stage(s, "Sending the template");
+	op_send_stage(s, "Sending the template",
+		      stat(archive, &st) == 0 ? (uint64_t)st.st_size : 0);
 	return send_one(s, "template", archive, false, err);
 }
 
@@ -203,6 +221,8 @@ int op_send_dump(struct sending *s, struct vz_error *err)
 	(void)(s->chain.n ? op_rest_path(s->o, path) : op_dump_path(s->o, path));
 	if (stat(path, &st) == 0)
 		s->dump_bytes = (uint64_t)st.st_size;
+	op_send_stage(s, s->chain.n ? "Sending the rest of the memory" : "Sending the memory",
+		      s->dump_bytes);
 	return send_one(s, "dump", path, false, err);
 }
 

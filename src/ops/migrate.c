@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 
 enum { RETRY_MS = 2000 };
@@ -31,6 +32,7 @@ static int check_memory(struct sending *s, struct vz_error *err)
 	struct cpt_load load = { 0 };
 	int r = op_mem_check(s->o, &found, &load, err);
 
+	s->memory_bytes = load.memory_bytes;
 	if (r < 0 && !s->a->fallback)
 		return r;
 	if (r == 0 && !found.n) {
@@ -117,14 +119,13 @@ static int step_look(void *arg, struct vz_error *err)
 static int progress(void *arg)
 {
 	const struct sending *s = arg;
-	const struct mig_conn *c = &s->link.conn;
-	uint64_t ms = vz_now_ms() - s->begun_ms;
-	uint64_t sent = c->sent + (s->pages.sent ? *s->pages.sent : 0);
+	struct winsize w = { 0 };
+	char line[256];
 
-	if (s->a->progress)
-		(void)fprintf(stderr,
-			      "\r%-32.32s %6" PRIu64 " MiB %5" PRIu64 " KiB/s %5" PRIu64 " s\033[K",
-			      s->stage, sent >> 20, ms ? sent * 1000 / 1024 / ms : 0, ms / 1000);
+	if (s->a->progress && s->at.stage &&
+	    mig_progress_line(line, sizeof(line), &s->at, op_send_sent(s), vz_now_ms(),
+			      ioctl(2, TIOCGWINSZ, &w) == 0 && w.ws_col > 8 ? w.ws_col : 80) > 0)
+		(void)fprintf(stderr, "\r%s\033[K", line);
 	return op_steps_cancelled() && !s->committed ? -EINTR : 0;
 }
 
@@ -193,7 +194,7 @@ static int step_prepare(void *arg, struct vz_error *err)
 {
 	struct sending *s = arg;
 
-	op_send_stage(s, "Preparing the remote node");
+	op_send_stage(s, "Preparing the remote node", 0);
 	s->told = true;
 	return op_send_files(s, err);
 }
@@ -204,9 +205,9 @@ static int step_copy(void *arg, struct vz_error *err)
 	int r;
 
 	if (s->j.shared)
-		op_send_stage(s, "The files are on shared storage");
+		op_send_stage(s, "The files are on shared storage", 0);
 	else
-		op_send_stage(s, "Copying files");
+		op_send_stage(s, "Copying files", s->file_bytes);
 	r = op_send_tree(s, false, err);
 	return r < 0 || !op_move_way(s->mode)->rounds ? r : op_send_rounds(s, err);
 }
@@ -252,7 +253,7 @@ static int step_halt(void *arg, struct vz_error *err)
 	if (op_move_way(s->mode)->lazy && op_pages_stream(s, err) < 0)
 		return -EMFILE;
 	s->halted_ms = vz_now_ms();
-	op_send_stage(s, op_move_way(s->mode)->halt);
+	op_send_stage(s, op_move_way(s->mode)->halt, 0);
 	r = mig_busy(&s->link.conn, halt_child, s, err);
 	vz_closep(&s->pages.theirs);
 	/* after a power cut before the commit it starts with the node, as what ran does */
@@ -278,7 +279,7 @@ static int step_rest(void *arg, struct vz_error *err)
 	if (!s->running)
 		return 0;
 	if (!s->j.shared)
-		op_send_stage(s, "Copying what has changed");
+		op_send_stage(s, "Copying what has changed", 0);
 	return op_send_tree(s, true, err);
 }
 
@@ -288,7 +289,6 @@ static int step_dump(void *arg, struct vz_error *err)
 
 	if (!op_move_way(s->mode)->memory && !s->suspended)
 		return 0;
-	op_send_stage(s, s->chain.n ? "Sending the rest of the memory" : "Sending the memory");
 	return op_send_dump(s, err);
 }
 
@@ -310,7 +310,7 @@ static int step_promise(void *arg, struct vz_error *err)
 	struct sending *s = arg;
 
 	if (op_move_way(s->mode)->live)
-		op_send_stage(s, "Restoring it there");
+		op_send_stage(s, "Restoring it there", 0);
 	return mig_call(&s->link.conn, "PROMISE", NULL, NULL, err);
 }
 
@@ -421,7 +421,11 @@ static void send_rest(struct sending *s, struct vz_error *err)
 
 	if (s->pages.pid <= 0)
 		return;
-	op_send_stage(s, "Sending the rest of the memory");
+	/* after rounds nobody knows how much of it was written to */
+	op_send_stage(s, "Sending the rest of the memory",
+		      !s->chain.n && s->memory_bytes > *s->pages.sent
+			      ? s->memory_bytes - *s->pages.sent
+			      : 0);
 	if (op_pages_wait(s, &why) < 0 && !err->exit)
 		(void)vz_fail(err, MIG_EXIT_START, 0,
 			      "VPS %u is on %s now, but not all of its memory came there: it was "
@@ -435,13 +439,13 @@ static int finish(struct sending *s, struct vz_error *err)
 	int r;
 
 	ignore_signals();
-	op_send_stage(s, s->j.start ? "Starting it there" : "Handing it over");
+	op_send_stage(s, s->j.start ? "Starting it there" : "Handing it over", 0);
 	r = tell_commit(s, err);
 	s->going_ms = vz_now_ms();
 	if (r < 0)
 		return r;
 	send_rest(s, err);
-	op_send_stage(s, "Cleaning up");
+	op_send_stage(s, "Cleaning up", 0);
 	s->copied_bytes = s->link.up ? s->link.conn.sent : 0;
 	s->copied_bytes += s->pages.sent ? *s->pages.sent : 0;
 	if (clean_up(s, &later) < 0) /* it has moved all the same */
@@ -498,13 +502,14 @@ struct worker {
 static int work(void *arg, struct vz_error *err)
 {
 	const struct worker *w = arg;
+	uint64_t begun = vz_now_ms();
 	OP struct op o = { .lock = { .fd = -1 }, .userns = -1 };
 	struct sending s = { .o = &o,
 			     .a = w->a,
 			     .mode = w->a->mode,
 			     .pages = OP_PAGES_NONE,
-			     .stage = "",
-			     .begun_ms = vz_now_ms() };
+			     .at = { .stage = "Connecting", .begun_ms = begun, .since_ms = begun },
+			     .begun_ms = begun };
 	int r;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0); /* then it is taken back, or completed */

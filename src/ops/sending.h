@@ -24,7 +24,7 @@ struct op_pages {
 /**
  * struct sending - a VPS that leaves
  * @since: seconds of CLOCK_REALTIME; what changed at or after it is compared by content in the second copy
- * @stage: for the progress line
+ * @at: for the progress line
  */
 struct sending {
 	struct op *o;
@@ -36,11 +36,11 @@ struct sending {
 	bool running, suspended, partial, send_template, told, committed;
 	char token[33], token_path[PATH_MAX];
 	int64_t since;
-	const char *stage;
+	struct mig_progress at;
 	char stage_text[40];
 	struct op_chain chain; /* rounds that are there */
 	uint64_t round_bytes[CPT_ROUNDS], dump_bytes;
-	uint64_t begun_ms, halted_ms, going_ms, copied_bytes;
+	uint64_t begun_ms, halted_ms, going_ms, copied_bytes, file_bytes, memory_bytes;
 };
 
 /** op_send_check - verb CHECK with all that the target looks at; its answer goes into @s. */
@@ -73,7 +73,11 @@ int op_pages_wait(struct sending *s, struct vz_error *err) __attribute__((warn_u
 /** op_pages_end - cut the stream, if it is there. */
 void op_pages_end(struct sending *s);
 
-/** op_send_stage - tell where we are, on the screen and in the progress line. */
-void op_send_stage(struct sending *s, const char *what);
+/** op_send_stage - tell where we are, on the screen and in the progress line. @whole: bytes at the most, 0 not known. */
+void op_send_stage(struct sending *s, const char *what, uint64_t whole);
+/** op_send_whole - how many bytes there are in this stage is known now, and sending begins. */
+void op_send_whole(struct sending *s, uint64_t bytes);
+/** op_send_sent - bytes that have gone so far, on all connections. */
+uint64_t op_send_sent(const struct sending *s);
 
 #endif

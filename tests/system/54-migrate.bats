@@ -306,3 +306,14 @@ goes_on() {
 	[ -z "$(journals b)" ]
 	[ -z "$(on b sh -c 'ls $CROFT_ROOT/etc/vz/conf/5422*' 2>/dev/null)" ]
 }
+
+@test "on a terminal: stage, bar, bytes, rate and the time that is left" {
+	on a vzctl create 5419 --ostemplate busybox --layout simfs >/dev/null
+	dd if=/dev/urandom of="$hosts/a/var/lib/vz/private/5419/more" bs=1M count=4 2>/dev/null
+	on a script -qec "stty cols 100; exec vzmigrate --transport-command '$transport' --limit-speed 1024 b 5419" "$hosts/typescript" </dev/null
+	tr '\r' '\n' <"$hosts/typescript" >"$hosts/lines"
+	grep -qE '^Copying files \[#+\.+\] +[0-9]+% [1-4] MiB [0-9]+\.[0-9] MiB/s [0-9]+:[0-9]{2} left' "$hosts/lines" || { cat -v "$hosts/lines" >&2; false; }
+	# what is said stands on a line of its own
+	grep -q 'VPS 5419 was moved to b' "$hosts/lines"
+	! grep -E 'left.*[A-Z][a-z]+ing ' "$hosts/lines"
+}

@@ -44,6 +44,54 @@ static void heads(void)
 	OK(mig_frame_parse(head, &f) == -EBADMSG);
 }
 
+/* ---- the line that tells how far it is ---- */
+
+static bool line_is(const struct mig_progress *p, uint64_t sent, uint64_t now, unsigned int columns,
+		    const char *want)
+{
+	char line[256] = "";
+	int r = mig_progress_line(line, sizeof(line), p, sent, now, columns);
+
+	if (r == (int)strlen(want) && !strcmp(line, want))
+		return true;
+	(void)printf("# %d: \"%s\"\n", r, line);
+	return false;
+}
+
+static void progress(void)
+{
+	/* began at 1 s, this stage at 11 s, when 50 MiB had gone */
+	struct mig_progress p = { "Copying files", 1000, 11000, 50 << 20, 100 << 20 };
+	char line[256];
+
+	OK_NAME(line_is(&p, 75 << 20, 16000, 80,
+			"Copying files [#####...............]  25% 75 MiB 5.0 MiB/s 0:16 left"),
+		"rate and rest are of the stage, bytes of all");
+	OK_NAME(line_is(&p, 50 << 20, 16000, 80,
+			"Copying files [....................]   0% 50 MiB 0.0 MiB/s 0:15"),
+		"nothing went: the time that it took");
+	OK_NAME(line_is(&p, 51 << 20, 11400, 80,
+			"Copying files [....................]   1% 51 MiB 2.5 MiB/s 0:10"),
+		"nobody guesses from less than a second");
+	OK_NAME(line_is(&p, 999 << 20, 16000, 80,
+			"Copying files [####################] 100% 999 MiB 189.8 MiB/s 0:15"),
+		"more than was thought");
+	OK_NAME(line_is(&p, (50 << 20) + 10240, 12000, 80,
+			"Copying files [....................]   0% 50 MiB 0.0 MiB/s 2:50:40 left"),
+		"hours");
+	OK_NAME(line_is(&p, 75 << 20, 16000, 60, "Copying files  75 MiB 5.0 MiB/s 0:16 left"),
+		"no room for a bar");
+	OK_NAME(line_is(&p, 75 << 20, 16000, 20, "Copying files  75 M"),
+		"never in the last column");
+	OK_NAME(line_is(&p, 75 << 20, 500, 80,
+			"Copying files [#####...............]  25% 75 MiB 0.0 MiB/s 0:00"),
+		"a clock that is behind");
+	p.whole = 0;
+	OK_NAME(line_is(&p, 75 << 20, 16000, 80, "Copying files  75 MiB 5.0 MiB/s 0:15"),
+		"a stage without an end that is known");
+	OK(mig_progress_line(line, 10, &p, 0, 0, 80) == -ENOSPC);
+}
+
 /** struct pair - two ends of a link */
 struct pair {
 	struct mig_conn a, b;
@@ -461,6 +509,7 @@ int main(void)
 	if (!mkdtemp(root) || setenv("CROFT_ROOT", root, 1) < 0)
 		return 1;
 	heads();
+	progress();
 	links();
 	calls();
 	streams();
