@@ -7,6 +7,8 @@ load ../lib/hosts
 # seconds of silence after which a link counts as cut; a program takes its time to start in a node
 # shellcheck disable=SC2154
 if [ "$top" = /opt/croft ]; then patience=20; else patience=4; fi
+# KiB a second at which memory comes for long enough to do something meanwhile
+if [ "$top" = /opt/croft ]; then slow=400; else slow=2000; fi
 
 # running CTID: on how many nodes; what stands still, frozen or restored and not let go, does not run
 running() {
@@ -104,7 +106,7 @@ disturbed() {
 	fi
 }
 
-is_receiver() { tr '\0' ' ' <"/proc/$1/cmdline" | grep -q -- ' --receive'; }
+is_receiver() { grep -qazx -e --receive "/proc/$1/cmdline"; }
 
 # stopped: some process of the migration stands still by VZ_FAULT
 stopped() {

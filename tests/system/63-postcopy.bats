@@ -103,7 +103,7 @@ server_of_pages() {
 
 # under_way CTID: it runs on node b, and most of its memory is still to come; in the background, output in $hosts/out
 under_way() {
-	migrate --mode post-copy --limit-speed 2000 --timeout 20 b "$1" >"$hosts/out" 2>&1 3>&- &
+	migrate --mode post-copy --limit-speed "$slow" --timeout 20 b "$1" >"$hosts/out" 2>&1 3>&- &
 	mover=$!
 	wait_for 120 grep -q 'Sending the rest' "$hosts/out" || { cat "$hosts/out" >&2; return 1; }
 	[ "$(cat "$hosts/b/run/vz/$1/pages")" = coming ]
