@@ -298,7 +298,8 @@ static int told(int r, const struct vz_error *err)
 {
 	if (r >= 0)
 		return 0;
-	vz_error("vzmigrate: %s", err->msg);
+	if (err->msg[0])
+		vz_error("vzmigrate: %s", err->msg);
 	return err->exit ? err->exit : MIG_EXIT_USAGE;
 }
 

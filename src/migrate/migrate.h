@@ -87,6 +87,7 @@ bool mig_frame_intact(const unsigned char head[MIG_HEAD], const void *payload, u
  * @timeout_ms: how long nothing may come before the link counts as cut
  * @limit: bytes a second that streams may send, 0 none
  * @sent, @heard: bytes of payload of streams so far
+ * @in_stream: a stream was cut off here: the other side takes no verb any more
  * @tick: called about once a second while something is waited for or relayed; may be NULL. What it returns
  *	below 0 ends the waiting with exit 25.
  */
@@ -97,6 +98,7 @@ struct mig_conn {
 	uint64_t sent, heard;
 	int (*tick)(void *arg);
 	void *tick_arg;
+	bool in_stream;
 	/* private */
 	uint32_t seq_in, seq_out;
 	uint64_t last_in, last_out, last_tick, since;

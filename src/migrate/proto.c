@@ -600,9 +600,13 @@ static int relay(struct mig_conn *c, int fd, bool one_end, struct vz_error *err)
 	if (r == 0 && unblock(fd) < 0)
 		r = cut(err, errno, "local stream");
 	c->last_in = vz_now_ms();
+	c->in_stream = true;
 	while (r == 0 && !relayed(s))
 		r = relay_once(s, err);
-	return r < 0 ? r : drain(c, err);
+	if (r < 0)
+		return r;
+	c->in_stream = false;
+	return drain(c, err);
 }
 
 int mig_relay(struct mig_conn *c, int fd, struct vz_error *err)
@@ -682,6 +686,7 @@ int mig_send_file(struct mig_conn *c, int fd, struct vz_error *err)
 	VZ_FREE unsigned char *buf = malloc(MIG_PAYLOAD_MAX);
 	int r = buf ? 0 : vz_fail(err, VZ_EXIT_SYSTEM, ENOMEM, "file");
 
+	c->in_stream = true;
 	while (r == 0) {
 		int late = throttle(c);
 		ssize_t n;
@@ -701,7 +706,10 @@ int mig_send_file(struct mig_conn *c, int fd, struct vz_error *err)
 		if (r == 0)
 			r = on_time(c, false, err);
 	}
-	return r < 0 ? r : mig_send(c, MIG_EOF, NULL, 0, err);
+	if (r < 0)
+		return r;
+	c->in_stream = false;
+	return mig_send(c, MIG_EOF, NULL, 0, err);
 }
 
 int mig_recv_file(struct mig_conn *c, int fd, uint64_t max, struct vz_error *err)

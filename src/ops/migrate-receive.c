@@ -879,5 +879,9 @@ int op_migrate_receive(int in, int out, struct vz_error *err)
 	vz_closep(&e.out);
 	if (r == -ECHILD && err->sys == ECHILD && *e.ctid && take_up(*e.ctid, &died) < 0)
 		vz_warn("WARNING: %s", died.msg);
+	if (r == -EPIPE && *e.ctid) { /* they know why they went, and nobody else reads here */
+		vz_info("VPS %u: %s", *e.ctid, err->msg);
+		err->msg[0] = '\0';
+	}
 	return r;
 }

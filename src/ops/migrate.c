@@ -11,6 +11,7 @@
 #include "util/log.h"
 #include "util/proc.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -178,7 +179,8 @@ static void undo_journal(void *arg)
 
 	if (op_moving_undo(s->o, &s->j, &err) < 0)
 		vz_warn("WARNING: %s", err.msg);
-	if (s->told && s->link.up && mig_call(&s->link.conn, "ABORT", NULL, NULL, &err) == 0)
+	if (s->told && s->link.up && !s->link.conn.in_stream &&
+	    mig_call(&s->link.conn, "ABORT", NULL, NULL, &err) == 0)
 		told = true;
 	op_link_close(&s->link);
 	if (!told && op_moving_tell(&s->j, "abort", 10000, &err) == 0)
@@ -477,6 +479,8 @@ static int move(struct sending *s, struct vz_error *err)
 	size_t steps = sizeof(send_steps) / sizeof(*send_steps);
 	int r = op_steps_run("migrate", send_steps, s->a->dry_run ? 3 : steps, s, err);
 
+	if (r < 0 && err->sys == EINTR && op_steps_cancelled())
+		err->exit = MIG_EXIT_TERMINATED;
 	if (r == 0 && s->a->dry_run) {
 		vz_say("VPS %u can be moved to %s (%s)", s->o->ctid, s->a->host, s->j.mode);
 		return 0;

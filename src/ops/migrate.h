@@ -59,7 +59,10 @@ struct op_migrate {
 /** op_migrate - move VPS @ctid. Return: 0; -errno: it is where it was, unless @err says otherwise. */
 int op_migrate(const struct op_env *env, uint32_t ctid, const struct op_migrate *a,
 	       struct vz_error *err) __attribute__((warn_unused_result));
-/** op_migrate_receive - the other side, on two descriptors, which it takes over. */
+/**
+ * op_migrate_receive - the other side, on two descriptors, which it takes over. Return: 0; -errno with @err, whose message is
+ * empty where the source ended and there is nobody to be told.
+ */
 int op_migrate_receive(int in, int out, struct vz_error *err) __attribute__((warn_unused_result));
 
 enum op_recover { OP_RECOVER_ASK, OP_RECOVER_OURS, OP_RECOVER_THEIRS };

@@ -105,3 +105,34 @@ over() {
 	[ -z "$(on b ls -A "$hosts/node/var/lib/vz/private")" ]
 	on b umount "$hosts/node/var/lib/vz/private"
 }
+
+# interrupted STAGE ARG...: Ctrl-C when that stage goes on; exit 25, one line, and the VPS is as it was
+interrupted() {
+	local stage=$1 status=0 p mover
+	shift
+	migrate --limit-speed 512 "$@" >"$hosts/out" 2>"$hosts/err" 3>&- &
+	mover=$!
+	wait_for 60 grep -q "$stage" "$hosts/out"
+	for p in $(migrators); do is_receiver "$p" || kill -INT "$p"; done
+	wait $mover || status=$?
+	[ $status = 25 ] && [ "$(wc -l <"$hosts/err")" = 1 ] && grep -q Cancelling "$hosts/err" || {
+		echo "at $stage: status $status; $(cat "$hosts/out" "$hosts/err")" >&2
+		return 1
+	}
+	wait_for 20 no_migrators
+	[ -z "$(journals a)$(journals b)" ]
+	[[ "$(on b vzctl status "${!#}")" == *"deleted unmounted down"* ]]
+	running_on a "${!#}"
+}
+
+# bats test_tags=host
+@test "Ctrl-C while files or memory go: exit 25, and the VPS is as it was" {
+	victim 5916
+	on a vzctl exec2 5916 'sleep 7654 >/dev/null 2>&1 &'
+	interrupted 'Copying files' b 5916
+	interrupted 'Copying files' --mode stop-and-copy b 5916
+	dd if=/dev/urandom of="$hosts/random" bs=1M count=2 2>/dev/null
+	on a vzctl exec2 5916 'cat >/dev/shm/random' <"$hosts/random"
+	interrupted 'Sending the memory' --mode stop-and-copy b 5916
+	on a vzctl exec2 5916 pidof sleep
+}
