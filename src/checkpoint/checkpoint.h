@@ -52,6 +52,7 @@ struct cpt_run {
 		parent; /* dump, pre-dump: directory of the last round, seen from @images; NULL all memory */
 	bool skip_in_flight; /* dump: connections that nobody accepted yet are dropped; else CRIU refuses */
 	bool lazy; /* memory is not in the images: CRIU hands out, or fetches, pages afterwards; see CPT_PAGES_FD */
+	bool stream; /* dump: @images is where a stream listens, see cpt_stream_open() */
 };
 
 /**
@@ -222,7 +223,8 @@ int cpt_desc_parse(const char *text, size_t len, struct cpt_desc *ret, struct vz
 
 /*
  * A header, then entries (header, bytes, their CRC-32C), vps.json first, then an end mark that counts them. All
- * after the file's header may be one zstd frame. See docs/adr for why it is none of the usual archives.
+ * after the file's header may be one zstd frame. In a streamed one an image may be several entries. See docs/adr for why
+ * it is none of the usual archives.
  */
 
 /** cpt_pack_bytes - what the images in directory @images take. 0 or -errno. */
@@ -242,6 +244,44 @@ int cpt_unpack(const char *file, const char *images, uint64_t owner, struct cpt_
 /** cpt_peek - the descriptor alone; @ret_bytes: what the images take. Return: as cpt_unpack. */
 int cpt_peek(const char *file, struct cpt_desc *ret, uint64_t *ret_bytes, struct vz_error *err)
 	__attribute__((warn_unused_result));
+
+/* ---- stream.c: the same file, written while CRIU dumps ---- */
+
+/*
+ * CRIU (--stream) hands over a pipe for each image; what comes is cut into parts, checked and written as it comes, so that
+ * memory is written once. Not for a dump that stands on rounds, nor for pages that come later: CRIU has no streams there.
+ * FILE.part becomes FILE in cpt_stream_commit(); its header is written last, so nothing else is taken for a dump.
+ */
+struct cpt_stream;
+
+/**
+ * cpt_stream_open - make FILE.part anew and listen in @rundir for a CRIU to be started
+ * Return: 0, *@ret by cpt_stream_closep(); -errno with @err, exit 16.
+ */
+int cpt_stream_open(const char *file, const char *rundir, struct cpt_stream **ret,
+		    struct vz_error *err) __attribute__((warn_unused_result));
+/** cpt_stream_dir - what CRIU is given as directory of images; for as long as we live. */
+const char *cpt_stream_dir(const struct cpt_stream *s);
+/**
+ * cpt_stream_begin - @d goes first; @level: of zstd, 0 not compressed. Before any other call below.
+ * From here on to cpt_stream_closep() SIGPIPE is ignored. Return: 0 or -errno.
+ */
+int cpt_stream_begin(struct cpt_stream *s, const struct cpt_desc *d, int level)
+	__attribute__((warn_unused_result));
+/** cpt_stream_fd - readable when cpt_stream_step() has something to do. */
+int cpt_stream_fd(const struct cpt_stream *s);
+/** cpt_stream_step - take what has come. Return: 0; -errno (-ENOSPC): to be closed, CRIU fails then. */
+int cpt_stream_step(struct cpt_stream *s) __attribute__((warn_unused_result));
+/**
+ * cpt_stream_finish - CRIU is at its gate: take the rest, write end mark and header
+ * Return: 0; -ETIME: an image has no end; -errno.
+ */
+int cpt_stream_finish(struct cpt_stream *s) __attribute__((warn_unused_result));
+/** cpt_stream_commit - fsync, rename, fsync of the directory. Return: 0; -errno, and no FILE. */
+int cpt_stream_commit(struct cpt_stream *s) __attribute__((warn_unused_result));
+/** cpt_stream_closep - FILE.part goes when it was not committed; a CRIU still at work fails and takes everything back. */
+void cpt_stream_closep(struct cpt_stream **s);
+
 /* ---- round.c: memory that was copied while the VPS ran ---- */
 
 /** cpt_chain_valid - 32 lower-case hex digits: what the rounds of one migration have in common. */

@@ -288,6 +288,8 @@ int cpt_dump_args(const struct cpt_run *r, pid_t init, const char *freezer,
 						   "--irmap-scan-path", "/home", "--freeze-cgroup",
 						   freezer, "--external", r->tty, "--external",
 						   "veth[venet0]:node", NULL });
+	if (e == 0 && r->stream)
+		e = vz_list_add(argv, "--stream");
 	if (e == 0 && r->skip_in_flight)
 		e = vz_list_add(argv, "--skip-in-flight");
 	if (e == 0 && r->parent) /* nothing is lost to a second attempt: owner.c */

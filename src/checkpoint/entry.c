@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a dump and a round are made of: a header, entries with checksums, an end mark; zstd around them. */
+/*
+ * What a dump and a round are made of: a header, entries with checksums, an end mark; zstd around them. An image is one
+ * entry; in a dump that was written while CRIU made it, it may be several parts, numbered from 0, between which those of
+ * other images stand; the last is of type ENTRY_FILE.
+ */
 #include "checkpoint/priv.h"
 
 #include "util/fd.h"
@@ -25,15 +29,22 @@ struct entry_header {
 	uint32_t magic, type;
 	uint64_t size; /* of an end mark: entries before it */
 	char name[CPT_NAME]; /* NUL-padded */
-	uint32_t reserved, crc; /* of all before it */
+	uint32_t part; /* parts of this image before it */
+	uint32_t crc; /* of all before it */
 };
+
+_Static_assert(sizeof(struct file_header) == CPT_HEAD_BYTES &&
+		       sizeof(struct entry_header) == CPT_PART_HEAD,
+	       "priv.h says how long they are");
 
 enum {
 	ENTRY_MAGIC = 0x45465243, /* "CRFE" */
 	ENTRY_FILE = 1,
 	ENTRY_END = 2,
+	ENTRY_PART = 3, /* more of this image follows */
 	ENTRIES_MAX = 1 << 20,
-	CHUNK = 1 << 20,
+	CHUNK = CPT_PART_BYTES,
+	BEGUN_MAX = 64, /* images of which more is to come */
 };
 
 /* CRIU's names are of this kind; none leads anywhere else. */
@@ -59,15 +70,41 @@ int cpt_head_put(int fd, const char magic[8], const struct cpt_head *head)
 	return vz_write_all(fd, &h, sizeof(h));
 }
 
+static int make_header(struct entry_header *h, uint32_t type, const char *name, uint32_t part,
+		       uint64_t size)
+{
+	*h = (struct entry_header){ .magic = htole32(ENTRY_MAGIC),
+				    .type = htole32(type),
+				    .size = htole64(size),
+				    .part = htole32(part) };
+	if (vz_copy(h->name, sizeof(h->name), name) < 0)
+		return -ENAMETOOLONG;
+	h->crc = htole32(cpt_crc(0, h, offsetof(struct entry_header, crc)));
+	return 0;
+}
+
 static int put_header(int fd, uint32_t type, const char *name, uint64_t size)
 {
-	struct entry_header h = { .magic = htole32(ENTRY_MAGIC),
-				  .type = htole32(type),
-				  .size = htole64(size) };
-	int r = vz_copy(h.name, sizeof(h.name), name);
+	struct entry_header h;
+	int r = make_header(&h, type, name, 0, size);
 
-	h.crc = htole32(cpt_crc(0, &h, offsetof(struct entry_header, crc)));
 	return r < 0 ? r : vz_write_all(fd, &h, sizeof(h));
+}
+
+int cpt_part_put(int fd, char *frame, const char *name, uint32_t part, size_t len, bool last)
+{
+	uint32_t crc = htole32(cpt_crc(0, frame + CPT_PART_HEAD, len));
+	struct entry_header h;
+	int r = make_header(&h, last ? ENTRY_FILE : ENTRY_PART, name, part, len);
+
+	memcpy(frame, &h, sizeof(h));
+	memcpy(frame + CPT_PART_HEAD + len, &crc, sizeof(crc));
+	return r < 0 ? r : vz_write_all(fd, frame, CPT_PART_HEAD + len + sizeof(crc));
+}
+
+int cpt_end_put(int fd, uint64_t entries)
+{
+	return put_header(fd, ENTRY_END, "", entries);
 }
 
 static int put_crc(int fd, uint32_t crc)
@@ -76,7 +113,7 @@ static int put_crc(int fd, uint32_t crc)
 	return vz_write_all(fd, &crc, sizeof(crc));
 }
 
-static int put_text(int fd, const char *name, const char *text)
+int cpt_text_put(int fd, const char *name, const char *text)
 {
 	size_t len = strlen(text);
 	int r = put_header(fd, ENTRY_FILE, name, len);
@@ -142,14 +179,14 @@ static int put_all(int fd, const char *images, cpt_name_fn *wanted, const char *
 
 	if (!d)
 		return -errno;
-	r = buf ? put_text(fd, first, text) : -ENOMEM;
+	r = buf ? cpt_text_put(fd, first, text) : -ENOMEM;
 	while (r == 0 && (e = readdir(d))) {
 		if (!wanted(e->d_name))
 			continue;
 		r = put_file(fd, dirfd(d), e->d_name, buf);
 		n++;
 	}
-	return r < 0 ? r : put_header(fd, ENTRY_END, "", n);
+	return r < 0 ? r : cpt_end_put(fd, n);
 }
 
 /* zstd between us and @file: -N to compress, -d to expand. Return: our end of the pipe; *@ret_pid to wait for. */
@@ -218,13 +255,16 @@ static int get_entry(int fd, struct entry_header *h)
 	if (r < 0)
 		return r;
 	if (le32toh(h->crc) != cpt_crc(0, h, offsetof(struct entry_header, crc)) ||
-	    le32toh(h->magic) != ENTRY_MAGIC || h->reserved || !memchr(h->name, '\0', CPT_NAME))
+	    le32toh(h->magic) != ENTRY_MAGIC || !memchr(h->name, '\0', CPT_NAME))
 		return -EBADMSG;
 	h->type = le32toh(h->type);
 	h->size = le64toh(h->size);
+	h->part = le32toh(h->part);
 	if (h->type == ENTRY_END)
-		return h->name[0] ? -EBADMSG : 0;
-	return h->type == ENTRY_FILE && cpt_name_valid(h->name) ? 0 : -EBADMSG;
+		return h->name[0] || h->part ? -EBADMSG : 0;
+	return (h->type == ENTRY_FILE || h->type == ENTRY_PART) && cpt_name_valid(h->name)
+		       ? 0
+		       : -EBADMSG;
 }
 
 static int check_crc(int fd, uint32_t crc)
@@ -235,34 +275,83 @@ static int check_crc(int fd, uint32_t crc)
 	return r < 0 ? r : le32toh(want) == crc ? 0 : -EBADMSG;
 }
 
-static int get_file(int fd, int dir, const struct entry_header *h, char *buf)
+/* An image of which more is to come; a free one has no name. */
+struct begun {
+	char name[CPT_NAME];
+	uint32_t parts;
+	int fd; /* -1: checked only */
+};
+
+struct reader {
+	int fd, dir;
+	char *buf; /* of CHUNK bytes */
+	struct begun begun[BEGUN_MAX];
+};
+
+/* The one of this name, or with "" a free one; NULL none. */
+static struct begun *find(struct reader *rd, const char *name)
 {
-	VZ_FD int out = -EBADF;
-	uint32_t crc = 0;
+	for (size_t i = 0; i < BEGUN_MAX; i++)
+		if (!strcmp(rd->begun[i].name, name))
+			return &rd->begun[i];
+	return NULL;
+}
+
+static int begin(struct reader *rd, const char *name, struct begun **ret)
+{
+	struct begun *b = find(rd, "");
 	struct stat st;
+
+	if (!b)
+		return -EBADMSG;
+	*b = (struct begun){ .fd = -EBADF };
+	if (rd->dir >= 0) {
+		b->fd = vz_openat(rd->dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+		if (b->fd < 0) /* the same name twice */
+			return b->fd == -EEXIST ? -EBADMSG : b->fd;
+	}
+	memcpy(b->name, name, strlen(name) + 1); /* valid, so it fits */
+	/* like the directory: the restored processes read them as the VPS's root, nobody else */
+	if (b->fd >= 0 && (fstat(rd->dir, &st) < 0 || fchown(b->fd, st.st_uid, st.st_gid) < 0))
+		return -errno;
+	*ret = b;
+	return 0;
+}
+
+static void end(struct begun *b)
+{
+	vz_closep(&b->fd);
+	b->name[0] = '\0';
+}
+
+static int get_image(struct reader *rd, const struct entry_header *h)
+{
+	struct begun *b = find(rd, h->name);
+	uint32_t crc = 0;
 	int r = 0;
 
-	if (dir >= 0) {
-		out = vz_openat(dir, h->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-		if (out < 0) /* the same name twice */
-			return out == -EEXIST ? -EBADMSG : out;
-		/* like the directory: the restored processes read them as the VPS's root, nobody else */
-		if (fstat(dir, &st) < 0 || fchown(out, st.st_uid, st.st_gid) < 0)
-			return -errno;
-	}
-	for (uint64_t left = h->size; left > 0;) {
+	if (h->part != (b ? b->parts : 0) || (h->type == ENTRY_PART && h->size == 0))
+		return -EBADMSG;
+	if (!b)
+		r = begin(rd, h->name, &b);
+	for (uint64_t left = h->size; r == 0 && left > 0;) {
 		size_t n = left < CHUNK ? (size_t)left : CHUNK;
 
-		r = get(fd, buf, n);
+		r = get(rd->fd, rd->buf, n);
 		if (r < 0)
 			return r;
-		crc = cpt_crc(crc, buf, n);
-		r = dir >= 0 ? vz_write_all(out, buf, n) : 0;
-		if (r < 0)
-			return r;
+		crc = cpt_crc(crc, rd->buf, n);
+		r = b->fd >= 0 ? vz_write_all(b->fd, rd->buf, n) : 0;
 		left -= n;
 	}
-	return check_crc(fd, crc);
+	if (r == 0)
+		r = check_crc(rd->fd, crc);
+	if (r < 0)
+		return r;
+	b->parts++;
+	if (h->type == ENTRY_FILE)
+		end(b);
+	return 0;
 }
 
 int cpt_head_get(int fd, const char magic[8], struct cpt_head *ret)
@@ -291,7 +380,7 @@ int cpt_first_get(int fd, const char *name, size_t max, char **ret_text, size_t 
 
 	if (r < 0)
 		return r;
-	if (h.type != ENTRY_FILE || strcmp(h.name, name) != 0 || h.size > max)
+	if (h.type != ENTRY_FILE || h.part || strcmp(h.name, name) != 0 || h.size > max)
 		return -EBADMSG;
 	text = malloc((size_t)h.size + 1);
 	if (!text)
@@ -307,30 +396,49 @@ int cpt_first_get(int fd, const char *name, size_t max, char **ret_text, size_t 
 	return 0;
 }
 
-int cpt_entries_get(int fd, int dir, cpt_name_fn *allowed, uint64_t bytes)
+static int get_images(struct reader *rd, cpt_name_fn *allowed, bool parts, uint64_t bytes)
 {
-	VZ_FREE char *buf = malloc(CHUNK);
 	struct entry_header h = { 0 };
 	char beyond;
-	uint64_t n = 1;
-	int r = buf ? 0 : -ENOMEM;
 
-	for (; r == 0; n++) {
-		r = n > ENTRIES_MAX ? -EBADMSG : get_entry(fd, &h);
+	for (uint64_t n = 1; n <= ENTRIES_MAX; n++) {
+		int r = get_entry(rd->fd, &h);
+
 		if (r < 0)
 			return r;
-		if (h.type == ENTRY_END)
-			break;
-		if (h.size > bytes || !allowed(h.name))
+		if (h.type == ENTRY_END) {
+			if (h.size != n || bytes)
+				return -EBADMSG;
+			for (size_t i = 0; i < BEGUN_MAX; i++)
+				if (rd->begun[i].name[0])
+					return -EBADMSG;
+			return read(rd->fd, &beyond, 1) == 0 ? 0 : -EBADMSG;
+		}
+		if (h.size > bytes || !allowed(h.name) ||
+		    (!parts && (h.type == ENTRY_PART || h.part)))
 			return -EBADMSG;
 		bytes -= h.size;
-		r = get_file(fd, dir, &h, buf);
+		r = get_image(rd, &h);
 		if (r < 0)
 			return r;
 	}
-	if (r == 0 && (h.size != n || bytes))
-		r = -EBADMSG;
-	if (r < 0)
-		return r;
-	return read(fd, &beyond, 1) == 0 ? 0 : -EBADMSG;
+	return -EBADMSG;
+}
+
+int cpt_entries_get(int fd, int dir, cpt_name_fn *allowed, bool parts, uint64_t bytes)
+{
+	VZ_FREE struct reader *rd = calloc(1, sizeof(*rd));
+	VZ_FREE char *buf = malloc(CHUNK);
+	int r;
+
+	if (!rd || !buf)
+		return -ENOMEM;
+	rd->fd = fd;
+	rd->dir = dir;
+	rd->buf = buf;
+	r = get_images(rd, allowed, parts, bytes);
+	for (size_t i = 0; i < BEGUN_MAX; i++)
+		if (rd->begun[i].name[0])
+			end(&rd->begun[i]);
+	return r;
 }

@@ -11,15 +11,16 @@
 
 enum {
 	WHOLE = 1,
-	PARTIAL = 2
-}; /* versions of the format: an older Croft must not take a part for a whole */
+	PARTIAL = 2,
+	STREAMED = 3
+}; /* versions of the format: an older Croft must not take a part for a whole, and knows no parts of images */
 
 static const char magic[8] = "croftdmp";
 static const char desc_name[] = "vps.json";
 
 /* ---- writing ---- */
 
-static bool wanted(const char *name)
+bool cpt_image_name(const char *name)
 {
 	size_t n = strlen(name);
 
@@ -31,9 +32,26 @@ static bool allowed(const char *name)
 	return strcmp(name, desc_name) != 0;
 }
 
+int cpt_desc_put(int fd, const struct cpt_desc *d, uint64_t *ret_bytes)
+{
+	VZ_FREE char *text = cpt_desc_text(d);
+
+	if (!text)
+		return -ENOMEM;
+	*ret_bytes = strlen(text);
+	return cpt_text_put(fd, desc_name, text);
+}
+
+int cpt_streamed_head_put(int fd, bool zstd, uint64_t bytes)
+{
+	const struct cpt_head h = { .version = STREAMED, .zstd = zstd, .bytes = bytes };
+
+	return cpt_head_put(fd, magic, &h);
+}
+
 int cpt_pack_bytes(const char *images, uint64_t *ret)
 {
-	return cpt_images_bytes(images, wanted, ret);
+	return cpt_images_bytes(images, cpt_image_name, ret);
 }
 
 static int write_file(int fd, const char *images, const struct cpt_desc *d, int level)
@@ -48,7 +66,7 @@ static int write_file(int fd, const char *images, const struct cpt_desc *d, int 
 	h.bytes += strlen(text);
 	r = cpt_head_put(fd, magic, &h);
 	if (r == 0)
-		r = cpt_entries_put(fd, images, wanted, desc_name, text, level);
+		r = cpt_entries_put(fd, images, cpt_image_name, desc_name, text, level);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
 	return r;
@@ -79,7 +97,7 @@ int cpt_pack(const char *images, const char *file, const struct cpt_desc *d, int
 
 /* ---- reading ---- */
 
-static int get_body(int fd, int dir, bool all, uint64_t bytes, struct cpt_desc *ret,
+static int get_body(int fd, int dir, bool all, bool parts, uint64_t bytes, struct cpt_desc *ret,
 		    struct vz_error *err)
 {
 	CPT_DESC struct cpt_desc d = { 0 };
@@ -92,7 +110,7 @@ static int get_body(int fd, int dir, bool all, uint64_t bytes, struct cpt_desc *
 	if (r == 0 && size > bytes)
 		r = -EBADMSG;
 	if (r == 0 && all)
-		r = cpt_entries_get(fd, dir, allowed, bytes - size);
+		r = cpt_entries_get(fd, dir, allowed, parts, bytes - size);
 	if (r < 0)
 		return r;
 	cpt_desc_clear(ret);
@@ -105,7 +123,8 @@ int cpt_read_entries(int fd, int dir, bool all, struct cpt_desc *ret, struct vz_
 {
 	struct stat st;
 
-	return fstat(fd, &st) < 0 ? -errno : get_body(fd, dir, all, (uint64_t)st.st_size, ret, err);
+	return fstat(fd, &st) < 0 ? -errno
+				  : get_body(fd, dir, all, true, (uint64_t)st.st_size, ret, err);
 }
 
 static int get_header(int fd, struct cpt_head *h, struct vz_error *err)
@@ -114,11 +133,11 @@ static int get_header(int fd, struct cpt_head *h, struct vz_error *err)
 
 	if (r == -EMEDIUMTYPE)
 		return vz_fail(err, VZ_EXIT_RESTORE, EBADMSG, "it is no dump of Croft");
-	if (r == 0 && h->version > PARTIAL)
+	if (r == 0 && h->version > STREAMED)
 		return vz_fail(
 			err, VZ_EXIT_RESTORE, ENOTSUP,
 			"it was made by a newer version of Croft (its format is %u, ours %d)",
-			h->version, PARTIAL);
+			h->version, STREAMED);
 	return r < 0 || h->version >= WHOLE ? r : -EBADMSG;
 }
 
@@ -136,7 +155,7 @@ static int read_open(int fd, int dir, bool all, struct cpt_desc *ret, uint64_t *
 	from = h.zstd ? cpt_zstd(fd, 0, &pid) : -EBADF;
 	if (h.zstd && from < 0)
 		return from;
-	r = get_body(h.zstd ? from : fd, dir, all, h.bytes, &d, err);
+	r = get_body(h.zstd ? from : fd, dir, all, h.version == STREAMED, h.bytes, &d, err);
 	vz_closep(&from); /* one that has more to say ends by SIGPIPE */
 	end = pid > 0 ? vz_wait(pid) : 0;
 	if (r == 0 && all && end != 0)

@@ -9,6 +9,9 @@
 
 enum { CPT_NAME = 96, CPT_DEVS = 4096, CPT_DEV_BYTES = 1 << 20 };
 
+/** CPT_PART_* - a part of an image with its header before and its checksum behind it; CPT_HEAD_BYTES of a file */
+enum { CPT_HEAD_BYTES = 64, CPT_PART_HEAD = 120, CPT_PART_BYTES = 1 << 20, CPT_PART_TAIL = 4 };
+
 /** cpt_name_valid - is it a name that an image in a dump may have: no path, no hidden file, short. */
 bool cpt_name_valid(const char *s);
 
@@ -53,6 +56,20 @@ int cpt_head_get(int fd, const char magic[8], struct cpt_head *ret)
 /** cpt_name_fn - does a file of this name belong there? */
 typedef bool cpt_name_fn(const char *name);
 
+/** cpt_image_name - is it the name of an image of CRIU? */
+bool cpt_image_name(const char *name);
+/** cpt_text_put - an entry @name that holds @text. 0 or -errno. */
+int cpt_text_put(int fd, const char *name, const char *text) __attribute__((warn_unused_result));
+/**
+ * cpt_part_put - part @part, from 0, of image @name; @last: nothing of it follows
+ * @frame: @len bytes of it from CPT_PART_HEAD on, and room for CPT_PART_TAIL behind them; both are filled in.
+ * Return: 0 or -errno.
+ */
+int cpt_part_put(int fd, char *frame, const char *name, uint32_t part, size_t len, bool last)
+	__attribute__((warn_unused_result));
+/** cpt_end_put - the end mark after @entries, the first with the text among them. 0 or -errno. */
+int cpt_end_put(int fd, uint64_t entries) __attribute__((warn_unused_result));
+
 /** cpt_images_bytes - what the @wanted files in directory @images take. 0 or -errno. */
 int cpt_images_bytes(const char *images, cpt_name_fn *wanted, uint64_t *ret)
 	__attribute__((warn_unused_result));
@@ -69,11 +86,21 @@ int cpt_first_get(int fd, const char *name, size_t max, char **ret_text, size_t 
 	__attribute__((warn_unused_result));
 /**
  * cpt_entries_get - the rest up to the end mark, and nothing may follow it
- * @dir: where files are made, -1 check only; @allowed: besides cpt_name_valid(); @bytes: all of them together
+ * @dir: where files are made, -1 check only; @allowed: besides cpt_name_valid(); @parts: an image may come in parts, and
+ * those of several be mixed; @bytes: all of them together
  * Return: as cpt_head_get.
  */
-int cpt_entries_get(int fd, int dir, cpt_name_fn *allowed, uint64_t bytes)
+int cpt_entries_get(int fd, int dir, cpt_name_fn *allowed, bool parts, uint64_t bytes)
 	__attribute__((warn_unused_result));
+
+/* ---- pack.c, for stream.c ---- */
+
+struct cpt_desc;
+/** cpt_desc_put - the entry that is first in a dump; @ret_bytes: what it counts for. 0 or -errno. */
+int cpt_desc_put(int fd, const struct cpt_desc *d, uint64_t *ret_bytes)
+	__attribute__((warn_unused_result));
+/** cpt_streamed_head_put - the header of a dump whose images are in parts. 0 or -errno. */
+int cpt_streamed_head_put(int fd, bool zstd, uint64_t bytes) __attribute__((warn_unused_result));
 
 /** cpt_round_read - a round from a stream, see cpt_round_take. @dir: -1 check only. Return: as cpt_head_get. */
 int cpt_round_read(int fd, int dir, const char *id, unsigned int n)

@@ -61,9 +61,9 @@ void op_rounds_forget(const struct op *o);
 int op_freeze_all(const struct vps_state *st, struct cg *cg, uint32_t ctid, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
-/** op_dump_space - has the directory of @file room for a dump of the VPS? 0; -errno with @err, exit 16. */
-int op_dump_space(const struct op *o, struct cg *cg, const char *file, struct vz_error *err)
-	__attribute__((warn_unused_result));
+/** op_dump_space - has the directory of @file room for the VPS's memory, @times? 0; -errno with @err, exit 16. */
+int op_dump_space(const struct op *o, struct cg *cg, const char *file, unsigned int times,
+		  struct vz_error *err) __attribute__((warn_unused_result));
 
 /** op_held_read - hold is OP_HOLD_NONE when there is no note. */
 void op_held_read(uint32_t ctid, struct op_held *ret);

@@ -148,7 +148,7 @@ int op_round(const struct op_env *env, uint32_t ctid, const struct op_chain *c,
 		return vz_fail(err, VZ_EXIT_NOT_RUNNING, 0, "VPS %u does not run any more", ctid);
 	r = res_open(&st.cgroups, &cg, err);
 	if (r == 0 && c->n == 1)
-		r = op_dump_space(&o, cg, op_rounds_sent(&o, images), err);
+		r = op_dump_space(&o, cg, op_rounds_sent(&o, images), 2, err);
 	if (r < 0)
 		return r;
 	r = make_dir(&o, c, images);

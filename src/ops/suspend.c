@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * suspend: one table. CRIU writes its images and waits at the gate, its processes stopped; we put all into one file and
- * give that its name; only then CRIU is told to kill. Up to the name everything can be taken back.
+ * suspend: one table. CRIU hands over its images, which we write into one file as they come, and waits at the gate, its
+ * processes stopped; the file is finished and gets its name; only then CRIU is told to kill. Up to the name everything can be
+ * taken back. A dump that stands on rounds, or whose memory comes later, is written by CRIU into a directory and packed then.
  */
 #include "ops/cpt.h"
 
@@ -44,6 +45,8 @@ struct suspending {
 	struct cpt_desc desc;
 	struct vz_list external;
 	pid_t child; /* CRIU, when it is ours */
+	struct cpt_stream *stream; /* NULL: none, or it failed */
+	bool streamed; /* not into @images */
 	char rundir[PATH_MAX], file[PATH_MAX], images[PATH_MAX];
 	char parent[PATH_MAX]; /* the last round, seen from @images; "" none */
 };
@@ -55,8 +58,8 @@ static int sus_fail(struct vz_error *err, int r, const char *what)
 
 /* ---- what is looked at before anything is frozen ---- */
 
-/* Images and the file made of them lie there at once. */
-int op_dump_space(const struct op *o, struct cg *cg, const char *file, struct vz_error *err)
+int op_dump_space(const struct op *o, struct cg *cg, const char *file, unsigned int times,
+		  struct vz_error *err)
 {
 	uint64_t stat[CG_STAT_MAX] = { 0 }, need;
 	struct statvfs fs;
@@ -73,7 +76,7 @@ int op_dump_space(const struct op *o, struct cg *cg, const char *file, struct vz
 			       dir);
 	if (!res_stats(cg, 1U << CG_STAT_MEM, stat))
 		return 0;
-	need = 2 * stat[CG_STAT_MEM] + SLACK_BYTES;
+	need = times * stat[CG_STAT_MEM] + SLACK_BYTES;
 	if ((uint64_t)fs.f_bavail * fs.f_frsize < need)
 		return vz_fail(err, VZ_EXIT_CHKPNT, ENOSPC,
 			       "%s has %" PRIu64 " MiB, a dump of VPS %u may take %" PRIu64
@@ -122,7 +125,8 @@ static int step_check(void *arg, struct vz_error *err)
 	if (r == 0)
 		r = refuse_blockers(s, err);
 	if (r == 0)
-		r = op_dump_space(s->o, s->cg, s->file, err);
+		/* images and the file made of them lie there at once */
+		r = op_dump_space(s->o, s->cg, s->file, s->streamed ? 1 : 2, err);
 	if (r < 0)
 		return r;
 	(void)snprintf(path, sizeof(path), "/proc/%d/mountinfo", (int)s->st.init_pid);
@@ -277,8 +281,12 @@ static int fill_desc(struct suspending *s)
 	struct utsname u;
 	char path[PATH_MAX];
 	const char *hash = s->o->cfg.ostemplate_hash;
+	char tty[sizeof(d->tty)];
 	int r = uname(&u) < 0 ? -errno : 0;
 
+	memcpy(tty, d->tty, sizeof(tty));
+	cpt_desc_clear(d); /* of an attempt before */
+	memcpy(d->tty, tty, sizeof(tty));
 	d->ctid = s->o->ctid;
 	d->taken = (int64_t)time(NULL);
 	d->init_pid = st->init_pid;
@@ -351,14 +359,13 @@ static int prepare_mounts(struct suspending *s, struct vz_error *err)
 	return r < 0 ? sus_fail(err, r, "mounts of the VPS") : 0;
 }
 
-static int run_criu(struct suspending *s, bool skip_in_flight, struct vz_error *err)
+static int start_criu(struct suspending *s, const char *images, bool skip_in_flight)
 {
 	VZ_LIST struct vz_list argv = { 0 }, env = { 0 };
-	VZ_FD int watch = -EBADF, end = -EBADF;
-	char freezer[PATH_MAX], why[300];
+	char freezer[PATH_MAX];
 	const char *group = vps_state_cgroup(&s->st, "v2");
 	const struct cpt_run run = { .criu = &s->criu,
-				     .images = s->images,
+				     .images = images,
 				     .rundir = s->rundir,
 				     .root = s->o->cfg.ve_root,
 				     .tty = s->desc.tty,
@@ -366,24 +373,80 @@ static int run_criu(struct suspending *s, bool skip_in_flight, struct vz_error *
 				     .owner = s->st.uid_base,
 				     .parent = s->parent[0] ? s->parent : NULL,
 				     .skip_in_flight = skip_in_flight,
-				     .lazy = s->a->pages > 0 };
+				     .lazy = s->a->pages > 0,
+				     .stream = s->streamed };
 	int r;
 
 	(void)vps_path(freezer, "%s/payload", group ? group : "");
 	r = cpt_dump_args(&run, s->st.init_pid, freezer, &s->external, &argv, &env);
-	watch = r < 0 ? r : ctx_gate_watch(s->rundir);
-	if (watch < 0)
-		return sus_fail(err, watch, "prepare CRIU");
+	if (r < 0)
+		return r;
 	s->child = cpt_criu_start(&argv, &env, s->o->cfg.ve_root, NULL,
 				  s->a->pages > 0 ? s->a->pages : -1);
-	end = s->child < 0 ? (int)s->child : vz_proc_pidfd(s->child, 0);
+	return s->child < 0 ? (int)s->child : vz_proc_pidfd(s->child, 0);
+}
+
+/* Until CRIU is at its gate; what it hands over is taken meanwhile. As ctx_gate_wait(). */
+static int wait_streaming(struct suspending *s, int watch, int end)
+{
+	struct pollfd p[] = { { .fd = cpt_stream_fd(s->stream), .events = POLLIN },
+			      { .fd = watch, .events = POLLIN },
+			      { .fd = end, .events = POLLIN } };
+	int r = 0;
+
+	while (r == 0) {
+		if (poll(p, 3, -1) < 0)
+			return -errno;
+		if (p[1].revents || p[2].revents)
+			return ctx_gate_wait(s->rundir, watch, end, &s->gate);
+		r = cpt_stream_step(s->stream);
+	}
+	return r;
+}
+
+static int wrong_write(const struct suspending *s, int r, struct vz_error *err)
+{
+	return vz_fail(err, VZ_EXIT_CHKPNT, -r, "write %s", s->file);
+}
+
+/* While CRIU starts we describe the VPS, which has been frozen. */
+static int take_stream(struct suspending *s, int watch, int end, struct vz_error *err)
+{
+	int r = fill_desc(s);
+
+	if (r < 0)
+		return sus_fail(err, r, "describe the VPS");
+	r = cpt_stream_begin(s->stream, &s->desc, s->a->level);
+	if (r == 0)
+		r = wait_streaming(s, watch, end);
+	return r < 0 && r != -ECHILD && r != -EINTR ? wrong_write(s, r, err) : r;
+}
+
+/* @ret_again: CRIU has failed, and may not in a moment. */
+static int run_criu(struct suspending *s, bool skip_in_flight, bool *ret_again,
+		    struct vz_error *err)
+{
+	VZ_FD int watch = ctx_gate_watch(s->rundir), end = -EBADF;
+	char why[300];
+	int r = watch < 0 ? sus_fail(err, watch, "prepare CRIU") : 0;
+
+	*ret_again = false;
+	if (r == 0 && s->streamed)
+		r = cpt_stream_open(s->file, s->rundir, &s->stream, err);
+	if (r < 0)
+		return r;
+	end = start_criu(s, s->streamed ? cpt_stream_dir(s->stream) : s->images, skip_in_flight);
 	if (end < 0)
 		return sus_fail(err, end, "start CRIU");
-	r = ctx_gate_wait(s->rundir, watch, end, &s->gate);
+	r = s->streamed ? take_stream(s, watch, end, err)
+			: ctx_gate_wait(s->rundir, watch, end, &s->gate);
 	if (r != -ECHILD)
-		return r < 0 ? sus_fail(err, r, "wait for CRIU") : 0;
+		return r == -EINTR || (r < 0 && !s->streamed) ? sus_fail(err, r, "wait for CRIU")
+							      : r;
+	cpt_stream_closep(&s->stream);
 	r = vz_wait(s->child);
 	s->child = 0;
+	*ret_again = true;
 	return vz_fail(err, VZ_EXIT_CHKPNT, 0,
 		       "CRIU could not dump VPS %u: %s (status %d, log %s/%s)", s->o->ctid,
 		       cpt_criu_why(s->rundir, log_name, why, sizeof(why)), r, s->rundir, log_name);
@@ -397,9 +460,10 @@ static int run_criu(struct suspending *s, bool skip_in_flight, struct vz_error *
 static int dump_patiently(struct suspending *s, struct vz_error *err)
 {
 	enum { TRIES = 4, RUN_MS = 60 };
+	bool again = true;
 	int r = -EAGAIN;
 
-	for (int i = 0; r < 0 && i < TRIES; i++) {
+	for (int i = 0; again && i < TRIES; i++) {
 		if (i > 0) {
 			struct vz_error ignored;
 
@@ -411,10 +475,10 @@ static int dump_patiently(struct suspending *s, struct vz_error *err)
 				return -EAGAIN;
 		}
 		r = vz_rm_rf(AT_FDCWD, s->images);
-		if ((r < 0 && r != -ENOENT) || mkdir(s->images, 0700) < 0)
+		if ((r < 0 && r != -ENOENT) || (!s->streamed && mkdir(s->images, 0700) < 0))
 			return vz_fail(err, VZ_EXIT_CHKPNT, r < 0 && r != -ENOENT ? -r : errno,
 				       "make %s", s->images);
-		r = run_criu(s, i == TRIES - 1, err);
+		r = run_criu(s, i == TRIES - 1, &again, err);
 	}
 	return r;
 }
@@ -453,15 +517,35 @@ static void undo_dump(void *arg)
 {
 	struct suspending *s = arg;
 
+	/* first: CRIU, if it is not at its gate yet, finds nobody who reads, and ends */
+	cpt_stream_closep(&s->stream);
 	settle_criu(s);
 	(void)!vz_rm_rf(AT_FDCWD, s->images);
+}
+
+/* The files of the VPS and the dump are on the disk by one commit where they are on one file system. */
+static int finish_stream(struct suspending *s, struct vz_error *err)
+{
+	int r = cpt_stream_finish(s->stream);
+
+	if (r < 0)
+		return wrong_write(s, r, err);
+	r = flush_files(s, err);
+	if (r < 0)
+		return r;
+	r = cpt_stream_commit(s->stream);
+	cpt_stream_closep(&s->stream);
+	return r < 0 ? wrong_write(s, r, err) : 0;
 }
 
 static int step_pack(void *arg, struct vz_error *err)
 {
 	struct suspending *s = arg;
-	int r = fill_desc(s);
+	int r;
 
+	if (s->streamed)
+		return finish_stream(s, err);
+	r = fill_desc(s);
 	if (r < 0)
 		return sus_fail(err, r, "describe the VPS");
 	r = flush_files(s, err);
@@ -651,6 +735,7 @@ static int prepare(struct suspending *s, struct vz_error *err)
 		(void)vps_path(s->parent, "..%s/%u", strrchr(op_rounds_sent(o, sent), '/'),
 			       s->a->chain->n);
 	}
+	s->streamed = !s->parent[0] && s->a->pages <= 0;
 	return res_open(&s->st.cgroups, &s->cg, err);
 }
 
@@ -676,6 +761,7 @@ int op_suspend(const struct op_env *env, uint32_t ctid, const struct op_suspend 
 	if (r == 0 && (a->stages & OP_STAGE_KILL || a->stages == OP_STAGE_DUMP))
 		vz_say("Checkpointing completed successfully");
 	ctx_gate_close(&s.gate);
+	cpt_stream_closep(&s.stream);
 	res_closep(&s.cg);
 	cpt_desc_clear(&s.desc);
 	vz_list_clear(&s.external);
