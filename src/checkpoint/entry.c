@@ -57,6 +57,16 @@ bool cpt_name_valid(const char *s)
 	       strlen(s) < CPT_NAME;
 }
 
+void cpt_write_back(int fd, uint64_t *behind, uint64_t end)
+{
+	enum { AT_LEAST = 8 << 20 };
+
+	if (end < *behind + AT_LEAST)
+		return;
+	(void)!sync_file_range(fd, (off_t)*behind, (off_t)(end - *behind), SYNC_FILE_RANGE_WRITE);
+	*behind = end;
+}
+
 /* ---- writing ---- */
 
 int cpt_head_put(int fd, const char magic[8], const struct cpt_head *head)
@@ -280,6 +290,7 @@ struct begun {
 	char name[CPT_NAME];
 	uint32_t parts;
 	int fd; /* -1: checked only */
+	uint64_t bytes, behind; /* written; handed to the disk */
 };
 
 struct reader {
@@ -342,6 +353,9 @@ static int get_image(struct reader *rd, const struct entry_header *h)
 			return r;
 		crc = cpt_crc(crc, rd->buf, n);
 		r = b->fd >= 0 ? vz_write_all(b->fd, rd->buf, n) : 0;
+		b->bytes += n;
+		if (r == 0 && b->fd >= 0)
+			cpt_write_back(b->fd, &b->behind, b->bytes);
 		left -= n;
 	}
 	if (r == 0)

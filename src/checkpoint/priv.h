@@ -53,6 +53,12 @@ int cpt_head_put(int fd, const char magic[8], const struct cpt_head *head)
 int cpt_head_get(int fd, const char magic[8], struct cpt_head *ret)
 	__attribute__((warn_unused_result));
 
+/**
+ * cpt_write_back - have the disk begin with what was written to @fd from *@behind, moved along, to @end. Who leaves that to
+ * the kernel is made to wait by it once there is much, several times as long as the disk needs; and an fsync has all to do.
+ */
+void cpt_write_back(int fd, uint64_t *behind, uint64_t end);
+
 /** cpt_name_fn - does a file of this name belong there? */
 typedef bool cpt_name_fn(const char *name);
 

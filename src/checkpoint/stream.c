@@ -24,7 +24,6 @@
 enum {
 	FIRST_BYTES = 16 << 10, /* of the buffer of an image; most are small */
 	PIPE_BYTES = 1 << 20, /* for memory: fewer changes from one process to the other */
-	WRITEBACK_BYTES = 8 << 20, /* the disk begins so early that fsync finds little to do */
 	EVENTS = 16,
 	LAST_MS = 10000, /* for what is in pipes that nobody writes to any more */
 };
@@ -49,7 +48,7 @@ struct cpt_stream {
 	struct image *images; /* whose pipes are open */
 	void *names; /* of all: struct tnode of search.h, its keys are ours */
 	uint64_t bytes, entries;
-	off_t behind; /* of @out, handed to the disk */
+	uint64_t behind; /* of @out, handed to the disk */
 	bool committed, ignoring;
 	struct sigaction pipe_was;
 };
@@ -247,17 +246,6 @@ static int accept_criu(struct cpt_stream *s)
 	return watch(s, s->sk, NULL);
 }
 
-/* What is written goes to the disk at once, in the background. */
-static void write_back(struct cpt_stream *s)
-{
-	struct stat st;
-
-	if (fstat(s->out, &st) < 0 || st.st_size - s->behind < WRITEBACK_BYTES)
-		return;
-	(void)!sync_file_range(s->out, s->behind, st.st_size - s->behind, SYNC_FILE_RANGE_WRITE);
-	s->behind = st.st_size;
-}
-
 /* zstd does not say why it died. */
 static int why_not(const struct cpt_stream *s, int r)
 {
@@ -272,13 +260,14 @@ static int put_part(struct cpt_stream *s, struct image *i, bool last)
 {
 	char nothing[CPT_PART_HEAD + CPT_PART_TAIL];
 	int r = cpt_part_put(s->to, i->frame ? i->frame : nothing, i->name, i->parts, i->len, last);
+	struct stat st;
 
 	s->bytes += i->len;
 	s->entries++;
 	i->parts++;
 	i->len = 0;
-	if (r == 0 && s->bytes > WRITEBACK_BYTES)
-		write_back(s);
+	if (r == 0 && !last && fstat(s->out, &st) == 0)
+		cpt_write_back(s->out, &s->behind, (uint64_t)st.st_size);
 	return why_not(s, r);
 }
 

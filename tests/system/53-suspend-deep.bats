@@ -96,7 +96,7 @@ gone() { [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"; }
 	vzctl --quiet suspend 534 --suspend
 	vzctl --quiet suspend 534 --dump
 	mon=$(state 534 mon_pid)
-	criu=$(pgrep -f "criu.* dump .*/Dump.534.tmp" | head -n 1)
+	criu=$(pgrep -f "criu.* dump .*-W $CROFT_ROOT/run/vz/534 " | head -n 1)
 	kill -9 "$criu"
 	wait_for 3 gone "$criu"
 	run vzctl suspend 534 --resume
