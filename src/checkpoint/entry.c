@@ -202,16 +202,21 @@ static int put_all(int fd, const char *images, cpt_name_fn *wanted, const char *
 /* zstd between us and @file: -N to compress, -d to expand. Return: our end of the pipe; *@ret_pid to wait for. */
 int cpt_zstd(int file, int level, pid_t *ret_pid)
 {
+	enum { THREADS_MAX = 4 };
 	const char *argv[] = { "/usr/bin/zstd", "-q", "-c", level ? NULL : "-d", NULL, NULL };
+	const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	struct vz_run how = { 0 };
-	char number[8];
+	char number[8], threads[8];
 	int p[2], r = vz_pipe(p), in = level ? 1 : 0;
 
 	if (r < 0)
 		return r;
 	if (level) {
 		(void)snprintf(number, sizeof(number), "-%d", level);
+		(void)snprintf(threads, sizeof(threads), "-T%d",
+			       cpus > 0 && cpus < THREADS_MAX ? (int)cpus : THREADS_MAX);
 		argv[3] = number;
+		argv[4] = threads; /* a VPS stands still meanwhile */
 	}
 	how.stdin_fd = level ? p[0] : file;
 	how.stdout_fd = level ? file : p[1];
@@ -290,7 +295,6 @@ struct begun {
 	char name[CPT_NAME];
 	uint32_t parts;
 	int fd; /* -1: checked only */
-	uint64_t bytes, behind; /* written; handed to the disk */
 };
 
 struct reader {
@@ -353,9 +357,6 @@ static int get_image(struct reader *rd, const struct entry_header *h)
 			return r;
 		crc = cpt_crc(crc, rd->buf, n);
 		r = b->fd >= 0 ? vz_write_all(b->fd, rd->buf, n) : 0;
-		b->bytes += n;
-		if (r == 0 && b->fd >= 0)
-			cpt_write_back(b->fd, &b->behind, b->bytes);
 		left -= n;
 	}
 	if (r == 0)

@@ -409,6 +409,8 @@ void cpt_stream_closep(struct cpt_stream **stream)
 	vz_closep(&s->sk);
 	vz_closep(&s->epoll);
 	vz_closep(&s->dir_fd);
+	if (s->zstd > 0) /* not finished: nobody wants it */
+		(void)kill(s->zstd, SIGKILL);
 	(void)close_zstd(s);
 	if (s->out >= 0 && !s->committed)
 		(void)unlink(s->part);

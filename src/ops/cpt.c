@@ -144,6 +144,17 @@ void op_end_server(const struct op_held *h)
 	(void)!vz_pidfd_poll(pidfd, SERVER_MS);
 }
 
+/* What a dump that did not come to its end has left beside @file. */
+static void half_forget(const char *file)
+{
+	char path[PATH_MAX];
+
+	if (!file[0])
+		return;
+	(void)unlink(vps_path(path, "%s.part", file));
+	(void)!vz_rm_rf(AT_FDCWD, vps_path(path, "%s.tmp", file));
+}
+
 /* The link was down while memory was handed out; with it went the node's routes. */
 static void link_back(const struct op *o, const struct vps_state *st, const struct op_held *h)
 {
@@ -175,6 +186,7 @@ int op_thaw(struct op *o, const struct vps_state *st, const struct op_held *h, s
 	op_end_server(h);
 	if (dumped(o, st, h) != NO_DUMP)
 		(void)unlink(h->file);
+	half_forget(h->file);
 	ping_back(st, h);
 	link_back(o, st, h);
 	r = res_freeze(&st->cgroups, false, THAW_MS, err);
@@ -273,6 +285,7 @@ static int mend_dead(struct op *o, const struct vps_state *st, const struct op_h
 		return finish_suspend(o, st, err);
 	if (ctx_gate_open(op_cpt_rundir(o->ctid, rundir), &gate) == 0)
 		(void)!ctx_gate_say(&gate, false);
+	half_forget(h->file);
 	return end_it(o, st, err);
 }
 

@@ -397,6 +397,8 @@ static int wait_streaming(struct suspending *s, int watch, int end)
 	while (r == 0) {
 		if (poll(p, 3, -1) < 0)
 			return -errno;
+		if (op_steps_cancelled())
+			return -EINTR;
 		if (p[1].revents || p[2].revents)
 			return ctx_gate_wait(s->rundir, watch, end, &s->gate);
 		r = cpt_stream_step(s->stream);

@@ -6,9 +6,12 @@
 #include "util/fd.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char dir[] = "/tmp/croft-dump.XXXXXX";
@@ -112,6 +115,232 @@ static void test_flips(void)
 	OK_NAME(cut == 0, "no missing end is overlooked");
 }
 
+/* ---- images in parts ---- */
+
+/* @plan: of each entry image, part, how it ends: "a0 b0 a1." ; bytes are those of the plan. 0 or what cpt_unpack says. */
+static int take_plan(const char *plan, uint32_t version, bool into, struct vz_error *err)
+{
+	CPT_DESC struct cpt_desc d = { 0 };
+	CPT_DESC struct cpt_desc back = { 0 };
+	char frame[CPT_PART_HEAD + 8 + CPT_PART_TAIL], name[] = "pages-a.img";
+	const struct cpt_head h = { .version = version };
+	VZ_FD int fd = vz_openat(AT_FDCWD, in_dir("parts"), O_RDWR | O_CREAT | O_TRUNC, 0600);
+	uint64_t bytes = 0, n = 1;
+	struct cpt_head again;
+
+	fill(&d);
+	if (lseek(fd, CPT_HEAD_BYTES, SEEK_SET) < 0 || cpt_desc_put(fd, &d, &bytes) < 0)
+		abort();
+	for (; *plan; plan += strcspn(plan, " ") + (strchr(plan, ' ') ? 1 : 0), n++) {
+		size_t len = strcspn(plan, " ");
+		bool last = plan[len - 1] == '.', empty = plan[2] == '-';
+
+		name[6] = plan[0];
+		memcpy(frame + CPT_PART_HEAD, plan, 2);
+		if (cpt_part_put(fd, frame, name, (uint32_t)(plan[1] - '0'), empty ? 0 : 2, last) <
+		    0)
+			abort();
+		bytes += empty ? 0 : 2;
+	}
+	again = (struct cpt_head){ .version = h.version, .bytes = bytes };
+	if (cpt_end_put(fd, n) < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
+	    cpt_head_put(fd, "croftdmp", &again) < 0)
+		abort();
+	err->msg[0] = '\0';
+	return cpt_unpack(in_dir("parts"), into ? in_dir("out") : NULL, getuid(), &back, err);
+}
+
+static void test_parts(void)
+{
+	static const char *const good[] = { "a0.", "a0 a1.", "a0 b0 a1 b1 a2. b2.", "a0 b0. a1-.",
+					    "a0-." };
+	static const struct {
+		const char *plan, *what;
+	} bad[] = {
+		{ "a0", "no last part" },
+		{ "a0 b0 a1.", "no last part of one of two" },
+		{ "a1.", "the first is missing" },
+		{ "a0 a2.", "one is missing" },
+		{ "a0 a0 a1.", "one twice" },
+		{ "a0 a2 a1 a3.", "two are changed" },
+		{ "a0 b1 a1. b0.", "parts of two images are changed" },
+		{ "a0. a1.", "more after the last" },
+		{ "a0- a1.", "an empty part" },
+	};
+	VZ_FREE char *got = NULL;
+	struct vz_error err;
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
+		OK_NAME(take_plan(good[i], 3, false, &err) == 0, good[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		OK_NAME(take_plan(bad[i].plan, 3, false, &err) < 0 && strstr(err.msg, "damaged"),
+			bad[i].what);
+		OK_NAME(take_plan(bad[i].plan, 3, true, &err) < 0 &&
+				access(in_dir("out"), F_OK) < 0,
+			"and it leaves nothing");
+	}
+	OK_NAME(take_plan("a0. a0.", 3, true, &err) < 0, "the same image twice");
+	OK_NAME(take_plan("a0 a1.", 1, false, &err) < 0 && strstr(err.msg, "damaged"),
+		"parts where there are none");
+	OK_NAME(take_plan("a0.", 4, false, &err) < 0 && strstr(err.msg, "newer"), "a newer format");
+	OK_NAME(take_plan("a0 b0. a1 a2.", 3, true, &err) == 0 &&
+			vz_read_file(AT_FDCWD, in_dir("out/pages-a.img"), 100, &got) == 6 &&
+			!strcmp(got, "a0a1a2"),
+		"parts come together");
+	OK_NAME(vz_rm_rf(AT_FDCWD, in_dir("out")) == 0, "removed");
+}
+
+/* ---- a stream ---- */
+
+enum { BIG = 3 << 20 | 12345 };
+
+static unsigned char byte_at(int image, size_t at)
+{
+	return (unsigned char)(at * 7 + at / 4096 + (size_t)image);
+}
+
+/* As CRIU does. Return: the end of the pipe to write into. */
+static int ask(int sk, const char *name)
+{
+	unsigned char msg[100] = { (unsigned char)(strlen(name) + 2), 0, 0, 0, 0x0a,
+				   (unsigned char)strlen(name) };
+	int p[2];
+
+	memcpy(msg + 6, name, strlen(name));
+	if (vz_write_all(sk, msg, 6 + strlen(name)) < 0 || vz_pipe(p) < 0 ||
+	    vz_send_fds(sk, "", 1, p, 1) < 0)
+		_exit(2);
+	(void)close(p[0]);
+	return p[1];
+}
+
+/* Two big images at a time, a small and an empty one. Exit 0; 3 when nobody reads any more. */
+static void be_criu(const char *where, const char *second, int ready, int until)
+{
+	char path[100], chunk[5000], end;
+	int sk, a, b, small;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)snprintf(path, sizeof(path), "%s/streamer-capture.sock", where);
+	sk = vz_unix_connect(path);
+	if (sk < 0)
+		_exit(2);
+	(void)close(ask(sk, "empty.img"));
+	a = ask(sk, "pages-1.img");
+	b = ask(sk, second);
+	for (size_t at = 0; at < BIG; at += sizeof(chunk)) {
+		size_t n = BIG - at < sizeof(chunk) ? BIG - at : sizeof(chunk);
+
+		for (int image = 1; image < 3; image++) {
+			for (size_t i = 0; i < n; i++)
+				chunk[i] = (char)byte_at(image, at + i);
+			if (vz_write_all(image == 1 ? a : b, chunk, n) < 0)
+				_exit(3);
+		}
+	}
+	(void)close(a);
+	(void)close(b);
+	small = ask(sk, "core-1.img");
+	if (vz_write_all(small, "the image", 9) < 0)
+		_exit(3);
+	(void)close(small);
+	if (write(ready, "!", 1) != 1)
+		_exit(2);
+	(void)!read(until, &end, 1);
+	_exit(0);
+}
+
+/* Until it is "at the gate", or something is wrong. */
+static int take_all(struct cpt_stream *s, int ready)
+{
+	struct pollfd p[] = { { .fd = cpt_stream_fd(s), .events = POLLIN },
+			      { .fd = ready, .events = POLLIN } };
+	int r = 0;
+
+	while (r == 0 && !p[1].revents && poll(p, 2, 10000) > 0)
+		r = cpt_stream_step(s);
+	return r < 0 ? r : p[1].revents ? cpt_stream_finish(s) : -ETIME;
+}
+
+static bool is_big(const char *name, int image)
+{
+	VZ_FREE char *got = NULL;
+	bool same = vz_read_file(AT_FDCWD, in_dir(name), BIG + 1, &got) == BIG;
+
+	for (size_t i = 0; same && i < BIG; i++)
+		same = (unsigned char)got[i] == byte_at(image, i);
+	return same;
+}
+
+/* Return: what taking said; *@ret_status: of the one that is CRIU. */
+static int stream_one(int level, const char *second, bool commit, int *ret_status)
+{
+	CPT_DESC struct cpt_desc d = { 0 };
+	struct cpt_stream *s = NULL;
+	struct vz_error err;
+	int ready[2], until[2], r;
+	pid_t pid;
+
+	fill(&d);
+	if (vz_pipe(ready) < 0 || vz_pipe(until) < 0 ||
+	    cpt_stream_open(in_dir("Streamed"), dir, &s, &err) < 0)
+		abort();
+	pid = fork();
+	if (pid == 0) {
+		(void)close(until[1]);
+		be_criu(cpt_stream_dir(s), second, ready[1], until[0]);
+	}
+	(void)close(ready[1]);
+	(void)close(until[0]);
+	r = cpt_stream_begin(s, &d, level);
+	if (r == 0)
+		r = take_all(s, ready[0]);
+	if (r == 0 && access(in_dir("Streamed"), F_OK) == 0)
+		r = -EEXIST; /* not before the commit */
+	if (r == 0 && commit)
+		r = cpt_stream_commit(s);
+	cpt_stream_closep(&s);
+	(void)close(until[1]);
+	(void)close(ready[0]);
+	(void)waitpid(pid, ret_status, 0);
+	return r;
+}
+
+static void test_stream(int level)
+{
+	CPT_DESC struct cpt_desc back = { 0 };
+	struct vz_error err = { 0 };
+	uint64_t bytes = 0;
+	int status;
+
+	OK_NAME(stream_one(level, "pages-2.img", true, &status) == 0 && status == 0, "a stream");
+	OK_NAME(access(in_dir("Streamed.part"), F_OK) < 0 &&
+			access(in_dir("streamer-capture.sock"), F_OK) < 0,
+		"nothing is left beside it");
+	OK_NAME(cpt_peek(in_dir("Streamed"), &back, &bytes, &err) == 0 && bytes > 2 * BIG &&
+			back.ctid == 101,
+		"peek");
+	OK_NAME(cpt_unpack(in_dir("Streamed"), in_dir("out"), getuid(), &back, &err) == 0,
+		"unpacked");
+	OK_NAME(is_big("out/pages-1.img", 1) && is_big("out/pages-2.img", 2),
+		"images whose parts were mixed");
+	OK_NAME(access(in_dir("out/empty.img"), F_OK) == 0 &&
+			access(in_dir("out/core-1.img"), F_OK) == 0,
+		"small ones");
+	OK_NAME(vz_rm_rf(AT_FDCWD, in_dir("out")) == 0 && unlink(in_dir("Streamed")) == 0,
+		"removed");
+	OK_NAME(stream_one(level, "pages-1.img", true, &status) == -EEXIST && WIFEXITED(status) &&
+			WEXITSTATUS(status) == 3,
+		"the same name twice: refused, and CRIU cannot write any more");
+	OK_NAME(stream_one(level, "../pages.img", true, &status) == -EPROTO &&
+			stream_one(level, "pages.txt", true, &status) == -EPROTO,
+		"names that are none");
+	OK_NAME(stream_one(level, "pages-2.img", false, &status) == 0 &&
+			access(in_dir("Streamed"), F_OK) < 0 &&
+			access(in_dir("Streamed.part"), F_OK) < 0,
+		"without the commit nothing is left");
+}
+
 static void test_names(void)
 {
 	static const char *const bad[] = { "", ".x", "a/b", "..", "-x", "a\nb", "a b", "\xc3\xa9" };
@@ -172,6 +401,9 @@ int main(void)
 	test_round(3);
 	test_round(0);
 	test_flips();
+	test_parts();
+	test_stream(0);
+	test_stream(1);
 	test_names();
 	test_mounts();
 	(void)!vz_rm_rf(AT_FDCWD, dir);
