@@ -280,4 +280,5 @@ complete -F _croft_vzctl vzctl
 complete -F _croft_vzlist vzlist
 complete -F _croft_vzps vzps
 complete -W '-v --help' vzcpucheck
-complete -W 'version caps dump --help' vzcptcheck
+complete -W 'version caps criu dump --help' vzcptcheck
+complete -W 'get status remove --private --help' vzcriu

@@ -643,7 +643,8 @@ static const char bash_vzlist[] =
 	"complete -F _croft_vzlist vzlist\n"
 	"complete -F _croft_vzps vzps\n"
 	"complete -W '-v --help' vzcpucheck\n"
-	"complete -W 'version caps dump --help' vzcptcheck\n";
+	"complete -W 'version caps criu dump --help' vzcptcheck\n"
+	"complete -W 'get status remove --private --help' vzcriu\n";
 
 static void bash_completion(FILE *f)
 {

@@ -20,7 +20,7 @@
 
 /**
  * struct cpt_criu - a CRIU that can be used
- * @program: absolute path; @own: it is the one that `setup criu` unpacked, run by a wrapper; @version: "4.1.1"
+ * @program: absolute path; @own: it is the one that vzcriu unpacked, run by a wrapper; @version: "4.1.1"
  */
 struct cpt_criu {
 	char program[PATH_MAX];
@@ -34,7 +34,7 @@ struct cpt_criu {
 /**
  * cpt_criu_find - the first that is new enough: LIBEXEC/criu/criu, then the standard PATH. What was found is kept in
  * /run/vz/criu as long as the file there is the same.
- * Return: 0; -ENOENT with @err, exit @exit: what there is, and how to get another.
+ * Return: 0; -EPROTO with @err, exit @exit: what there is, and how to get another.
  */
 int cpt_criu_find(int exit, struct cpt_criu *ret, struct vz_error *err)
 	__attribute__((warn_unused_result));

@@ -139,11 +139,10 @@ int cpt_criu_find(int exit, struct cpt_criu *ret, struct vz_error *err)
 		(void)snprintf(old_path, sizeof(old_path), "%s", c.program);
 	}
 	if (old[0])
-		return vz_fail(err, exit, ENOENT,
-			       "CRIU %s or later is needed, and %s is %s (./setup criu gets one)",
+		return vz_fail(err, exit, 0,
+			       "CRIU %s or later is needed, and %s is %s (get one: vzcriu get)",
 			       CPT_CRIU_OLDEST, old_path, old);
-	return vz_fail(err, exit, ENOENT,
-		       "CRIU is not installed (%s or later; ./setup criu gets one)",
+	return vz_fail(err, exit, 0, "CRIU is not installed (get %s or later: vzcriu get)",
 		       CPT_CRIU_OLDEST);
 }
 

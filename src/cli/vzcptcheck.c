@@ -20,6 +20,7 @@ static int usage(FILE *to, int rc)
 {
 	(void)fputs("Usage: vzcptcheck version [N]\n"
 		    "       vzcptcheck caps [CTID [CAPS]]\n"
+		    "       vzcptcheck criu\n"
 		    "       vzcptcheck dump FILE|CTID\n",
 		    to);
 	return rc;
@@ -119,6 +120,20 @@ static int do_caps(int argc, char **argv)
 	return missing ? say(DOES_NOT_FIT, "that processor lacks %s", missing) : FITS;
 }
 
+/* Which CRIU suspends and resumes here. */
+static int do_criu(int argc, char **argv)
+{
+	struct cpt_criu criu;
+	struct vz_error err;
+
+	(void)argc;
+	(void)argv;
+	if (cpt_criu_find(DOES_NOT_FIT, &criu, &err) < 0)
+		return say(err.exit, "%s", err.msg);
+	(void)printf("CRIU %s, %s\n", criu.version, criu.program);
+	return FITS;
+}
+
 /* A path has a slash; else it is the default dump of a VPS. */
 static int dump_file(const char *word, char ret[PATH_MAX])
 {
@@ -185,6 +200,7 @@ int main(int argc, char **argv)
 		int (*run)(int argc, char **argv);
 	} verbs[] = { { "version", 1, do_version },
 		      { "caps", 2, do_caps },
+		      { "criu", 0, do_criu },
 		      { "dump", 1, do_dump } };
 	int rc = -1;
 

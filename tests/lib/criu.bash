@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# For tests that suspend: a CRIU of this machine, else the one that ./setup criu or test has got, beside the build.
+# For tests that suspend: a CRIU of this machine, else the one that vzcriu or ./setup test has got, beside the build.
 
 # in setup_file, after make_root
 need_criu() {
@@ -10,7 +10,7 @@ need_criu() {
 		[ -e "$build/criu" ] || [ ! -x "$dir/criu" ] || ln -sfn "$dir" "$build/criu"
 	done
 	[ -x "$build/criu/criu" ] || command -v criu >/dev/null || {
-		echo 'no CRIU: run ./setup criu' >&2
+		echo 'no CRIU: vzcriu get, or ./setup criu' >&2
 		return 1
 	}
 }

@@ -323,11 +323,15 @@ forge() {
 	mkdir "$CROFT_ROOT/lib"
 	ln -s "$build"/vz* "$build"/criu-owner.so "$CROFT_ROOT/lib/"
 	export CROFT_LIBEXEC=$CROFT_ROOT/lib
-	command -v criu || fails 16 'CRIU is not installed (4.1 or later; ./setup criu gets one)' suspend 527
+	command -v criu || fails 16 'CRIU is not installed (get 4.1 or later: vzcriu get)' suspend 527
 	mkdir "$CROFT_ROOT/lib/criu"
 	printf '#!/bin/sh\necho Version: 3.17.1\n' >"$CROFT_ROOT/lib/criu/criu"
 	chmod 755 "$CROFT_ROOT/lib/criu/criu"
-	command -v criu || fails 16 'is 3.17.1' suspend 527
+	command -v criu || fails 16 'is 3.17.1 (get one: vzcriu get)' suspend 527
+	command -v criu || {
+		run -2 --separate-stderr "$build/vzcptcheck" criu
+		[[ "$stderr" == *'is 3.17.1 (get one: vzcriu get)' ]]
+	}
 	export CROFT_LIBEXEC=$build
 	[ "$(vzctl status 527)" = "CTID 527 exist mounted running" ]
 	no_dump

@@ -78,7 +78,8 @@ status_is() { [ "$status" -eq "$1" ] || { echo "status $status, expected $1; out
 		cd "$top/etc" && ls conf/*.conf-sample | sed 's|^|/etc/vz/|' | sort | xargs) /etc/vz/vz.conf" ]
 	# the same files in the same places as by ./setup install
 	run dpkg-deb -c "$deb"
-	for f in ./usr/sbin/vzctl ./usr/libexec/croft/vzmon ./usr/libexec/croft/vz-node ./usr/share/croft/templates/busybox; do
+	for f in ./usr/sbin/vzctl ./usr/sbin/vzcriu ./usr/share/man/man8/vzcriu.8.gz ./usr/share/doc/croft/README.Debian \
+		./usr/share/croft/templates/mirror.sh ./usr/libexec/croft/vzmon ./usr/libexec/croft/vz-node ./usr/share/croft/templates/busybox; do
 		[[ "$output" == *" $f"* ]]
 	done
 }
@@ -91,6 +92,22 @@ status_is() { [ "$status" -eq "$1" ] || { echo "status $status, expected $1; out
 	run in_root '/etc/init.d/vz status'
 	status_is 3
 	[ "$output" = 'OpenVZ is stopped.' ]
+}
+
+@test "without a CRIU suspend says how to get one; with what vzcriu fetches it works, and an upgrade keeps that" {
+	in_root 'command -v criu' || {
+		run in_root 'vzctl suspend 6801'
+		status_is 16
+		[[ "$output" == *'CRIU is not installed (get 4.1 or later: vzcriu get)'* ]]
+	}
+	# as vzcriu leaves it: 74-vzcriu.bats
+	run in_root "vzcriu remove; cp -a ${CROFT_TEMPLATE_CACHE:-/var/cache/croft-tests}/criu /usr/libexec/croft/criu && vzcptcheck criu"
+	status_is 0
+	[[ "$output" == *', /usr/libexec/croft/criu/criu' ]]
+	run in_root 'vzctl --quiet suspend 6801 && vzctl --quiet resume 6801 && vzctl --quiet exec2 6801 hostname'
+	status_is 0
+	[ "$output" = deb ]
+	in_root 'dpkg -i /pkg/next.deb && dpkg -i /pkg/croft_*.deb && vzcptcheck criu' >&2
 }
 
 @test "an upgrade leaves the running VPS and the changed configuration alone" {
@@ -118,7 +135,7 @@ status_is() { [ "$status" -eq "$1" ] || { echo "status $status, expected $1; out
 	in_root 'dpkg -r croft' >&2
 	left=$(ours)
 	[ "$left" = '/etc/init.d/vz /etc/logrotate.d/croft /etc/vz /var/lib/dpkg/info/croft.list /var/lib/dpkg/info/croft.postrm' ] || { echo "left: $left" >&2; return 1; }
-	in_root '[ ! -e /run/vz ]'
+	in_root '[ ! -e /run/vz ] && [ ! -e /usr/libexec/croft ]'
 	in_root 'grep -q deb /etc/vz/conf/6801.conf && [ -d /var/lib/vz/private/6801 ]'
 	# it comes back with everything
 	in_root 'dpkg -i /pkg/croft_*.deb' >&2
