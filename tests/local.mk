@@ -7,7 +7,7 @@ TEST_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 
 check_PROGRAMS += tests/unit/test-util tests/unit/test-vps tests/unit/test-cgroup tests/unit/test-net \
 	tests/unit/test-dist tests/unit/test-untar tests/unit/test-out tests/unit/test-ubc tests/unit/test-plan \
-	tests/unit/test-cpu-io tests/unit/test-inside tests/unit/test-vzubc tests/unit/test-preflight tests/unit/test-dump tests/unit/test-rounds tests/unit/test-migrate
+	tests/unit/test-cpu-io tests/unit/test-inside tests/unit/test-vzubc tests/unit/test-preflight tests/unit/test-dump tests/unit/test-rounds tests/unit/test-given tests/unit/test-migrate
 
 tests_unit_test_util_SOURCES = tests/unit/util/test-util.c tests/lib/tap.h
 tests_unit_test_util_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -68,13 +68,17 @@ tests_unit_test_dump_SOURCES = tests/unit/checkpoint/test-dump.c tests/lib/tap.h
 tests_unit_test_dump_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_dump_LDADD = libcheckpoint.a libvps.a libutil.a $(JANSSON_LIBS)
 
+tests_unit_test_given_SOURCES = tests/unit/checkpoint/test-given.c tests/lib/tap.h
+tests_unit_test_given_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_given_LDADD = libcheckpoint.a libvps.a libutil.a $(JANSSON_LIBS)
+
 tests_unit_test_rounds_SOURCES = tests/unit/checkpoint/test-rounds.c tests/lib/tap.h
 tests_unit_test_rounds_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_rounds_LDADD = libcheckpoint.a libvps.a libutil.a $(JANSSON_LIBS)
 
 tests_unit_test_preflight_SOURCES = tests/unit/checkpoint/test-preflight.c tests/lib/tap.h
 tests_unit_test_preflight_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_unit_test_preflight_LDADD = libcheckpoint.a libutil.a $(JANSSON_LIBS)
+tests_unit_test_preflight_LDADD = libcheckpoint.a libvps.a libutil.a $(JANSSON_LIBS)
 
 # a tool of the system tests, no test
 EXTRA_PROGRAMS += tests/lib/deny-syscall

@@ -16,6 +16,55 @@
  * and the one file that holds it with CRIU's images. Nothing here starts or stops a VPS; ops does.
  */
 
+/* ---- given.c: mounts that the node makes again ---- */
+
+enum { CPT_GIVEN = 48, CPT_GIVEN_PATH = 512 };
+/** CPT_GIVEN_SOURCE - and a number: name of a file system in memory that is in CRIU's stage as given-N (owner.c) */
+#define CPT_GIVEN_SOURCE "croft-given:"
+
+/**
+ * struct cpt_given - a mount that is made before CRIU restores
+ * @kind: of an action script: 'd' a directory, 'f' a file of the node's, 'm' a tmpfs; 'n' a tmpfs that every start makes
+ * @dev: "MAJOR:MINOR" when it was dumped; @options: of the mount, as in mountinfo
+ * @bytes, @inodes: of a tmpfs 'n': what was in it; @path: inside; owned
+ */
+struct cpt_given {
+	char kind, dev[24], options[128];
+	uint64_t bytes, inodes;
+	char *path;
+};
+struct cpt_givens {
+	struct cpt_given v[CPT_GIVEN];
+	size_t n;
+};
+void cpt_givens_clear(struct cpt_givens *g);
+#define CPT_GIVENS __attribute__((cleanup(cpt_givens_clear)))
+
+/**
+ * cpt_given_find - those of a VPS that runs
+ * @inside: text of its init's mountinfo; @node: of ours; @root: VE_ROOT as mountinfo has it
+ * Files are found as 'd', and nothing is known of what is in memory: the caller looks. @ret is empty before.
+ * Return: 0; -EOPNOTSUPP with @err (exit 16): one that CRIU cannot be given; -errno.
+ */
+int cpt_given_find(const char *inside, const char *node, const char *root, struct cpt_givens *ret,
+		   struct vz_error *err) __attribute__((warn_unused_result));
+/** cpt_given_at - the one at @path, or NULL. */
+const struct cpt_given *cpt_given_at(const struct cpt_givens *g, const char *path);
+/** cpt_given_dev - is a file system one of theirs? */
+bool cpt_given_dev(const struct cpt_givens *g, unsigned int major, unsigned int minor);
+/** cpt_given_option - does it have this option of mounts? */
+bool cpt_given_option(const struct cpt_given *g, const char *word);
+/** cpt_given_text - for the descriptor; malloc'ed, NULL without memory. */
+char *cpt_given_text(const struct cpt_given *g);
+/** cpt_given_parse - hostile text. Return: 0; -EINVAL; -ENOMEM. */
+int cpt_given_parse(const char *text, struct cpt_given *ret) __attribute__((warn_unused_result));
+/**
+ * cpt_given_name - in the images of a dump, give those in memory the name by which criu-owner.so takes them from the stage
+ * Return: 0; -EBADMSG; -errno.
+ */
+int cpt_given_name(const char *images, const struct cpt_givens *g)
+	__attribute__((warn_unused_result));
+
 /* ---- criu.c ---- */
 
 /**
@@ -51,6 +100,7 @@ struct cpt_run {
 	const char *
 		parent; /* dump, pre-dump: directory of the last round, seen from @images; NULL all memory */
 	bool skip_in_flight; /* dump: connections that nobody accepted yet are dropped; else CRIU refuses */
+	const struct cpt_givens *given; /* mounts, see given.c; NULL none */
 	bool lazy; /* memory is not in the images: CRIU hands out, or fetches, pages afterwards; see CPT_PAGES_FD */
 	bool stream; /* dump: @images is where a stream listens, see cpt_stream_open() */
 };
@@ -79,7 +129,7 @@ int cpt_predump_args(const struct cpt_run *r, pid_t init, const char *freezer, s
 
 /**
  * cpt_restore_args - the same for a restore by vzmon (context/orders.h: struct ctx_restore_orders)
- * @stage: directory with root, dev, console, inside, volume-N; @link: our end of the VPS's link, to be moved in
+ * @stage: directory with root, dev, console, inside, volume-N, given-N; @link: our end of the VPS's link, to be moved in
  * @view: paths inside that a server of the view had
  */
 int cpt_restore_args(const struct cpt_run *r, const char *stage, const char *link,
@@ -115,12 +165,13 @@ char *cpt_criu_why(const char *rundir, const char *log, char *dst, size_t size);
 int cpt_share_slaves(const pid_t *pids, size_t n) __attribute__((warn_unused_result));
 
 /**
- * cpt_mounts - mounts of the VPS that CRIU must take as given from outside
+ * cpt_mounts - mounts of the VPS that CRIU must take as given from outside, besides @given
  * @mountinfo: text of its init's /proc/PID/mountinfo; @view: paths of its view
- * Return: 0; -EOPNOTSUPP with @err (exit 16) for a mount of the host that an action script put there; -ENOMEM.
+ * Return: 0; -EOPNOTSUPP with @err (exit 16) for a mount that nobody would make again; -ENOMEM.
  */
-int cpt_mounts(const char *mountinfo, const struct vz_list *view, struct vz_list *ret_external,
-	       struct vz_error *err) __attribute__((warn_unused_result));
+int cpt_mounts(const char *mountinfo, const struct vz_list *view, const struct cpt_givens *given,
+	       struct vz_list *ret_external, struct vz_error *err)
+	__attribute__((warn_unused_result));
 
 /* ---- cpu.c ---- */
 
@@ -176,6 +227,7 @@ struct cpt_desc {
 	bool lazy; /* most of the memory is not here and came, or comes, over a stream: nothing can be resumed from it later */
 	char layout[16], init_kind[16], template_hash[80], tty[48], ping[48];
 	struct vz_list addrs, live, view;
+	struct cpt_givens given;
 	char *groups;
 	char *config, *cpu;
 	struct cpt_counter counters[CPT_COUNTERS];

@@ -308,6 +308,10 @@ int cpt_dump_args(const struct cpt_run *r, pid_t init, const char *freezer,
 		mount_key(external->v[i], key);
 		e = add_fmt(argv, "--external", vz_fmt("mnt[%s]:%s", external->v[i], key));
 	}
+	for (size_t i = 0; e == 0 && r->given && i < r->given->n; i++)
+		if (strchr("df", r->given->v[i].kind))
+			e = add_fmt(argv, "--external",
+				    vz_fmt("mnt[%s]:given-%zu", r->given->v[i].path, i));
 	return e;
 }
 
@@ -348,6 +352,12 @@ int cpt_restore_args(const struct cpt_run *r, const char *stage, const char *lin
 	/* the node's own files: what they say is what the VPS's would; the view is put in their place */
 	for (size_t i = 0; e == 0 && i < view->n; i++)
 		e = add_mount(argv, view->v[i], stage, NULL);
+	for (size_t i = 0; e == 0 && r->given && i < r->given->n; i++)
+		if (strchr("df", r->given->v[i].kind))
+			e = add_fmt(argv, "--external",
+				    vz_fmt("mnt[given-%zu]:%s/given-%zu", i, stage, i));
+	if (e == 0)
+		e = add_fmt(env, NULL, vz_fmt("CROFT_STAGE=%s", stage));
 	return e;
 }
 
@@ -476,8 +486,17 @@ static bool ours(const char *path, const struct vz_list *view)
 	return vz_list_find(view, path) >= 0;
 }
 
-int cpt_mounts(const char *mountinfo, const struct vz_list *view, struct vz_list *ret_external,
-	       struct vz_error *err)
+/* One that is given, or a bind of it that the VPS made: CRIU makes that by itself. */
+static bool is_given(const struct cpt_givens *given, const char *dev)
+{
+	for (size_t i = 0; given && i < given->n; i++)
+		if (!strcmp(given->v[i].dev, dev))
+			return true;
+	return false;
+}
+
+int cpt_mounts(const char *mountinfo, const struct vz_list *view, const struct cpt_givens *given,
+	       struct vz_list *ret_external, struct vz_error *err)
 {
 	VZ_FREE char *text = strdup(mountinfo);
 	char root_dev[24] = "", *line, *save = NULL;
@@ -503,7 +522,8 @@ int cpt_mounts(const char *mountinfo, const struct vz_list *view, struct vz_list
 			if (vz_list_find(ret_external, f[4]) < 0 &&
 			    vz_list_add(ret_external, f[4]) < 0)
 				return -ENOMEM;
-		} else if (!made_anew(type) && strcmp(f[2], root_dev) != 0) {
+		} else if (!made_anew(type) && strcmp(f[2], root_dev) != 0 &&
+			   !is_given(given, f[2])) {
 			char shown[200];
 
 			return vz_fail(err, VZ_EXIT_CHKPNT, EOPNOTSUPP,

@@ -21,6 +21,7 @@ void cpt_desc_clear(struct cpt_desc *d)
 	vz_list_clear(&d->addrs);
 	vz_list_clear(&d->live);
 	vz_list_clear(&d->view);
+	cpt_givens_clear(&d->given);
 	for (size_t i = 0; i < d->ndevs; i++) {
 		free(d->devs[i].path);
 		free(d->devs[i].text);
@@ -40,6 +41,21 @@ static json_t *put_list(const struct vz_list *l)
 
 	for (size_t i = 0; i < l->n; i++)
 		(void)json_array_append_new(list, vz_json_text(l->v[i]));
+	return list;
+}
+
+static json_t *put_given(const struct cpt_givens *g)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < g->n; i++) {
+		VZ_FREE char *text = cpt_given_text(&g->v[i]);
+
+		if (!text || json_array_append_new(list, vz_json_text(text)) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
 	return list;
 }
 
@@ -109,6 +125,8 @@ char *cpt_desc_text(const struct cpt_desc *d)
 		      "config", vz_json_text(d->config ? d->config : ""), "cpu",
 		      vz_json_text(d->cpu ? d->cpu : ""), "counters", put_counters(d), "dev",
 		      put_devs(d), "groups", vz_json_text(d->groups ? d->groups : "[]"));
+	if (j && json_object_set_new(j, "mounts", put_given(&d->given)) < 0)
+		return NULL;
 	if (j && d->lazy && json_object_set_new(j, "lazy", json_true()) < 0)
 		return NULL;
 	if (j && d->parents &&
@@ -194,6 +212,25 @@ static bool view_path(const char *s)
 
 	return (!strncmp(s, "/proc/", 6) || !strncmp(s, "/sys/devices/system/cpu/", 24)) &&
 	       strspn(s, allowed) == strlen(s) && !strstr(s, "//") && strlen(s) < 64;
+}
+
+/* Dumps of old versions have none. */
+static int get_given(const json_t *j, struct cpt_givens *g)
+{
+	VZ_LIST struct vz_list l = { 0 };
+	int r = json_object_get(j, "mounts") ? get_list(j, "mounts", &l) : 0;
+
+	if (r == 0 && l.n > CPT_GIVEN)
+		r = -EINVAL;
+	for (size_t i = 0; r == 0 && i < l.n; i++) {
+		r = cpt_given_parse(l.v[i], &g->v[g->n]);
+		if (r == 0 && cpt_given_at(g, g->v[g->n].path)) {
+			free(g->v[g->n].path);
+			r = -EINVAL;
+		}
+		g->n += r == 0;
+	}
+	return r;
 }
 
 /* "tty[8800:1a]" */
@@ -383,6 +420,8 @@ static int get_all(const json_t *j, struct cpt_desc *d)
 		r = get_devs(j, d);
 	if (r == 0)
 		r = get_parents(j, d);
+	if (r == 0)
+		r = get_given(j, &d->given);
 	return r < 0 ? r : get_counters(j, d);
 }
 

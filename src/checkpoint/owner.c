@@ -30,6 +30,10 @@
  * whether there is any; if there is none it is asked for expected ones, of which there can be none then: the same
  * empty answer.
  *
+ * A tmpfs that the node makes for every start, or an action script, is made by the node for a restore too, with its size,
+ * and lies in CROFT_STAGE; cpt_given_name() has put its number into the images. CRIU, which mounts one as the
+ * VPS's root, gets that instead, and fills it.
+ *
  * Files of the view (docs/checkpoint.md) have a size while the VPS runs, and are the kernel's own, of size 0, when
  * CRIU opens them again for who had them open: it would refuse that.
  */
@@ -49,6 +53,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -62,6 +67,7 @@ static uid_t owner; /* 0: nobody in particular */
 static int keep_marks; /* of memory that was written to */
 static int leave_thawed; /* what was frozen before and is let run in between */
 static int count_tracks; /* before they are listed */
+static char stage[256];
 static dev_t view_dev; /* of the node's /run/vz; 0 not known */
 
 /* CRIU's own: run @call in its helper, which is root of the node, and bring the descriptor that it returns. */
@@ -123,6 +129,9 @@ static void __attribute__((constructor)) take_owner(void)
 	(void)unsetenv("CROFT_KEEP_MARKS");
 	count_tracks = number("CROFT_COUNT_TRACKS", 1) == 1;
 	(void)unsetenv("CROFT_COUNT_TRACKS");
+	if (secure_getenv("CROFT_STAGE") && strlen(secure_getenv("CROFT_STAGE")) < sizeof(stage))
+		(void)snprintf(stage, sizeof(stage), "%s", secure_getenv("CROFT_STAGE"));
+	(void)unsetenv("CROFT_STAGE");
 	(void)unsetenv("LD_PRELOAD"); /* not into the programs that CRIU runs */
 	(void)unsetenv("CROFT_OWNER");
 	(void)unsetenv("CROFT_VIEW_DEV");
@@ -345,6 +354,36 @@ int fcntl64(int fd, int cmd, ...)
 	if (r < 0)
 		errno = EPERM;
 	return (int)r;
+}
+
+/* "croft-given:7" to "STAGE/given-7"; else 0. */
+static int in_stage(const char *source, const char *type, char to[320])
+{
+	static const char mark[] = "croft-given:";
+	const char *n;
+
+	if (!stage[0] || !source || !type || strcmp(type, "tmpfs") != 0 ||
+	    strncmp(source, mark, sizeof(mark) - 1) != 0)
+		return 0;
+	n = source + sizeof(mark) - 1;
+	if (!*n || strlen(n) > 3 || strspn(n, "0123456789") != strlen(n))
+		return 0;
+	(void)snprintf(to, 320, "%s/given-%s", stage, n);
+	return 1;
+}
+
+int mount(const char *source, const char *target, const char *type, unsigned long flags,
+	  const void *data)
+{
+	char from[320];
+
+	if (!in_stage(source, type, from))
+		return (int)syscall(SYS_mount, source, target, type, flags, data);
+	if (syscall(SYS_mount, from, target, "", MS_BIND, "") < 0)
+		return -1;
+	/* flags that the VPS had taken off are locked now: they stay on, then */
+	(void)syscall(SYS_mount, "", target, "", MS_BIND | MS_REMOUNT | flags, "");
+	return 0;
 }
 
 /* Served by FUSE, or the node's own, read-only, on the device of its /run/vz: nothing of a VPS has the node's root as owner. */

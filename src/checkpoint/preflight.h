@@ -62,15 +62,21 @@ struct cpt_load {
 const char *cpt_kind_name(enum cpt_kind kind);
 const char *cpt_kind_text(enum cpt_kind kind);
 
+/** struct cpt_ours - mounts that whoever restores makes again: paths of the view (state.json), and those of given.c */
+struct cpt_givens;
+struct cpt_ours {
+	const struct vz_list *view;
+	const struct cpt_givens *given;
+};
+
 /**
  * cpt_scan - look at every process of a VPS
  * @pids: @n of them, host's numbers; those that end meanwhile are left out; @init: its process 1
- * @ours: mount points inside that whoever restores mounts again (state.json: view)
  * Nothing of the tenant's is opened: links, fdinfo and maps of /proc are read, and attributes that the
  * kernel has in memory. The VPS runs on.
  * Context: host namespaces. Return: 0; -ESRCH when init is gone; -ENOMEM; @err exit 16.
  */
-int cpt_scan(const pid_t *pids, size_t n, pid_t init, const struct vz_list *ours,
+int cpt_scan(const pid_t *pids, size_t n, pid_t init, const struct cpt_ours *ours,
 	     struct cpt_findings *ret, struct cpt_load *ret_load, struct vz_error *err)
 	__attribute__((warn_unused_result));
 

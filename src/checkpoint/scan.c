@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The look into /proc, process by process. */
+#include "checkpoint/checkpoint.h"
 #include "checkpoint/judge.h"
 #include "checkpoint/priv.h"
 
@@ -60,7 +61,7 @@ struct task {
 struct scan {
 	struct cpt_findings *f;
 	struct cpt_load *load;
-	const struct vz_list *ours;
+	const struct cpt_ours *ours;
 	ino_t space[SPACES]; /* namespaces of init, as namespaces[] has them */
 	unsigned int root_major, root_minor;
 	unsigned int mqueue_major, mqueue_minor; /* 0, 0: it is not mounted */
@@ -299,7 +300,8 @@ static void look_at_terminal(struct scan *s, const struct task *t, int proc)
 static bool is_ours(const struct scan *s, const struct cpt_mount *m)
 {
 	return (m->major == s->root_major && m->minor == s->root_minor) ||
-	       vz_streq(m->type, "devtmpfs") || cpt_our_mount(m->point, s->ours);
+	       vz_streq(m->type, "devtmpfs") || cpt_our_mount(m->point, s->ours->view) ||
+	       cpt_given_dev(s->ours->given, m->major, m->minor);
 }
 
 static void look_at_mounts(struct scan *s, const struct task *t, const char *text)
@@ -419,7 +421,7 @@ static void look_at(struct scan *s, const struct task *t)
 	add_memory(s, proc);
 }
 
-int cpt_scan(const pid_t *pids, size_t n, pid_t init, const struct vz_list *ours,
+int cpt_scan(const pid_t *pids, size_t n, pid_t init, const struct cpt_ours *ours,
 	     struct cpt_findings *ret, struct cpt_load *ret_load, struct vz_error *err)
 {
 	VZ_FREE struct task *tasks = calloc(n + 1, sizeof(*tasks));

@@ -39,10 +39,12 @@ struct ctx_fds {
 /**
  * struct ctx_criu - arguments and environment of CRIU, NULL-ended; borrowed
  * @pages_argv, @pages_env: those of its server of pages, where memory comes later; NULL: all of it is in the images
+ * @given: mounts below @root of struct ctx_fds that CRIU is given one by one, and file systems in memory to be made; each is
+ * "KIND ATTRIBUTES BYTES INODES PATH", see context/given.c
  * @pages: stream that they come by; its other end is cut when the server ends
  */
 struct ctx_criu {
-	char *const *argv, *const *env, *const *pages_argv, *const *pages_env;
+	char *const *argv, *const *env, *const *pages_argv, *const *pages_env, *const *given;
 	int pages;
 };
 

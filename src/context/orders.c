@@ -31,8 +31,8 @@ int ctx_restore_check(const struct ctx_restore_orders *o, size_t len, size_t nfd
 {
 	if (len != sizeof(*o) || o->version != CTX_RESTORE_VERSION ||
 	    nfds != (o->npages ? 3U : 2U) || o->nargs < 2 || o->nargs > 256 || o->nenv > 16 ||
-	    o->npages == 1 || o->npages > 64 || o->npages_env > 16 || o->bytes == 0 ||
-	    o->bytes > CTX_RESTORE_BYTES)
+	    o->npages == 1 || o->npages > 64 || o->npages_env > 16 || o->ngiven > CTX_GIVEN ||
+	    o->bytes == 0 || o->bytes > CTX_RESTORE_BYTES)
 		return -EPROTO;
 	return 0;
 }

@@ -15,7 +15,8 @@ enum {
 	CTX_VOLUMES = 3,
 	CTX_RING = 64 * 1024,
 	CTX_VIEW_VERSION = 3,
-	CTX_RESTORE_VERSION = 2,
+	CTX_RESTORE_VERSION = 3,
+	CTX_GIVEN = 48,
 	CTX_RESTORE_BYTES = 64 * 1024, /* of CRIU's arguments */
 	CTX_VIEW_TASKS = 4,
 	CTX_VIEW_HIERARCHIES = 8,
@@ -79,9 +80,10 @@ struct ctx_view_orders {
  * in CTX_STAGE beside @rundir, where nobody else sees it.
  * @npages: where memory comes later, a third descriptor is the stream that it comes by, and @npages arguments and
  * @npages_env texts of environment of the server of pages follow in the file (context/pages.c); else 0.
+ * @ngiven: texts at its end, of mounts (context/given.c)
  */
 struct ctx_restore_orders {
-	uint32_t version, nargs, nenv, npages, npages_env, bytes;
+	uint32_t version, nargs, nenv, npages, npages_env, ngiven, bytes;
 };
 
 /**
@@ -89,7 +91,7 @@ struct ctx_restore_orders {
  * CTX_KEEP_FD what its keeper waits for (checkpoint/owner.c), CTX_READY_FD where it says that it is there
  */
 enum { CTX_CONSOLE_FD = 9, CTX_PAGES_FD, CTX_KEEP_FD, CTX_READY_FD, CTX_FD_END };
-/* Below /run/vz; and in it: root, dev, console, inside, volume-N. */
+/* Below /run/vz; and in it: root, dev, console, inside, volume-N, given-N. */
 #define CTX_STAGE    "stage"
 #define CTX_PID_FILE "restored.pid"
 

@@ -52,6 +52,16 @@ void child_restorer(const struct ctx_orders *o, const struct ctx_restore_orders 
  */
 int restore_words(char *text, size_t len, uint32_t skip, uint32_t n, char **v);
 
+/** restore_put - the detached mount @mnt at @stage/@name, which is made, a directory or a file. 0 or -errno. */
+int restore_put(int stage, const char *name, bool dir, int mnt);
+/**
+ * given_stage - given.c: the n-th of @words to @stage/given-N, made or taken from the tree at @stage/root, of which the top
+ * alone is left
+ * @path: of the stage. Return: 0; -EPROTO; -errno.
+ */
+int given_stage(int stage, const char *path, const struct ctx_orders *o, char *const *words,
+		uint32_t n);
+
 /** mon_log_end - mon-log.c: how init ended, to o->log; @lost: because memory of it did not come. */
 void mon_log_end(const struct ctx_orders *o, const siginfo_t *si, bool lost);
 
@@ -112,6 +122,9 @@ int rootfs_console(int console, uint64_t base);
  */
 int rootfs_build(const struct ctx_orders *o, const struct mon_fds *f, struct vz_error *err);
 
+/** rootfs_put_tmpfs - a tmpfs owned by the VPS's root, limited in bytes and inodes by us, at @root/@name. 0 or -errno. */
+int rootfs_put_tmpfs(int root, const char *name, const struct ctx_orders *o, const char *mode,
+		     uint64_t bytes, uint64_t inodes, unsigned int attrs);
 /** rootfs_attach - the detached mount @mnt at what @spot is open on. 0 or -errno. */
 int rootfs_attach(int mnt, int spot);
 /**

@@ -33,29 +33,31 @@ static int spot(int stage, const char *name, bool dir)
 	return vz_openat(stage, name, O_PATH, 0);
 }
 
-static int put(int stage, const char *name, bool dir, int mnt)
+int restore_put(int stage, const char *name, bool dir, int mnt)
 {
 	VZ_FD int to = spot(stage, name, dir);
 
 	return to < 0 ? to : rootfs_attach(mnt, to);
 }
 
-static int fill_stage(int stage, const struct ctx_orders *o, const struct mon_fds *f)
+static int fill_stage(int stage, const struct ctx_orders *o, const struct mon_fds *f, char **given,
+		      uint32_t n)
 {
-	char name[24];
-	int r = put(stage, "root", true, f->root);
+	char name[24], path[300];
+	int r = restore_put(stage, "root", true, f->root);
 
 	if (r == 0)
-		r = put(stage, "console", false, f->console_mnt);
+		r = restore_put(stage, "console", false, f->console_mnt);
 	if (r == 0)
-		r = put(stage, "dev", true, f->dev);
+		r = restore_put(stage, "dev", true, f->dev);
 	if (r == 0)
 		r = rootfs_stage_node_files(stage, o);
 	for (int i = 0; r == 0 && i < o->nvolumes; i++) {
 		(void)snprintf(name, sizeof(name), "volume-%d", i);
-		r = put(stage, name, true, f->volumes[i]);
+		r = restore_put(stage, name, true, f->volumes[i]);
 	}
-	return r;
+	(void)snprintf(path, sizeof(path), "%s/../" CTX_STAGE, o->rundir);
+	return r < 0 ? r : given_stage(stage, path, o, given, n);
 }
 
 /* A mount namespace of our own, and a place in it. Return: fd of the stage; -errno. */
@@ -77,11 +79,11 @@ static int open_stage(const struct ctx_orders *o)
 	return vz_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
 }
 
-static int make_stage(const struct ctx_orders *o, const struct mon_fds *f)
+static int make_stage(const struct ctx_orders *o, const struct mon_fds *f, char **given, uint32_t n)
 {
 	VZ_FD int stage = open_stage(o);
 
-	return stage < 0 ? stage : fill_stage(stage, o, f);
+	return stage < 0 ? stage : fill_stage(stage, o, f, given, n);
 }
 
 /* ---- /dev, made by vzctl, which knows what was in it ---- */
@@ -163,13 +165,16 @@ void child_restorer(const struct ctx_orders *o, const struct ctx_restore_orders 
 		    struct mon_fds *f)
 {
 	VZ_FREE char *text = NULL;
-	char *argv[257], *env[17];
+	char *argv[257], *env[17], *given[CTX_GIVEN + 1];
 	ssize_t n = vz_read_all(f->args, CTX_RESTORE_BYTES, &text);
 	int e = n < 0 ? (int)n : restore_words(text, (size_t)n, 0, r->nargs, argv);
 	char told;
 
 	if (e == 0)
 		e = restore_words(text, (size_t)n, r->nargs, r->nenv, env);
+	if (e == 0)
+		e = restore_words(text, (size_t)n, r->nargs + r->nenv + r->npages + r->npages_env,
+				  r->ngiven, given);
 	if (e < 0)
 		die(f, e, "arguments for CRIU");
 	if (r->npages && read(f->ready, &told, 1) != 1)
@@ -177,7 +182,7 @@ void child_restorer(const struct ctx_orders *o, const struct ctx_restore_orders 
 	f->console_mnt = rootfs_console(f->console, o->uid_base);
 	if (f->console_mnt < 0)
 		die(f, f->console_mnt, "console of the VPS");
-	e = make_stage(o, f);
+	e = make_stage(o, f, given, r->ngiven);
 	if (e < 0)
 		die(f, e, "mounts of the VPS");
 	cage_reset_signals();

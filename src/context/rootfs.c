@@ -83,8 +83,7 @@ int rootfs_new_fs(const char *type, const struct fs_option *opts, unsigned int a
 	return fd < 0 ? -errno : fd;
 }
 
-/* A tmpfs owned by the VPS's root, limited in bytes and inodes by us. Attached at @root/@name. */
-static int put_tmpfs(int root, const char *name, const struct ctx_orders *o, const char *mode,
+int rootfs_put_tmpfs(int root, const char *name, const struct ctx_orders *o, const char *mode,
 		     uint64_t bytes, uint64_t inodes, unsigned int attrs)
 {
 	char id[24], size[24], nr[24];
@@ -171,8 +170,8 @@ static int put_console(int dev, int mnt)
 static int put_bare_dev(int root, const struct ctx_orders *o, int *ret_dev)
 {
 	VZ_FD int dev = -EBADF;
-	int r = put_tmpfs(root, "dev", o, "0755", 1 << 20, 4096,
-			  MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+	int r = rootfs_put_tmpfs(root, "dev", o, "0755", 1 << 20, 4096,
+				 MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
 
 	if (r < 0)
 		return r;
@@ -196,8 +195,8 @@ static int put_dev(int root, const struct ctx_orders *o, const struct mon_fds *f
 	if (r == 0)
 		r = put_console(dev, f->console_mnt);
 	if (r == 0)
-		r = put_tmpfs(dev, "shm", o, "1777", o->run_bytes, o->run_inodes,
-			      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+		r = rootfs_put_tmpfs(dev, "shm", o, "1777", o->run_bytes, o->run_inodes,
+				     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 	return r;
 }
 
@@ -351,16 +350,16 @@ int rootfs_build(const struct ctx_orders *o, const struct mon_fds *f, struct vz_
 	r = put_dev(root, o, f);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "make /dev of the VPS");
-	r = put_tmpfs(root, "run", o, "0755", o->run_bytes, o->run_inodes,
-		      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+	r = rootfs_put_tmpfs(root, "run", o, "0755", o->run_bytes, o->run_inodes,
+			     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 	if (r == 0)
 		r = put_host_facts(root, o);
 	if (r == 0)
 		r = put_node_files(root, "run/vz", o);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "make /run of the VPS");
-	r = put_tmpfs(root, "tmp", o, "1777", o->run_bytes, o->run_inodes,
-		      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+	r = rootfs_put_tmpfs(root, "tmp", o, "1777", o->run_bytes, o->run_inodes,
+			     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_ENVCREATE, -r, "make /tmp of the VPS");
 	r = put_volumes(root, o, f);

@@ -201,6 +201,7 @@ static int send_restore(struct ctx_start *s, int dev, const struct ctx_criu *c,
 	o.nenv = add_words(&b, c->env);
 	o.npages = add_words(&b, c->pages_argv);
 	o.npages_env = add_words(&b, c->pages_env);
+	o.ngiven = add_words(&b, c->given);
 	o.bytes = (uint32_t)b.len;
 	fd = b.failed ? -ENOMEM : vz_memfd("criu", b.s, b.len);
 	fds[0] = fd;

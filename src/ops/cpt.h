@@ -127,6 +127,27 @@ void op_dumps_forget(const struct op *o);
 int op_do_resume(struct op *o, const struct op_resume *a, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
+/* given.c: mounts that are made again by the node, and by action scripts */
+
+/** op_given_find - those of the running VPS whose init is @init; @ret is empty before. 0; -errno with @err, exit 16. */
+int op_given_find(const struct op *o, pid_t init, struct cpt_givens *ret, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/**
+ * op_given_check - for a resume, mounted: have the action scripts made what they had made before?
+ * Return: 0; -errno with @err, exit 17: which they have not.
+ */
+int op_given_check(const struct op *o, const struct cpt_givens *g, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/**
+ * op_given_words - for struct ctx_criu; malloc'ed, NULL without memory. @o: says how large file systems in memory are,
+ * at least; more where more was in them.
+ */
+char **op_given_words(const struct cpt_givens *g, const struct ctx_orders *o);
+void op_given_words_free(char **words);
+/** op_given_verify - has the restored VPS the node's mounts? 0; -errno with @err, exit 17. */
+int op_given_verify(const struct op *o, pid_t init, const struct cpt_givens *g,
+		    struct vz_error *err) __attribute__((warn_unused_result));
+
 /** op_cpt_rundir - /run/vz/CTID; borrowed @dst of PATH_MAX. */
 char *op_cpt_rundir(uint32_t ctid, char *dst);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ops/precheck.h"
 
+#include "ops/cpt.h"
 #include "ops/priv.h"
 #include "resources/resources.h"
 #include "util/fd.h"
@@ -33,6 +34,8 @@ int op_precheck(const struct op_env *env, uint32_t ctid, uint64_t rate, unsigned
 	OP struct op o;
 	RES_CG struct cg *cg = NULL;
 	VZ_FREE pid_t *pids = NULL;
+	CPT_GIVENS struct cpt_givens given = { 0 };
+	const struct cpt_ours ours = { &st.view, &given };
 	size_t n = 0;
 	int r = op_open(&o, env, ctid, "checking", err);
 
@@ -45,7 +48,9 @@ int op_precheck(const struct op_env *env, uint32_t ctid, uint64_t rate, unsigned
 	if (r == 0)
 		r = res_pids(cg, &pids, &n, err);
 	if (r == 0)
-		r = cpt_scan(pids, n, st.init_pid, &st.view, &ret->found, &ret->load, err);
+		r = op_given_find(&o, st.init_pid, &given, err);
+	if (r == 0)
+		r = cpt_scan(pids, n, st.init_pid, &ours, &ret->found, &ret->load, err);
 	if (r < 0)
 		return r;
 	add_shared(cg, &ret->load);

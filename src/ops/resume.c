@@ -145,6 +145,17 @@ static int step_check(void *arg, struct vz_error *err)
 
 /* ---- steps ---- */
 
+/* The action scripts have run: what they had made before must be there. */
+static int step_given(void *arg, struct vz_error *err)
+{
+	struct resuming *s = arg;
+	int r = op_given_check(s->b.o, &s->desc.given, err);
+
+	if (r == 0 && cpt_given_name(s->images, &s->desc.given) < 0)
+		r = vz_fail(err, VZ_EXIT_RESTORE, EBADMSG, "mounts in the images of %s", s->file);
+	return r;
+}
+
 static int step_unpack(void *arg, struct vz_error *err)
 {
 	struct resuming *s = arg;
@@ -238,6 +249,7 @@ _Static_assert((int)CTX_PAGES_FD == (int)CPT_PAGES_FD && (int)CTX_KEEP_FD == (in
 struct lines {
 	struct vz_list argv, env, pages_argv, pages_env;
 	char **v[4]; /* as execve(2) wants them; the texts are those of the lists */
+	char **given;
 };
 
 static void lines_clear(struct lines *l)
@@ -248,6 +260,7 @@ static void lines_clear(struct lines *l)
 	vz_list_clear(&l->pages_env);
 	for (size_t i = 0; i < 4; i++)
 		free(l->v[i]);
+	op_given_words_free(l->given);
 }
 
 static int criu_args(struct resuming *s, struct lines *l)
@@ -260,6 +273,7 @@ static int criu_args(struct resuming *s, struct lines *l)
 			       .tty = s->desc.tty,
 			       .log = log_name,
 			       .owner = s->desc.uid_base,
+			       .given = &s->desc.given,
 			       .lazy = s->desc.lazy };
 	const struct vz_list *all[] = { &l->argv, &l->env, &l->pages_argv, &l->pages_env };
 	int r = cpt_restore_args(&run, vps_path(stage, "%s/" CTX_STAGE, vps_paths()->run), s->peer,
@@ -275,14 +289,15 @@ static int criu_args(struct resuming *s, struct lines *l)
 		if (all[i]->n)
 			memcpy(l->v[i], all[i]->v, all[i]->n * sizeof(*l->v[i]));
 	}
-	return r;
+	l->given = op_given_words(&s->desc.given, &s->b.orders);
+	return r == 0 && !l->given ? -ENOMEM : r;
 }
 
 static int run_criu(struct resuming *s, struct vz_error *err)
 {
 	struct lines l = { 0 };
 	int r = criu_args(s, &l);
-	const struct ctx_criu c = { l.v[0], l.v[1], l.v[2], l.v[3], s->a->pages };
+	const struct ctx_criu c = { l.v[0], l.v[1], l.v[2], l.v[3], l.given, s->a->pages };
 
 	r = r < 0 ? res_fail(err, r, "arguments for CRIU")
 		  : ctx_restore(&s->b.orders, &s->b.fds, &c, &s->b.ctx, &s->gate, err);
@@ -419,6 +434,8 @@ static int step_verify(void *arg, struct vz_error *err)
 		r = verify_ids(s, err);
 	if (r == 0)
 		r = verify_root(s, err);
+	if (r == 0)
+		r = op_given_verify(s->b.o, s->b.ctx.init_pid, &s->desc.given, err);
 	return r < 0 ? r : verify_groups(s, err);
 }
 
@@ -525,6 +542,7 @@ static const struct op_step all_steps[] = {
 	{ "unpack", step_unpack, undo_unpack },
 	{ "mount", op_boot_mount, op_boot_umount },
 	{ "root", op_boot_root, NULL },
+	{ "given", step_given, NULL },
 	{ "resources", op_boot_groups, op_boot_groups_remove },
 	{ "counters", step_counters, NULL },
 	{ "groups", step_groups, NULL },

@@ -102,12 +102,13 @@ static int refuse_blockers(struct suspending *s, struct vz_error *err)
 {
 	VZ_FREE struct cpt_findings *f = calloc(1, sizeof(*f));
 	VZ_FREE pid_t *pids = NULL;
+	const struct cpt_ours ours = { &s->st.view, &s->desc.given };
 	struct cpt_load load;
 	size_t n = 0, i = 0;
 	int r = f ? res_pids(s->cg, &pids, &n, err) : sus_fail(err, -ENOMEM, "look at the VPS");
 
 	if (r == 0)
-		r = cpt_scan(pids, n, s->st.init_pid, &s->st.view, f, &load, err);
+		r = cpt_scan(pids, n, s->st.init_pid, &ours, f, &load, err);
 	if (r < 0 || !f->blockers || s->a->force)
 		return r;
 	while (i + 1 < f->n && !f->v[i].blocker)
@@ -122,6 +123,9 @@ static int step_check(void *arg, struct vz_error *err)
 	char path[64];
 	int r = cpt_criu_find(VZ_EXIT_CHKPNT, &s->criu, err);
 
+	cpt_givens_clear(&s->desc.given);
+	if (r == 0)
+		r = op_given_find(s->o, s->st.init_pid, &s->desc.given, err);
 	if (r == 0)
 		r = refuse_blockers(s, err);
 	if (r == 0)
@@ -133,7 +137,7 @@ static int step_check(void *arg, struct vz_error *err)
 	r = (int)vz_read_file(AT_FDCWD, path, 16 << 20, &text);
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_CHKPNT, -r, "read %s", path);
-	r = cpt_mounts(text, &s->st.view, &s->external, err);
+	r = cpt_mounts(text, &s->st.view, &s->desc.given, &s->external, err);
 	return r == -ENOMEM ? sus_fail(err, r, "mounts of the VPS") : r;
 }
 
@@ -371,6 +375,7 @@ static int start_criu(struct suspending *s, const char *images, bool skip_in_fli
 				     .tty = s->desc.tty,
 				     .log = log_name,
 				     .owner = s->st.uid_base,
+				     .given = &s->desc.given,
 				     .parent = s->parent[0] ? s->parent : NULL,
 				     .skip_in_flight = skip_in_flight,
 				     .lazy = s->a->pages > 0,

@@ -29,9 +29,6 @@ int sto_idmapped_clone(const char *path, int userns_fd);
  */
 int sto_from_child(int (*make)(void *arg), void *arg, int *ret_mnt);
 
-/** sto_unescape - \040 and friends, as in mountinfo, back to their characters, in place. */
-void sto_unescape(char *s);
-
 /* utab.c */
 /** sto_noidmap - whether the mount at @path was made by mount(8) with -o x-noidmap. */
 bool sto_noidmap(const char *path);

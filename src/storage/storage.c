@@ -102,21 +102,6 @@ int sto_can_idmap(const char *dir, int userns_fd)
 
 /* ---- mountinfo ---- */
 
-void sto_unescape(char *s)
-{
-	char *o = s;
-
-	for (; *s; s++) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] && s[3]) {
-			*o++ = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0'));
-			s += 3;
-		} else {
-			*o++ = *s;
-		}
-	}
-	*o = '\0';
-}
-
 static int by_path(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
@@ -143,7 +128,7 @@ static int mounts_below(const char *root, struct vz_list *ret)
 			f[i++] = w;
 		if (i < 6)
 			continue;
-		sto_unescape(f[4]);
+		vz_mountinfo_unescape(f[4]);
 		if (!strncmp(f[4], root, n) && (f[4][n] == '/' || f[4][n] == '\0') &&
 		    vz_list_add(ret, f[4]) < 0)
 			return -ENOMEM;

@@ -28,7 +28,7 @@ static char *value(const char *line, size_t len, const char *key)
 			char *v = strndup(w + n + 1, word - n - 1);
 
 			if (v)
-				sto_unescape(v);
+				vz_mountinfo_unescape(v);
 			return v;
 		}
 		w += word + 1;

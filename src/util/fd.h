@@ -170,6 +170,8 @@ int vz_mkdir_p(const char *path, mode_t mode) __attribute__((warn_unused_result)
 /** vz_rm_rf - remove a tree below @dirfd without following symlinks or crossing mounts. */
 int vz_rm_rf(int dirfd, const char *name) __attribute__((warn_unused_result));
 
+/** vz_mountinfo_unescape - \\040 and friends, as in mountinfo, back to their characters, in place. */
+void vz_mountinfo_unescape(char *s);
 /**
  * vz_drop_mounts - in a mount namespace of our own: off with each mount whose line in mountinfo has @mark, but the
  * one at @keep (NULL: none). An overlay that is mounted anywhere can be mounted nowhere else.

@@ -6,7 +6,7 @@
 #include <sys/mount.h>
 
 /* \\040 and the like, as mountinfo writes blanks, back to characters, in place. */
-static void unescape(char *s)
+void vz_mountinfo_unescape(char *s)
 {
 	char *o = s;
 
@@ -29,7 +29,7 @@ static char *mount_point(char *line)
 	for (int i = 0; word && i < 4; i++)
 		word = strtok_r(NULL, " ", &save);
 	if (word)
-		unescape(word);
+		vz_mountinfo_unescape(word);
 	return word;
 }
 

@@ -1,5 +1,5 @@
 # Run inside a VPS that is suspended, so static as tests/escape.
-checkpoint_programs = tests/checkpoint/dirty tests/checkpoint/live tests/checkpoint/vfork
+checkpoint_programs = tests/checkpoint/dirty tests/checkpoint/live tests/checkpoint/resize tests/checkpoint/vfork
 CLEANFILES += $(checkpoint_programs)
 
 $(checkpoint_programs): tests/checkpoint/%: $(srcdir)/tests/checkpoint/%.c

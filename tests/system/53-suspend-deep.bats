@@ -77,7 +77,7 @@ gone() { [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"; }
 	before=$(count 533)
 	vzctl --quiet suspend 533
 	for how in '' :kill; do
-		for n in $(seq 1 16); do
+		for n in $(seq 1 17); do
 			VZ_FAULT=resume:$n$how run vzctl resume 533
 			[ "$status" -ne 0 ]
 			run vzctl --quiet umount 533

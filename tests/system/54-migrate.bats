@@ -227,6 +227,36 @@ goes_on() {
 	goes_on b 5424 1
 }
 
+@test "online with what an action script mounts: not there it stays here, there it goes on" {
+	local seen
+	a_vps 5427 simfs
+	# a tmpfs, and a directory that both nodes have: shared storage
+	on a sh -c 'cat >$CROFT_ROOT/etc/vz/conf/5427.mount; chmod +x $CROFT_ROOT/etc/vz/conf/5427.mount' <<-'X'
+		#!/bin/sh
+		. "$VE_CONFFILE"
+		[ ! -d "$CROFT_ROOT/../shared" ] || [ -e "$CROFT_ROOT/not-here" ] || mount -n --bind "$CROFT_ROOT/../shared" "$VE_ROOT/srv"
+		mount -n -t tmpfs -o size=1m none "$VE_ROOT/mnt"
+	X
+	mkdir -m 777 "$hosts/shared"
+	on b sh -c 'touch $CROFT_ROOT/not-here'
+	on a vzctl start 5427 >/dev/null
+	on a vzctl exec2 5427 'echo of memory >/mnt/x; (i=0; while :; do i=$((i+1)); echo $i; usleep 20000; done) >/srv/count 2>/dev/null </dev/null &'
+	wait_for 5 on a vzctl exec2 5427 test -s /srv/count
+	run --separate-stderr migrate --online b 5427
+	[ "$status" -ne 0 ]
+	[[ "$stderr" == *'VPS 5427 had a mount at /srv, made by an action script when it was started, and now there is none'* ]]
+	running_on a 5427
+	[ -z "$(journals a)$(journals b)" ]
+	on b sh -c 'rm $CROFT_ROOT/not-here'
+	seen=$(wc -l <"$hosts/shared/count")
+	moves --online b 5427
+	running_on b 5427
+	seen_more() { [ "$(wc -l <"$hosts/shared/count")" -gt "$1" ]; }
+	wait_for 5 seen_more "$seen"
+	[ "$(tail -n 1 "$hosts/shared/count")" -ge "$seen" ]
+	[ "$(on b vzctl exec2 5427 'cat /mnt/x; df -k /mnt | tail -n 1 | grep -o 1024 | head -n 1')" = $'of memory\n1024' ]
+}
+
 # CROFT_CYCLES in the environment: how many migrations; docs/testing.md
 @test "there and back, again and again: nothing drifts on either node" {
 	local i from to before='' now

@@ -370,11 +370,11 @@ static void test_mounts(void)
 	struct vz_error err;
 
 	OK_NAME(vz_list_add(&view, "/proc/meminfo") == 0 &&
-			cpt_mounts(good, &view, &ext, &err) == 0 && ext.n == 2 &&
+			cpt_mounts(good, &view, NULL, &ext, &err) == 0 && ext.n == 2 &&
 			vz_list_find(&ext, "/dev") >= 0 && vz_list_find(&ext, "/proc/meminfo") >= 0,
 		"ours are known");
 	OK_NAME(cpt_mounts("1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / /srv rw - ext4 b rw\n", &view,
-			   &ext, &err) < 0 &&
+			   NULL, &ext, &err) < 0 &&
 			strstr(err.msg, "/srv"),
 		"one of the node's is named");
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What stands in the way of a checkpoint: each word of /proc, and the arithmetic of the prediction. */
+#include "checkpoint/checkpoint.h"
 #include "checkpoint/judge.h"
 #include "tests/lib/tap.h"
 
@@ -106,16 +107,17 @@ static void test_estimate(void)
 static void test_scan_self(void)
 {
 	static struct cpt_findings f;
-	const struct vz_list ours = { 0 };
+	const struct vz_list view = { 0 };
+	const struct cpt_givens given = { 0 };
+	const struct cpt_ours all = { &view, &given };
 	struct cpt_load l;
 	struct vz_error err = { 0 };
 	pid_t us = getpid(), gone = 0x3ffffff;
 	uint64_t rate;
 	int r;
 
-	OK(cpt_scan(&us, 1, us, &ours, &f, &l, &err) == 0 && l.processes == 1 &&
-	   l.memory_bytes > 0);
-	OK(cpt_scan(&gone, 1, gone, &ours, &f, &l, &err) == -ESRCH && err.exit == VZ_EXIT_CHKPNT);
+	OK(cpt_scan(&us, 1, us, &all, &f, &l, &err) == 0 && l.processes == 1 && l.memory_bytes > 0);
+	OK(cpt_scan(&gone, 1, gone, &all, &f, &l, &err) == -ESRCH && err.exit == VZ_EXIT_CHKPNT);
 	OK(cpt_write_rate("/tmp", &rate) == 0 && rate > 0);
 	OK(cpt_write_rate("/no/such/place", &rate) == -ENOENT);
 	r = cpt_dirty(&us, 1, 10, &rate);
