@@ -286,11 +286,15 @@ static int fill_desc(struct suspending *s)
 	char path[PATH_MAX];
 	const char *hash = s->o->cfg.ostemplate_hash;
 	char tty[sizeof(d->tty)];
+	struct cpt_givens given = d->given;
 	int r = uname(&u) < 0 ? -errno : 0;
 
+	/* of an attempt before; but these are known by now */
 	memcpy(tty, d->tty, sizeof(tty));
-	cpt_desc_clear(d); /* of an attempt before */
+	d->given.n = 0;
+	cpt_desc_clear(d);
 	memcpy(d->tty, tty, sizeof(tty));
+	d->given = given;
 	d->ctid = s->o->ctid;
 	d->taken = (int64_t)time(NULL);
 	d->init_pid = st->init_pid;

@@ -234,10 +234,10 @@ goes_on() {
 	on a sh -c 'cat >$CROFT_ROOT/etc/vz/conf/5427.mount; chmod +x $CROFT_ROOT/etc/vz/conf/5427.mount' <<-'X'
 		#!/bin/sh
 		. "$VE_CONFFILE"
-		[ ! -d "$CROFT_ROOT/../shared" ] || [ -e "$CROFT_ROOT/not-here" ] || mount -n --bind "$CROFT_ROOT/../shared" "$VE_ROOT/srv"
+		[ ! -d "$CROFT_ROOT/../both" ] || [ -e "$CROFT_ROOT/not-here" ] || mount -n --bind "$CROFT_ROOT/../both" "$VE_ROOT/srv"
 		mount -n -t tmpfs -o size=1m none "$VE_ROOT/mnt"
 	X
-	mkdir -m 777 "$hosts/shared"
+	mkdir -m 777 "$hosts/both"
 	on b sh -c 'touch $CROFT_ROOT/not-here'
 	on a vzctl start 5427 >/dev/null
 	on a vzctl exec2 5427 'echo of memory >/mnt/x; (i=0; while :; do i=$((i+1)); echo $i; usleep 20000; done) >/srv/count 2>/dev/null </dev/null &'
@@ -248,12 +248,12 @@ goes_on() {
 	running_on a 5427
 	[ -z "$(journals a)$(journals b)" ]
 	on b sh -c 'rm $CROFT_ROOT/not-here'
-	seen=$(wc -l <"$hosts/shared/count")
+	seen=$(wc -l <"$hosts/both/count")
 	moves --online b 5427
 	running_on b 5427
-	seen_more() { [ "$(wc -l <"$hosts/shared/count")" -gt "$1" ]; }
+	seen_more() { [ "$(wc -l <"$hosts/both/count")" -gt "$1" ]; }
 	wait_for 5 seen_more "$seen"
-	[ "$(tail -n 1 "$hosts/shared/count")" -ge "$seen" ]
+	[ "$(tail -n 1 "$hosts/both/count")" -ge "$seen" ]
 	[ "$(on b vzctl exec2 5427 'cat /mnt/x; df -k /mnt | tail -n 1 | grep -o 1024 | head -n 1')" = $'of memory\n1024' ]
 }
 
