@@ -210,17 +210,22 @@ static int step_counters(void *arg, struct vz_error *err)
 static int step_groups(void *arg, struct vz_error *err)
 {
 	struct resuming *s = arg;
+	int r = res_processes_room(s->b.cg, err);
 
-	return res_tree_make(&s->b.st.cgroups, s->b.o->base, s->b.o->count, s->desc.groups, false,
-			     err);
+	return r < 0 ? r
+		     : res_tree_make(&s->b.st.cgroups, s->b.o->base, s->b.o->count, s->desc.groups,
+				     false, err);
 }
 
 static int step_limits(void *arg, struct vz_error *err)
 {
 	struct resuming *s = arg;
+	VZ_LIST struct vz_list missing = { 0 };
+	int r = res_apply(s->b.cg, &s->b.o->cfg, 1U << AG_PIDS, &missing, err);
 
-	return res_tree_make(&s->b.st.cgroups, s->b.o->base, s->b.o->count, s->desc.groups, true,
-			     err);
+	return r < 0 ? r
+		     : res_tree_make(&s->b.st.cgroups, s->b.o->base, s->b.o->count, s->desc.groups,
+				     true, err);
 }
 
 static int step_link(void *arg, struct vz_error *err)

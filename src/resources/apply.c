@@ -58,6 +58,14 @@ static int apply_pids(struct cg_apply *a)
 			     "--numproc: no pids controller on this kernel; stored, not enforced");
 }
 
+int res_processes_room(struct cg *cg, struct vz_error *err)
+{
+	enum { CRIU = 64 };
+	int r = cg->drv->set(cg, CG_PIDS_MAX, cg_node_tasks() / 8 + CRIU, err);
+
+	return r == -EOPNOTSUPP ? 0 : r;
+}
+
 /*
  * Guarantees. Where there is no memory.min, the OOM killer is told instead: the processes there are,
  * and init when it is born (res_oom_adj).

@@ -52,6 +52,12 @@ int res_apply(struct cg *cg, const struct vps_config *cfg, unsigned int mask,
 	      struct vz_list *ret_missing, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
+/**
+ * res_processes_room - for a restore: as many processes as the largest VPS of this node, and those that CRIU has in it for
+ * a while; AG_PIDS of res_apply() sets the limit again. Return: 0; -errno with @err.
+ */
+int res_processes_room(struct cg *cg, struct vz_error *err) __attribute__((warn_unused_result));
+
 /** res_bounds_tcp - this node has CG_TCP_MAX_BYTES */
 bool res_bounds_tcp(void);
 

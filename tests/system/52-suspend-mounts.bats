@@ -37,6 +37,8 @@ busy() {
 		mkdir /home/bound /home/own
 		mount --bind /srv /home/bound # of what the node gave, and what it did not
 		mount -t tmpfs -o nosuid,nodev own /home/own
+		mount --make-rshared / # as systemd does, and a service with mounts of its own
+		unshare -m sh -c "mount -t tmpfs none /srv; while :; do sleep 1; done" </dev/null >/dev/null 2>&1 & echo $! >/run/service
 		( exec 3>>/srv/a 4>/mnt/deep/d/n 5<>/tmp/gone; rm /tmp/gone; echo kept >&5
 		  while :; do date >&3; echo x >&4; usleep 50000; done ) </dev/null >/dev/null 2>&1 &
 		echo $! >/run/writer'
@@ -80,6 +82,7 @@ there_and_back() { # LAYOUT CTID
 		[ -z "$(grep "$CROFT_ROOT/root/$2" /proc/self/mountinfo)" ]
 		vzctl --quiet resume "$2" 
 		grows "$2"
+		vzctl exec2 "$2" 'grep -q " / /srv .* - tmpfs" /proc/$(cat /run/service)/mountinfo && ! ls /proc/$(cat /run/service)/root/srv | grep -q .'
 		[ "$(mounts "$2")" = "$before" ] || { diff <(echo "$before") <(mounts "$2") >&2; return 1; }
 		[ "$(vzctl exec2 "$2" 'df -k /run /tmp /dev/shm /mnt/deep | awk "{ print \$2, \$NF }"')" = "$sizes" ]
 		out_of_reach "$2"

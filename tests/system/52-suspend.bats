@@ -315,6 +315,21 @@ forge() {
 	no_dump
 }
 
+@test "all processes that it may have: it resumes, and may have no more" {
+	vzctl --quiet create 5281 --ostemplate busybox --numproc 30
+	vzctl --quiet start 5281
+	vzctl exec2 5281 'for i in $(seq 40); do sleep 1000 </dev/null >/dev/null 2>&1 & done' || : # the shell is refused one
+	[ "$(vzlist -Ho numproc 5281)" -ge 28 ]
+	vzctl --quiet suspend 5281
+	vzctl --quiet resume 5281
+	[ "$(vzlist -Ho numproc 5281)" -ge 28 ]
+	[ "$(vzlist -Ho numproc.l 5281)" -eq 30 ]
+	vzctl exec2 5281 'for i in $(seq 40); do sleep 1000 </dev/null >/dev/null 2>&1 & done' 2>"$BATS_TEST_TMPDIR/refused" || :
+	grep -q "can't fork" "$BATS_TEST_TMPDIR/refused"
+	[ "$(vzlist -Ho numproc 5281)" -le 30 ]
+	vzctl --quiet stop 5281 --fast
+}
+
 @test "without a CRIU: one line, nothing frozen" {
 	vzctl --quiet create 527 --ostemplate busybox
 	fails 31 'not running' suspend 527
