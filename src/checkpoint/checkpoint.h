@@ -221,6 +221,7 @@ struct cpt_desc {
 	pid_t init_pid;
 	uint64_t init_start;
 	uint64_t uid_base, uid_count, caps;
+	uint64_t ran_ms; /* since its start, without the time that it was suspended */
 	bool seccomp;
 	unsigned int parents;
 	char chain[CPT_CHAIN];

@@ -125,6 +125,8 @@ char *cpt_desc_text(const struct cpt_desc *d)
 		      "config", vz_json_text(d->config ? d->config : ""), "cpu",
 		      vz_json_text(d->cpu ? d->cpu : ""), "counters", put_counters(d), "dev",
 		      put_devs(d), "groups", vz_json_text(d->groups ? d->groups : "[]"));
+	if (j && json_object_set_new(j, "ran_ms", json_integer((json_int_t)d->ran_ms)) < 0)
+		return NULL;
 	if (j && json_object_set_new(j, "mounts", put_given(&d->given)) < 0)
 		return NULL;
 	if (j && d->lazy && json_object_set_new(j, "lazy", json_true()) < 0)
@@ -356,6 +358,9 @@ static int get_numbers(const json_t *j, struct cpt_desc *d)
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		if (get_number(j, all[i].key, all[i].max, all[i].to) < 0)
 			return -EINVAL;
+	/* older dumps do not say */
+	if (json_object_get(j, "ran_ms") && get_number(j, "ran_ms", INT64_MAX / 2, &d->ran_ms) < 0)
+		return -EINVAL;
 	d->ctid = (uint32_t)ctid;
 	d->init_pid = (pid_t)pid;
 	d->taken = (int64_t)taken;

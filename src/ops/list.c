@@ -133,10 +133,8 @@ void op_list_facts(uint32_t ctid, unsigned int needs, const struct vps_config *g
 
 	*ret = (struct op_facts){ .ctid = ctid, .status = OP_STOPPED };
 	if ((needs & ~OP_NEED_CONF) && vps_running(ctid, &state)) {
-		uint64_t now = vz_now_ms();
-
 		ret->status = OP_RUNNING;
-		ret->uptime_ms = now > state.started_ms ? now - state.started_ms : 0;
+		ret->uptime_ms = vps_state_uptime_ms(&state);
 		if (needs & counters)
 			read_counters(&state, needs, ret);
 	}

@@ -280,6 +280,16 @@ static int take_dump(struct taking *t, struct vz_error *err)
 	return r < 0 ? r : op_sync(fd, &t->conn, err);
 }
 
+/* Scripts may hold passwords: not readable by more than at the source. */
+static mode_t file_mode(const json_t *args)
+{
+	json_int_t mode = vz_json_int(args, "mode", -1);
+
+	if (mode >= 0 && mode <= 0777)
+		return (mode_t)mode;
+	return json_is_true(json_object_get(args, "executable")) ? 0755 : 0644;
+}
+
 static int on_file(struct taking *t, const json_t *args, json_t **ret, struct vz_error *err)
 {
 	const char *name = vz_json_str(args, "name");
@@ -296,8 +306,7 @@ static int on_file(struct taking *t, const json_t *args, json_t **ret, struct vz
 	if (!f || t->state != MIG_TAKING)
 		return bad(err, "file name");
 	(void)vps_path(path, "%s/%s", mig_files_dir(t->o.ctid, files), f->suffix);
-	fd = vz_openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW,
-		       json_is_true(json_object_get(args, "executable")) ? 0755 : 0644);
+	fd = vz_openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, file_mode(args));
 	if (fd < 0)
 		return vz_fail(err, MIG_EXIT_COPY, -fd, "%s", path);
 	r = mig_answer(&t->conn, NULL, err);

@@ -154,7 +154,8 @@ int op_send_level(const struct sending *s)
 	return s->a->compress ? 1 : 0;
 }
 
-static int send_one(struct sending *s, const char *name, const char *path, bool executable,
+/* @mode: permissions; "executable" is for targets that know no more. */
+static int send_one(struct sending *s, const char *name, const char *path, mode_t mode,
 		    struct vz_error *err)
 {
 	VZ_FD int fd = vz_openat(AT_FDCWD, path, O_RDONLY, 0);
@@ -163,7 +164,9 @@ static int send_one(struct sending *s, const char *name, const char *path, bool 
 	if (fd < 0)
 		return vz_fail(err, MIG_EXIT_COPY, -fd, "open %s", path);
 	r = mig_call(&s->link.conn, "FILE",
-		     json_pack("{ss sb}", "name", name, "executable", executable), NULL, err);
+		     json_pack("{ss sb si}", "name", name, "executable", (mode & 0111) != 0, "mode",
+			       (int)(mode & 0777)),
+		     NULL, err);
 	if (r == 0)
 		r = mig_send_file(&s->link.conn, fd, err);
 	return r < 0 ? r : op_send_end(s, err);
@@ -187,7 +190,7 @@ static int send_template(struct sending *s, struct vz_error *err)
 		return op_moving_exit(err, r, MIG_EXIT_TEMPLATE);
 	op_send_stage(s, "Sending the template",
 		      stat(archive, &st) == 0 ? (uint64_t)st.st_size : 0);
-	return send_one(s, "template", archive, false, err);
+	return send_one(s, "template", archive, 0644, err);
 }
 
 int op_send_files(struct sending *s, struct vz_error *err)
@@ -204,7 +207,7 @@ int op_send_files(struct sending *s, struct vz_error *err)
 
 		(void)vps_path(path, "%s/%u.%s", vps_paths()->conf, s->o->ctid, f->suffix);
 		if (stat(path, &st) == 0)
-			r = send_one(s, f->name, path, (st.st_mode & 0111) != 0, err);
+			r = send_one(s, f->name, path, st.st_mode, err);
 		else if (i == 0)
 			r = vz_fail(err, MIG_EXIT_ABSENT, errno, "%s", path);
 	}
@@ -223,7 +226,7 @@ int op_send_dump(struct sending *s, struct vz_error *err)
 		s->dump_bytes = (uint64_t)st.st_size;
 	op_send_stage(s, s->chain.n ? "Sending the rest of the memory" : "Sending the memory",
 		      s->dump_bytes);
-	return send_one(s, "dump", path, false, err);
+	return send_one(s, "dump", path, 0600, err);
 }
 
 /* ---- the tree ---- */

@@ -132,6 +132,7 @@ static int step_check(void *arg, struct vz_error *err)
 	if (r < 0)
 		return r;
 	st->generation = op_boot_generation(s->b.o->ctid);
+	st->ran_ms = s->desc.ran_ms;
 	memcpy(st->init_kind, s->desc.init_kind, sizeof(st->init_kind));
 	(void)snprintf(s->b.init.kind, sizeof(s->b.init.kind), "%s", s->desc.init_kind);
 	s->b.covered = &s->desc.view;

@@ -302,6 +302,7 @@ static int fill_desc(struct suspending *s)
 	d->uid_base = st->uid_base;
 	d->uid_count = st->uid_count;
 	d->caps = st->caps;
+	d->ran_ms = vps_state_uptime_ms(st);
 	d->seccomp = st->seccomp;
 	if (s->parent[0]) {
 		d->parents = s->a->chain->n;

@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { FILE_MAX = 4 << 20 };
 
@@ -381,6 +382,14 @@ int vps_save_text(const struct vps_config *c, const bool which[VP_MAX], char *ol
 	return out->failed ? -ENOMEM : 0;
 }
 
+/* What the administrator has hidden stays hidden. */
+static mode_t mode_of(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? st.st_mode & 0777 : 0644;
+}
+
 /* @new: a file that is not there is made. */
 static int save(const char *path, const struct vps_config *c, const bool which[VP_MAX], bool new,
 		struct vz_error *err)
@@ -396,7 +405,7 @@ static int save(const char *path, const struct vps_config *c, const bool which[V
 	else if (n == -ENOENT && new)
 		r = vps_save_text(c, which, none, 0, &b);
 	if (r == 0)
-		r = vz_write_atomic(path, b.s ? b.s : "", b.len, 0644);
+		r = vz_write_atomic(path, b.s ? b.s : "", b.len, mode_of(path));
 	if (r < 0)
 		return vz_fail(err, VZ_EXIT_CONFIG_SAVE, -r, "Unable to save config %s", path);
 	return 0;

@@ -85,6 +85,8 @@ static int get_numbers(const json_t *j, struct vps_state *s)
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		if (get_number(j, all[i].key, all[i].max, all[i].to) < 0)
 			return -EINVAL;
+	if (json_object_get(j, "ran_ms") && get_number(j, "ran_ms", INT64_MAX, &s->ran_ms) < 0)
+		return -EINVAL;
 	s->init_pid = (pid_t)init_pid;
 	s->mon_pid = (pid_t)mon_pid;
 	s->generation = (uint32_t)generation;
@@ -150,7 +152,17 @@ char *vps_state_text(const struct vps_state *s)
 		      s->init_kind, "dump", s->dump, "addrs", put_list(&s->addrs), "live",
 		      put_list(&s->live), "view", put_list(&s->view), "cgroups",
 		      put_list(&s->cgroups));
+	if (j && s->ran_ms &&
+	    json_object_set_new(j, "ran_ms", json_integer((json_int_t)s->ran_ms)) < 0)
+		return NULL;
 	return j ? json_dumps(j, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
+}
+
+uint64_t vps_state_uptime_ms(const struct vps_state *s)
+{
+	uint64_t now = vz_now_ms();
+
+	return (now > s->started_ms ? now - s->started_ms : 0) + s->ran_ms;
 }
 
 int vps_state_save(uint32_t ctid, const struct vps_state *s)

@@ -356,7 +356,8 @@ struct vps_state {
 	uint64_t init_start;
 	pid_t mon_pid;
 	uint64_t mon_start;
-	uint64_t started_ms; /* CLOCK_MONOTONIC of the start */
+	uint64_t started_ms; /* CLOCK_MONOTONIC of the start, or of the last resume */
+	uint64_t ran_ms; /* how long it had run before that */
 	uint32_t generation; /* of this start: part of link names */
 	uint64_t uid_base, uid_count;
 	uint64_t caps; /* bounding set of init */
@@ -373,6 +374,9 @@ struct vps_state {
 
 void vps_state_clear(struct vps_state *s);
 #define VPS_STATE __attribute__((cleanup(vps_state_clear)))
+
+/** vps_state_uptime_ms - how long it has run since its start, without the time that it was suspended. */
+uint64_t vps_state_uptime_ms(const struct vps_state *s);
 
 /**
  * vps_state_load - Return: 0; -ENOENT never started or stopped cleanly; -ESTALE from another boot.

@@ -58,7 +58,7 @@ out_of_reach() {
 }
 
 there_and_back() { # LAYOUT CTID
-	local before sizes
+	local before sizes ran=0
 	mkdir -p "$CROFT_ROOT/side/dir" "$CROFT_ROOT/side/below" "$CROFT_ROOT/side/other"
 	echo of the node >"$CROFT_ROOT/side/file"
 	chmod -R a+rwX "$CROFT_ROOT/side"
@@ -86,6 +86,9 @@ there_and_back() { # LAYOUT CTID
 		[ "$(mounts "$2")" = "$before" ] || { diff <(echo "$before") <(mounts "$2") >&2; return 1; }
 		[ "$(vzctl exec2 "$2" 'df -k /run /tmp /dev/shm /mnt/deep | awk "{ print \$2, \$NF }"')" = "$sizes" ]
 		out_of_reach "$2"
+		# uptime goes on as well
+		[ "$(jq .ran_ms "$(rundir "$2")/state.json")" -gt "$ran" ]
+		ran=$(jq .ran_ms "$(rundir "$2")/state.json")
 		vzctl exec2 "$2" 'grep -q "in memory" /mnt/deep/d/m && [ "$(head -n 1 /etc/one)" = two ] && [ "$(stat -c %u /srv/a /mnt/deep/d)" = "0
 0" ] && ! touch "/mnt/with blank/x"'
 		[ "$(stat -c %u "$CROFT_ROOT/side/dir/a")" = 0 ]

@@ -237,6 +237,9 @@ goes_on() {
 		[ ! -d "$CROFT_ROOT/../both" ] || [ -e "$CROFT_ROOT/not-here" ] || mount -n --bind "$CROFT_ROOT/../both" "$VE_ROOT/srv"
 		mount -n -t tmpfs -o size=1m none "$VE_ROOT/mnt"
 	X
+	# what the administrator has hidden stays hidden
+	on a sh -c 'cd $CROFT_ROOT/etc/vz/conf; chmod 700 5427.mount; chmod 640 5427.conf; printf "# ours\nFOREIGN=\"kept\"\n" >>5427.conf'
+	on a vzctl --quiet set 5427 --description 'of two words' --diskspace 1G:2G --quotatime 60 --save
 	mkdir -m 777 "$hosts/both"
 	on b sh -c 'touch $CROFT_ROOT/not-here'
 	on a vzctl start 5427 >/dev/null
@@ -255,6 +258,14 @@ goes_on() {
 	wait_for 5 seen_more "$seen"
 	[ "$(tail -n 1 "$hosts/both/count")" -ge "$seen" ]
 	[ "$(on b vzctl exec2 5427 'cat /mnt/x; df -k /mnt | tail -n 1 | grep -o 1024 | head -n 1')" = $'of memory\n1024' ]
+	[ "$(on b sh -c 'cd $CROFT_ROOT/etc/vz/conf; stat -c %a 5427.mount 5427.conf; grep -E "^# ours|^FOREIGN|^DESCR|^DISKSPACE|^QUOTATIME" 5427.conf')" = '700
+640
+DISKSPACE="1048576:2097152"
+QUOTATIME="60"
+# ours
+FOREIGN="kept"
+DESCRIPTION="of two words"' ]
+	[ "$(on b jq .ran_ms "$hosts/node/run/vz/5427/state.json")" -gt 0 ]
 }
 
 # CROFT_CYCLES in the environment: how many migrations; docs/testing.md
