@@ -366,6 +366,8 @@ int op_start_or_resume(struct op *o, const struct op_start *a, struct vz_error *
 	char file[PATH_MAX];
 	int r;
 
+	if (!vps_running(o->ctid, NULL))
+		op_dumps_mend(o);
 	if (access(op_dump_path(o, file), F_OK) < 0 || a->bare || o->bad ||
 	    (o->cfg.disabled && !a->force) || vps_running(o->ctid, NULL))
 		return op_do_start(o, a, err);
@@ -390,16 +392,33 @@ int op_start_or_resume(struct op *o, const struct op_start *a, struct vz_error *
 	return r < 0 ? r : op_do_start(o, a, err);
 }
 
-void op_dumps_forget(const struct op *o)
+/* What there may be beside the default dump. @half: of a command that was cut off, and of no use to any other. */
+static const struct {
+	const char *suffix;
+	bool half;
+} beside[] = {
+	{ "", false },	  { ".part", true },	{ ".used", true },    { ".failed", false },
+	{ ".tmp", true }, { ".restore", true }, { ".rounds", false }, { ".failed.rounds", false },
+};
+
+static void forget(const struct op *o, bool all)
 {
-	static const char *const files[] = { "", ".part", ".used", ".failed" };
-	static const char *const dirs[] = { ".tmp", ".restore", ".rounds", ".failed.rounds" };
 	char path[PATH_MAX], dump[PATH_MAX];
 
 	(void)op_dump_path(o, dump);
-	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
-		(void)unlink(vps_path(path, "%s%s", dump, files[i]));
-	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++)
-		(void)!vz_rm_rf(AT_FDCWD, vps_path(path, "%s%s", dump, dirs[i]));
+	for (size_t i = 0; i < sizeof(beside) / sizeof(*beside); i++)
+		if (all || beside[i].half)
+			(void)!vz_rm_rf(AT_FDCWD, vps_path(path, "%s%s", dump, beside[i].suffix));
+}
+
+void op_dumps_forget(const struct op *o)
+{
+	forget(o, true);
 	op_rounds_forget(o);
+}
+
+void op_dumps_mend(const struct op *o)
+{
+	if (o->cfg.dumpdir)
+		forget(o, false);
 }

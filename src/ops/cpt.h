@@ -122,6 +122,12 @@ void op_dump_used_up(const char *used);
 
 /** op_dumps_forget - every file that a suspend or resume of the VPS may have left in DUMPDIR. */
 void op_dumps_forget(const struct op *o);
+/**
+ * op_dumps_mend - of these, what a command that was cut off has left, and no other can use: half a dump, what was unpacked
+ * of one, one from which the VPS has gone on. A power cut leaves them, with no note of them in RUNDIR.
+ * Context: lock held, the VPS down and op_cpt_mend done.
+ */
+void op_dumps_mend(const struct op *o);
 
 /** op_do_resume - op_resume under the lock, the VPS down and nothing left over. Return: as op_resume. */
 int op_do_resume(struct op *o, const struct op_resume *a, struct vz_error *err)

@@ -180,8 +180,8 @@ int op_moving_drop(struct op *o, const struct mig_journal *j, struct vz_error *e
 					      op_moving_files(i)->suffix));
 		vps_name_unlink(o->ctid, o->cfg.name);
 		(void)!vz_fsync_dir_of(path);
-		(void)unlink(op_dump_path(o, path));
-		(void)!vz_rm_rf(AT_FDCWD, op_rounds_beside(path, staged));
+		/* what was unpacked of it, too: after a power cut nothing else tells of that */
+		op_dumps_forget(o);
 	}
 	(void)op_private_staged(j->private_dir, staged);
 	if (j->installed && !j->shared && lstat(j->private_dir, &st) == 0)
