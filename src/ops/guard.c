@@ -9,6 +9,7 @@
 #include "util/log.h"
 
 #include <errno.h>
+#include <string.h>
 
 int op_side_unmount_stale(uint32_t ctid, struct vz_error *err)
 {
@@ -30,19 +31,64 @@ static int thaw(struct op *o, struct vz_error *err)
 	return op_thaw(o, &st, &h, err);
 }
 
+int op_moving_end_stop(struct op *o, const struct mig_journal *j, struct vz_error *err)
+{
+	const struct op_env *was = o->env;
+	struct op_env own = *was;
+	const struct op_stop stop = { 0 };
+	int r;
+
+	if (!j->frozen || strcmp(j->mode, op_move_way(OP_MOVE_OFFLINE)->name) != 0 ||
+	    !vps_running(o->ctid, NULL))
+		return 0;
+	own.migrating = true;
+	o->env = &own;
+	r = op_do_stop(o, &stop, err);
+	o->env = was;
+	return r;
+}
+
 int op_moving_undo(struct op *o, struct mig_journal *j, struct vz_error *err)
 {
 	int r = op_side_unmount_stale(o->ctid, err);
 
 	if (r == 0)
 		r = thaw(o, err);
+	if (r == 0)
+		r = op_moving_end_stop(o, j, err);
 	if (r < 0)
 		return r;
 	op_rounds_forget(o);
 	j->step = MIG_S_ABORTED;
-	j->frozen = false;
+	j->frozen = j->frozen && !vps_running(o->ctid, NULL);
 	r = mig_journal_save(j);
 	return r < 0 ? vz_fail(err, VZ_EXIT_SYSTEM, -r, "write the journal of VPS %u", o->ctid) : 0;
+}
+
+/* Is it ours, and to be made to run again? */
+static bool halted(uint32_t ctid, struct mig_journal *j)
+{
+	return mig_journal_there(ctid) && mig_journal_load(ctid, j) == 0 &&
+	       mig_role(j->step) == MIG_SOURCE && mig_owner(j->step) == MIG_OURS && j->frozen &&
+	       j->was_running;
+}
+
+bool op_halted_to_move(uint32_t ctid)
+{
+	MIG_JOURNAL struct mig_journal j = { 0 };
+
+	return halted(ctid, &j) && j.step == MIG_S_COPYING;
+}
+
+void op_moving_settle(uint32_t ctid)
+{
+	MIG_JOURNAL struct mig_journal j = { 0 };
+
+	if (!halted(ctid, &j))
+		return;
+	j.frozen = false;
+	if (mig_journal_save(&j) < 0)
+		vz_info("the journal of VPS %u still says that it is to run", ctid);
 }
 
 int op_guard(struct op *o, struct vz_error *err)

@@ -30,16 +30,16 @@ static int complete(struct op *o, struct mig_journal *j, int timeout_ms, struct 
 
 static int take_back(struct op *o, struct mig_journal *j, int timeout_ms, struct vz_error *err)
 {
-	bool frozen = j->frozen && j->was_running;
 	int r = j->step == MIG_S_COPYING ? op_moving_undo(o, j, err) : 0;
 
-	if (r == 0 && frozen && !vps_running(o->ctid, NULL)) {
+	if (r == 0 && j->frozen && j->was_running && !vps_running(o->ctid, NULL)) {
 		const struct op_start start = { 0 };
 
 		r = op_mem_there(o) ? op_mem_goes_on(o->ctid, err) : op_do_start(o, &start, err);
 	}
 	if (r < 0)
 		return r;
+	op_moving_settle(o->ctid);
 	vz_say("VPS %u stays here", o->ctid);
 	r = op_moving_tell(j, "abort", timeout_ms, err);
 	if (r == 0 && mig_journal_remove(o->ctid) < 0)

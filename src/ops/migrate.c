@@ -235,6 +235,8 @@ static int unhalt_child(void *arg, struct vz_error *err)
 	const struct op_start start = { 0 };
 
 	op_moving_hush();
+	if (op_moving_end_stop(s->o, &s->j, err) < 0)
+		return -EIO;
 	/* after rounds there is no dump of use here, should it have died meanwhile */
 	if (op_move_way(s->mode)->memory && (vps_running(s->o->ctid, NULL) || op_mem_there(s->o)))
 		return op_mem_goes_on(s->o->ctid, err);
@@ -258,9 +260,10 @@ static int step_halt(void *arg, struct vz_error *err)
 	op_send_stage(s, op_move_way(s->mode)->halt, 0);
 	r = mig_busy(&s->link.conn, halt_child, s, err);
 	vz_closep(&s->pages.theirs);
-	/* after a power cut before the commit it starts with the node, as what ran does */
-	if (r == 0 && !op_move_way(s->mode)->live && vps_record_keep(s->o->ctid) < 0)
-		vz_info("no note in %s/running", vps_paths()->vzdir);
+	/* its own script said no before it was told to halt: it goes on */
+	if (r < 0 && !op_move_way(s->mode)->memory &&
+	    (err->exit == VZ_EXIT_SCRIPT || err->exit == VZ_EXIT_EXEC_TIMEOUT))
+		s->j.frozen = false;
 	return op_moving_exit(err, r, MIG_EXIT_STOP);
 }
 
@@ -270,8 +273,12 @@ static void undo_halt(void *arg)
 	struct vz_error err;
 
 	op_pages_end(s); /* CRIU does not let go of the VPS before */
-	if (s->j.frozen && mig_busy(NULL, unhalt_child, s, &err) < 0)
+	if (!s->j.frozen)
+		return;
+	if (mig_busy(NULL, unhalt_child, s, &err) < 0)
 		vz_warn("WARNING: VPS %u stands still: %s", s->o->ctid, err.msg);
+	else
+		s->j.frozen = false;
 }
 
 static int step_rest(void *arg, struct vz_error *err)

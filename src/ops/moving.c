@@ -204,7 +204,9 @@ int op_moving_take(struct op *o, struct mig_journal *j, struct vz_error *err)
 {
 	int r;
 
-	(void)o;
+	/* before the journal says so: after a power cut it starts with the node */
+	if (j->start && vps_record_secure(o->ctid) < 0)
+		vz_info("no note in %s/running", vps_paths()->vzdir);
 	j->step = MIG_S_TAKEN;
 	r = mig_journal_save(j);
 	return r < 0 ? vz_fail(err, MIG_EXIT_START, -r, "write the journal of VPS %u", j->ctid) : 0;

@@ -90,8 +90,14 @@ bool op_mem_lazy(const struct op *o);
 void op_mem_forget(const struct op *o);
 
 /**
- * op_moving_undo - source: our VPS goes on as before the migration (thawed, resumed or started); the journal
- * then says aborted. Context: lock held.
+ * op_moving_end_stop - source: a VPS that an offline migration was stopping, and that still runs, is stopped: it may have
+ * been told to halt, and would do so sooner or later. Context: lock held. Return: 0, also where none was; as op_do_stop.
+ */
+int op_moving_end_stop(struct op *o, const struct mig_journal *j, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/**
+ * op_moving_undo - source: our VPS is thawed; the journal then says aborted, and @j->frozen whether it is still to be made
+ * to run again, from its dump or by a start. Context: lock held.
  */
 int op_moving_undo(struct op *o, struct mig_journal *j, struct vz_error *err)
 	__attribute__((warn_unused_result));

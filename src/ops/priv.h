@@ -43,6 +43,12 @@ void op_close(struct op *o);
  * Return: 0; exit 9.
  */
 int op_guard(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));
+/** op_halted_to_move - a migration that has not committed has stopped or frozen it, and is to make it run again. */
+bool op_halted_to_move(uint32_t ctid);
+/** op_moving_settle - it runs or was stopped by an order: no journal here is to make it run again. Context: the lock. */
+void op_moving_settle(uint32_t ctid);
+/** op_record_stopped - stop.c: it is not to run at the next boot, unless a migration has stopped it. */
+void op_record_stopped(const struct op *o);
 
 /** op_ids - base and count; a newly allocated LOCAL_UID is saved. */
 int op_ids(struct op *o, struct vz_error *err) __attribute__((warn_unused_result));

@@ -142,6 +142,15 @@ static int wait_end(struct op *o, const struct vps_state *st, int pidfd, uint64_
 
 /* ---- the steps: forward only ---- */
 
+/* By an order to stop, or by itself. What a migration stops runs on, as far as the next boot is concerned. */
+void op_record_stopped(const struct op *o)
+{
+	if (o->env->migrating)
+		return;
+	vps_record_forget(o->ctid);
+	op_moving_settle(o->ctid);
+}
+
 struct stopping {
 	struct op *o;
 	const struct op_stop *a;
@@ -172,7 +181,7 @@ static int step_groups(void *arg, struct vz_error *err)
 
 	if (r < 0)
 		return r;
-	vps_record_forget(s->o->ctid);
+	op_record_stopped(s->o);
 	vz_say("Container was stopped");
 	return 0;
 }
@@ -214,7 +223,7 @@ int op_do_stop(struct op *o, const struct op_stop *a, struct vz_error *err)
 	/* groups without a readable state: it runs, and nobody knows its init any more */
 	if (!s.running && res_leftovers(o->ctid) <= 0) {
 		vz_say("Unable to stop: Container is not running");
-		vps_record_forget(o->ctid);
+		op_record_stopped(o);
 		return op_mend(o, err);
 	}
 	vz_say("Stopping VPS ...");
@@ -246,7 +255,11 @@ int op_start(const struct op_env *env, uint32_t ctid, const struct op_start *a,
 	OP struct op o;
 	int r = op_open(&o, env, ctid, "starting", err);
 
-	return r < 0 ? r : op_start_or_resume(&o, a, err);
+	if (r == 0)
+		r = op_start_or_resume(&o, a, err);
+	if (r == 0 && !env->migrating)
+		op_moving_settle(ctid);
+	return r;
 }
 
 /* ---- restart: two tables in a row ---- */
@@ -308,7 +321,8 @@ static bool taken_care_of(uint32_t ctid)
 
 int op_after_end(uint32_t ctid, bool reboot, struct vz_error *err)
 {
-	const struct op_env env = { .lock_wait_ms = 0 };
+	/* stopped by a migration that may be dead: --recover or the next command makes it run again */
+	const struct op_env env = { .migrating = !reboot && op_halted_to_move(ctid) };
 	const struct op_start start = { 0 };
 	const uint64_t until = vz_now_ms() + 120000;
 	OP struct op o = { .lock = { .fd = -1 }, .userns = -1 };
@@ -331,7 +345,7 @@ int op_after_end(uint32_t ctid, bool reboot, struct vz_error *err)
 	if (taken_care_of(ctid))
 		return 0;
 	if (!reboot)
-		vps_record_forget(ctid);
+		op_record_stopped(&o);
 	r = op_mend(&o, err);
 	if (r == 0 && reboot)
 		r = op_do_start(&o, &start, err);

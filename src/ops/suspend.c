@@ -599,7 +599,7 @@ static int step_clean(void *arg, struct vz_error *err)
 	if (r < 0)
 		return r;
 	op_held_forget(s->o->ctid);
-	vps_record_forget(s->o->ctid);
+	op_record_stopped(s->o);
 	if (s->a->skip_umount || !sto_mounted(s->o->cfg.ve_root) || !op_mount_is_ours(s->o))
 		return 0;
 	r = op_do_umount(s->o, err);

@@ -22,16 +22,23 @@ static char *record_path(uint32_t ctid, char *dst)
 
 static int note(uint32_t ctid, const char *what)
 {
-	char path[PATH_MAX], dir[PATH_MAX];
+	char path[PATH_MAX], dir[PATH_MAX], new[PATH_MAX];
 
-	(void)unlink(record_path(ctid, path));
+	(void)record_path(ctid, path);
 	if (symlink(what, path) == 0)
 		return 0;
-	if (errno != ENOENT)
+	if (errno == ENOENT) {
+		if (mkdir(vps_path(dir, "%s/running", vps_paths()->vzdir), 0755) < 0 &&
+		    errno != EEXIST)
+			return -errno;
+		return symlink(what, path) < 0 ? -errno : 0;
+	}
+	if (errno != EEXIST)
 		return -errno;
-	if (mkdir(vps_path(dir, "%s/running", vps_paths()->vzdir), 0755) < 0 && errno != EEXIST)
-		return -errno;
-	return symlink(what, path) < 0 ? -errno : 0;
+	/* one or the other, at each moment */
+	(void)vps_path(new, "%s.new", path);
+	(void)unlink(new);
+	return symlink(what, new) < 0 || rename(new, path) < 0 ? -errno : 0;
 }
 
 int vps_record_running(uint32_t ctid)
@@ -45,6 +52,14 @@ int vps_record_running(uint32_t ctid)
 int vps_record_keep(uint32_t ctid)
 {
 	return note(ctid, KEPT);
+}
+
+int vps_record_secure(uint32_t ctid)
+{
+	char path[PATH_MAX];
+	int r = note(ctid, KEPT);
+
+	return r < 0 ? r : vz_fsync_dir_of(record_path(ctid, path));
 }
 
 void vps_record_forget(uint32_t ctid)

@@ -423,6 +423,8 @@ void vps_live_over(const struct vps_state *s, struct vps_config *c, unsigned int
 int vps_record_running(uint32_t ctid) __attribute__((warn_unused_result));
 /** vps_record_keep - it was stopped with the node and is to come back with it. 0 or -errno. */
 int vps_record_keep(uint32_t ctid) __attribute__((warn_unused_result));
+/** vps_record_secure - vps_record_keep, and on disk when it returns. 0 or -errno. */
+int vps_record_secure(uint32_t ctid) __attribute__((warn_unused_result));
 /** vps_record_forget - it was stopped for good. */
 void vps_record_forget(uint32_t ctid);
 /** vps_record_ran - it ran when an earlier boot ended uncleanly, or was kept. */

@@ -29,18 +29,62 @@ hosts_up() {
 			[ ! -e "$c/cpuset.mems" ] || cat "$c/cpuset.mems" >"$c/${hosts##*.}-$h/cpuset.mems"
 			echo "$c/${hosts##*.}-$h $c" >>"$hosts/$h.groups"
 		done
-		hold "$h"
-		enter "$h" >"$hosts/enter-$h"
-		chmod 755 "$hosts/enter-$h"
-		ip link add "v54$h" type veth peer name eth0 netns "$(cat "$hosts/$h.pid")"
-		ip link set "v54$h" master br54 up
-		on "$h" sh -c 'ip link set lo up; ip addr add 198.51.100.1/32 dev lo; ip addr add 2001:db8:ffff::1/128 dev lo
-			ip link set eth0 up; echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv4/conf/eth0/proxy_arp'
-		on "$h" ip addr add "10.99.54.$([ "$h" = a ] && echo 1 || echo 2)/24" dev eth0
+		boot "$h"
 		host_run "$h" "make_root ${1:-simfs} '$hosts/node'"
 	done
 	transport="$hosts/enter-b"
 	export transport
+}
+
+# boot HOST: its namespaces, its network, the way into it
+boot() {
+	hold "$1"
+	enter "$1" >"$hosts/enter-$1"
+	chmod 755 "$hosts/enter-$1"
+	ip link add "v54$1" type veth peer name eth0 netns "$(cat "$hosts/$1.pid")"
+	ip link set "v54$1" master br54 up
+	on "$1" sh -c 'ip link set lo up; ip addr add 198.51.100.1/32 dev lo; ip addr add 2001:db8:ffff::1/128 dev lo
+		ip link set eth0 up; echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv4/conf/eth0/proxy_arp'
+	on "$1" ip addr add "10.99.54.$([ "$1" = a ] && echo 1 || echo 2)/24" dev eth0
+}
+
+# inhabitants HOST: its processes
+inhabitants() {
+	local group
+	while read -r group _; do
+		find "$group" -name cgroup.procs -exec cat {} + 2>/dev/null
+	done <"$hosts/$1.groups" | sort -u
+}
+
+# dark HOST: its power is cut. All its processes die at once, its mounts and its network go with them, and what is in /run;
+# its files stay.
+dark() {
+	local group l
+	# nobody is to see another die; one that is frozen by cgroup v1 dies when it is thawed, before it does anything
+	# shellcheck disable=SC2046
+	for l in 1 2 3; do kill -STOP $(inhabitants "$1") 2>/dev/null || :; done
+	while [ "$(inhabitants "$1")" ]; do
+		# shellcheck disable=SC2046
+		kill -9 $(inhabitants "$1") 2>/dev/null || :
+		while read -r group _; do
+			find "$group" -name freezer.state | while read -r l; do echo THAWED >"$l"; done 2>/dev/null || :
+		done <"$hosts/$1.groups"
+	done
+	ip link del "v54$1" 2>/dev/null || :
+	while read -r group _; do
+		wait_for 5 sh -c 'find "$1" -mindepth 1 -depth -type d -exec rmdir {} + && [ -z "$(find "$1" -mindepth 1 -type d)" ]' x "$group"
+	done <"$hosts/$1.groups"
+	rm -rf "$hosts/$1/run" "$hosts/$1.pid"
+	# the next boot has another id
+	for l in "$hosts/$1"/var/lib/vz/running/*; do
+		[ ! -L "$l" ] || [ "$(readlink "$l")" = kept ] || ln -sfn 00000000-0000-4000-8000-000000000000 "$l"
+	done
+}
+
+# light HOST: it has power again, and does what it does at boot
+light() {
+	boot "$1"
+	on "$1" vz-node start
 }
 
 # hold HOST: the process whose namespaces are the node
@@ -57,6 +101,7 @@ hold() {
 			done <\$HOST_GROUPS
 			echo \$\$ >\$HOST_PID.tmp; mv \$HOST_PID.tmp \$HOST_PID
 			exec sleep 100000"' >/dev/null 2>&1 3>&- </dev/null &
+	disown # who is killed in dark() is not told of
 	wait_for 10 test -e "$hosts/$1.pid"
 }
 
@@ -127,7 +172,7 @@ hosts_clean() {
 hosts_down() {
 	local h group
 	for h in a b; do
-		[ -e "$hosts/$h.pid" ] || continue
+		[ -e "$hosts/$h.pid" ] || continue # it is dark
 		host_run $h remove_root || :
 		kill -9 "$(cat "$hosts/$h.pid")"
 	done

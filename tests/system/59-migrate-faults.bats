@@ -9,7 +9,10 @@ load ../lib/faults
 setup_file() { hosts_up; }
 teardown_file() { hosts_down; }
 setup() { mode=(); }
-teardown() { hosts_clean; }
+teardown() {
+	said
+	hosts_clean
+}
 
 # every: steps of "migrate" (4 journal, 5 prepare, 6 copy, 7 halt, 8 rest, 9 dump, 10 serve, 11 promise, 12 commit) that fail, that
 # are killed, killed with the supervisor; those after the commit; the target, before and after each of CHECK PREPARE FILE
@@ -44,6 +47,97 @@ these() { if [ "${CROFT_FAULTS:-}" = all ]; then every; else echo "$@"; fi; }
 	mode=(--online)
 	# shellcheck disable=SC2046
 	faults 5913 $(these migrate:8:both migrate:12:both finish:1:kill receive:7:kill received:7:both)
+}
+
+# stopped_in FAULT CTID: a migration that stands still at FAULT; its vzmigrate is $job
+stopped_in() {
+	on a env VZ_FAULT="$1:stop" vzmigrate --transport-command "$transport" --timeout "$patience" "${mode[@]}" b "$2" >"$hosts/out" 2>&1 3>&- &
+	job=$!
+	wait_for 120 stopped
+}
+
+# power CTID WHOSE FAULT OWNER: the power of node WHOSE is cut there; node OWNER has it then
+power() {
+	echo "# $2, $3" >&2
+	stopped_in "$3" "$1"
+	dark "$2"
+	wait $job || :
+	wait_for 60 no_migrators
+	# one that was promised waits for the word
+	if [ "$2" = "$4" ] || [ "$3" = finish:1 ]; then [ "$(running "$1")" = 0 ]; else running_on "$4" "$1"; fi
+	run light "$2"
+	status_is 0
+	# what ran runs again by itself, but where only the other knows
+	if [ "$2" = "$4" ] && [ "$3" != receive:8 ]; then running_on "$4" "$1"; fi
+	settle "$1"
+	[ "$at" = "$4" ]
+	[ -z "$(find "$hosts"/[ab]/var/lib/vz/dump "$hosts"/[ab]/etc/vz/migrate -mindepth 1)" ]
+	home "$1"
+}
+
+# every step of the source up to the end, both sides of what the target is told
+cuts() {
+	local n
+	for n in 4 5 6 7 8 9 11 12; do echo "a migrate:$n a"; done
+	for n in 1 2 3 4; do echo "a finish:$n b"; done
+	for n in 3 5 6 7; do echo "b receive:$n a b received:$n a"; done
+	echo b receive:8 b b received:8 b
+}
+
+# cut CTID WHOSE FAULT OWNER...: in turn, or all
+cut() {
+	local id=$1
+	shift
+	# shellcheck disable=SC2046
+	[ "${CROFT_FAULTS:-}" != all ] || set -- $(cuts)
+	while [ $# -gt 0 ]; do
+		power "$id" "$1" "$2" "$3"
+		shift 3
+	done
+}
+
+# bats test_tags=host
+@test "a node's power is cut: what ran on it runs again by itself if it is its own" {
+	victim 5916
+	cut 5916 a migrate:8 a b received:8 b
+}
+
+# bats test_tags=host
+@test "online, a node's power is cut: memory that was dumped goes on, and no half of it is left" {
+	victim 5917
+	mode=(--online)
+	cut 5917 a migrate:12 a b received:7 a
+}
+
+@test "warm, a node's power is cut" {
+	victim 5918 overlay
+	mode=(--mode warm)
+	cut 5918 a migrate:9 a a finish:1 b b receive:8 b
+}
+
+# init CTID: process 1 of it on node a
+init() { jq .init_pid "$hosts/a/run/vz/$1/state.json"; }
+
+# bats test_tags=host
+@test "cut off while it shuts down: it does, and runs again" {
+	victim 5915
+	on a vzctl exec2 5915 'echo "::shutdown:/bin/sleep 2" >>/etc/inittab'
+	on a vzctl restart 5915 >/dev/null
+	for f in stop:2 stop:2:kill stop:2:both; do
+		was=$(init 5915)
+		disturbed $f 5915
+		wait_for 60 no_migrators
+		[ $f != stop:2:both ] || on a vzmigrate --recover 5915
+		running_on a 5915
+		[ "$(init 5915)" != "$was" ]
+		settle 5915
+	done
+	# dead before it was known to have stopped, and nobody looked: an order to stop it is the last word
+	disturbed stop:2:both 5915
+	on a vzctl stop 5915
+	on a vzmigrate --recover 5915
+	[[ "$(on a vzctl status 5915)" == *" down" ]]
+	[ ! -L "$hosts/a/var/lib/vz/running/5915" ]
 }
 
 @test "with --keep-dst the next try uses what was copied, and trusts none of it" {

@@ -378,6 +378,9 @@ static void test_record(void)
 		"one of another boot ran when the node went down");
 	OK_NAME(vps_record_running(5) == 0 && vps_record_keep(5) == 0 && vps_record_ran(5),
 		"one that was kept at shutdown is to come back");
+	OK_NAME(vps_record_running(5) == 0 && vps_record_secure(5) == 0 && vps_record_ran(5) &&
+			vps_record_running(5) == 0 && !vps_record_ran(5),
+		"so is one that has come from another node, until it runs");
 	vps_record_forget(5);
 	vps_record_forget(5);
 	OK_NAME(!vps_record_ran(5) && access(path, F_OK) < 0, "and forgotten is forgotten");
