@@ -68,7 +68,7 @@ works() {
 		wait_for 10 gone "$monitor"
 		kill -CONT $start
 		ends_with 7 $start
-		[ "$(grep -vc '^Starting VPS\|^VPS is mounted' "$BATS_TEST_TMPDIR/out")" = 1 ]
+		[ "$(grep -vc '^Starting VPS\|^VPS is mounted\|^fault on purpose' "$BATS_TEST_TMPDIR/out")" = 1 ]
 		is 9602 "exist unmounted down"
 		leaves_nothing
 	done
