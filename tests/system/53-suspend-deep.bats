@@ -12,7 +12,10 @@ setup_file() {
 	[ -x "$build/tests/checkpoint/dirty" ] || make -s -C "$build" checkpoint-programs
 }
 teardown_file() { remove_root; }
-teardown() { destroy_all; }
+teardown() {
+	umount -q "$(vzdir)/dump" 2>/dev/null || :
+	destroy_all
+}
 
 dump() { echo "$(vzdir)/dump/Dump.$1"; }
 state() { jq -r ".$2" "$CROFT_ROOT/run/vz/$1/state.json"; }
@@ -114,6 +117,83 @@ gone() { [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"; }
 	has 'trying to restore from it'
 	run vzctl exec 534 echo alive
 	[ "$output" = alive ]
+}
+
+# holds CTID MIB: a program that keeps so much memory, which does not compress, and verifies it in the end
+holds() {
+	vzctl exec "$1" 'cat >/root/dirty; chmod 755 /root/dirty' <"$build/tests/checkpoint/dirty"
+	vzctl exec "$1" "/root/dirty $2 100000 >/root/dirty.out </dev/null 2>&1 &"
+	wait_for 10 vzctl exec2 "$1" 'grep -q ready /root/dirty.out'
+}
+held_well() {
+	vzctl exec "$1" 'killall -TERM dirty; while pidof dirty; do usleep 100000; done' >/dev/null
+	run vzctl exec "$1" 'tail -n 1 /root/dirty.out'
+	[[ "$output" == 'good after '* ]]
+}
+some_of_it() { [ "$(stat -c %s "$(dump "$1").part")" -gt 4000000 ]; }
+no_criu() { ! pgrep -f "criu.* dump .*-W $CROFT_ROOT/run/vz/$1 "; }
+
+# bats test_tags=host
+@test "suspend interrupted or killed while memory comes: the VPS goes on, CRIU takes all back, nothing is left" {
+	counter 536 --ram 256M
+	holds 536 60
+	local how before vzctl
+	for how in INT KILL; do
+		before=$(count 536)
+		# a level that takes its time
+		"$build/vzctl" suspend 536 --compress zstd:12 3>&- >"$BATS_TEST_TMPDIR/out" 2>&1 &
+		vzctl=$!
+		wait_for 20 some_of_it 536
+		kill -"$how" "$vzctl"
+		if [ "$how" = INT ]; then
+			status=0
+			wait "$vzctl" || status=$?
+			[ "$status" -ne 0 ]
+		else
+			wait "$vzctl" || [ $? = 137 ]
+			run vzctl status 536
+			has 'stands still'
+			[ ! -e "$(dump 536)" ]
+			wait_for 10 no_criu 536
+			vzctl --quiet set 536 --cpuunits 1000 --save
+		fi
+		counts_on 536 "$before"
+		no_dump
+		[ "$(vzctl status 536)" = "CTID 536 exist mounted running" ]
+	done
+	held_well 536
+}
+
+# bats test_tags=host
+@test "the disk is full while memory comes, plain and compressed: the VPS goes on, nothing is left" {
+	counter 537 --ram 256M
+	holds 537 40
+	local o before dir vzctl
+	dir=$(vzdir)/dump
+	mkdir -p "$dir"
+	mount -t tmpfs -o size=140m none "$dir"
+	for o in '' '--compress zstd:1'; do
+		before=$(count 537)
+		# shellcheck disable=SC2086
+		VZ_FAULT=suspend:3:stop "$build/vzctl" suspend 537 $o 3>&- >"$BATS_TEST_TMPDIR/out" 2>&1 &
+		vzctl=$!
+		# there was enough when it was looked at
+		wait_for 5 grep -q '^State:.T' "/proc/$vzctl/status"
+		head -c 118M /dev/zero >"$dir/filler"
+		kill -CONT "$vzctl"
+		status=0
+		wait "$vzctl" || status=$?
+		[ "$status" = 16 ]
+		grep -q "write $dir/Dump.537: No space left on device" "$BATS_TEST_TMPDIR/out"
+		rm "$dir/filler"
+		counts_on 537 "$before"
+		no_dump
+		[ "$(vzctl status 537)" = "CTID 537 exist mounted running" ]
+	done
+	vzctl --quiet suspend 537
+	vzctl --quiet resume 537
+	held_well 537
+	umount "$dir"
 }
 
 # CROFT_CYCLES in the environment: how many; docs/testing.md
