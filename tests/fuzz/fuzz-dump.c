@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A dump that somebody made for us. '{': a descriptor; what is taken survives being written and read again, and its paths
- * lead nowhere else. Anything else: entries, each a byte of type, a byte for the length of the name, two of its size, name and
- * bytes; their checksums are made right, so that what comes after these is reached. 'R' before them: those of a round.
+ * lead nowhere else. Anything else: entries, each a byte of type with the number of the part in its upper half, a byte for the
+ * length of the name, two of its size, name and bytes; their checksums are made right, so that what comes after these is reached.
+ * 'R' before them: those of a round.
  */
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/priv.h"
@@ -18,7 +19,7 @@ struct header {
 	uint32_t magic, type;
 	uint64_t size;
 	char name[CPT_NAME];
-	uint32_t reserved, crc;
+	uint32_t part, crc;
 };
 
 static void check_desc(const char *text, size_t len)
@@ -53,7 +54,8 @@ static size_t put_entry(int fd, const uint8_t *data, size_t size)
 
 	if (size < 4)
 		return 0;
-	h.type = data[0];
+	h.type = data[0] & 15;
+	h.part = data[0] >> 4;
 	name = data[1] % CPT_NAME;
 	len = (size_t)data[2] << 8 | data[3];
 	if (size < 4 + name + len)
