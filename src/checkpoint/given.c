@@ -118,6 +118,16 @@ static bool elsewhere(const struct lines *node, const char *root, const char *de
 	return false;
 }
 
+static bool has_word(const char *options, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const char *p = options; *p; p += strcspn(p, ","), p += *p == ',')
+		if (strcspn(p, ",") == n && !strncmp(p, word, n))
+			return true;
+	return false;
+}
+
 static size_t times(const struct lines *l, const char *point)
 {
 	size_t n = 0;
@@ -175,8 +185,13 @@ static char kind_of(const struct lines *node, const char *root, const struct cpt
 			       : 0;
 	if (!memory || elsewhere(node, root, m->dev))
 		return 'd';
-	/* others that show it are binds, which CRIU makes by itself */
-	return strcmp(m->root, "/") != 0 || has_dev(g, m->dev) ? 0 : 'm';
+	/*
+	 * Others that show it are binds, which CRIU makes by itself. One without the ids of the VPS (before Linux 6.3) cannot
+	 * be filled by its root: CRIU makes it anew.
+	 */
+	return strcmp(m->root, "/") != 0 || has_dev(g, m->dev) || !has_word(m->options, "idmapped")
+		       ? 0
+		       : 'm';
 }
 
 static int refuse(const struct line *m, const char *why, struct vz_error *err)
@@ -277,12 +292,7 @@ int cpt_given_parse(const char *text, struct cpt_given *ret)
 
 bool cpt_given_option(const struct cpt_given *g, const char *word)
 {
-	size_t n = strlen(word);
-
-	for (const char *p = g->options; *p; p += strcspn(p, ","), p += *p == ',')
-		if (strcspn(p, ",") == n && !strncmp(p, word, n))
-			return true;
-	return false;
+	return has_word(g->options, word);
 }
 
 /* ---- names in CRIU's images ---- */

@@ -138,6 +138,9 @@ int op_do_resume(struct op *o, const struct op_resume *a, struct vz_error *err)
 /** op_given_find - those of the running VPS whose init is @init; @ret is empty before. 0; -errno with @err, exit 16. */
 int op_given_find(const struct op *o, pid_t init, struct cpt_givens *ret, struct vz_error *err)
 	__attribute__((warn_unused_result));
+/** op_given_look - again, when it stands still: how much is in memory. 0; -errno with @err, exit 16. */
+int op_given_look(pid_t init, struct cpt_givens *g, struct vz_error *err)
+	__attribute__((warn_unused_result));
 /**
  * op_given_check - for a resume, mounted: have the action scripts made what they had made before?
  * Return: 0; -errno with @err, exit 17: which they have not.

@@ -43,11 +43,24 @@ static int look_at(int root, struct cpt_given *g)
 	return 0;
 }
 
+int op_given_look(pid_t init, struct cpt_givens *g, struct vz_error *err)
+{
+	VZ_FD int root = -EBADF;
+	char path[64];
+	int r;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/root", (int)init);
+	root = vz_openat(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0);
+	r = root < 0 ? root : 0;
+	for (size_t i = 0; r == 0 && i < g->n; i++)
+		r = look_at(root, &g->v[i]);
+	return r < 0 ? vz_fail(err, VZ_EXIT_CHKPNT, -r, "look at mounts of the VPS") : 0;
+}
+
 int op_given_find(const struct op *o, pid_t init, struct cpt_givens *ret, struct vz_error *err)
 {
 	VZ_FREE char *inside = NULL, *node = NULL;
-	char real[PATH_MAX], path[64];
-	VZ_FD int root = -EBADF;
+	char real[PATH_MAX];
 	int r = read_mountinfo(init, &inside, err);
 
 	if (r == 0)
@@ -56,17 +69,7 @@ int op_given_find(const struct op *o, pid_t init, struct cpt_givens *ret, struct
 		r = vz_fail(err, VZ_EXIT_CHKPNT, errno, "%s", o->cfg.ve_root);
 	if (r == 0)
 		r = cpt_given_find(inside, node, real, ret, err);
-	if (r < 0)
-		return r;
-	(void)snprintf(path, sizeof(path), "/proc/%d/root", (int)init);
-	root = vz_openat(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0);
-	for (size_t i = 0; r == 0 && i < ret->n; i++) {
-		r = root < 0 ? root : look_at(root, &ret->v[i]);
-		if (r < 0)
-			return vz_fail(err, VZ_EXIT_CHKPNT, -r, "look at the mount at %s inside",
-				       ret->v[i].path);
-	}
-	return r;
+	return r < 0 ? r : op_given_look(init, ret, err);
 }
 
 /* ---- for a resume ---- */

@@ -287,6 +287,7 @@ static int fill_desc(struct suspending *s)
 	const char *hash = s->o->cfg.ostemplate_hash;
 	char tty[sizeof(d->tty)];
 	struct cpt_givens given = d->given;
+	struct vz_error ignored;
 	int r = uname(&u) < 0 ? -errno : 0;
 
 	/* of an attempt before; but these are known by now */
@@ -295,6 +296,8 @@ static int fill_desc(struct suspending *s)
 	cpt_desc_clear(d);
 	memcpy(d->tty, tty, sizeof(tty));
 	d->given = given;
+	if (r == 0 && op_given_look(st->init_pid, &d->given, &ignored) < 0)
+		r = -EIO;
 	d->ctid = s->o->ctid;
 	d->taken = (int64_t)time(NULL);
 	d->init_pid = st->init_pid;

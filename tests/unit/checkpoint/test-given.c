@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Root 0:41 at /vz/1; of the node: /srv, a file, a tmpfs twice, the node's own /run/x; all but the last stand at VE_ROOT too. */
+/* Root 0:41 at /vz/1; of action scripts: a directory, a tmpfs twice, part of the node's /run, a tmpfs without ids. */
 static const char node[] = "20 1 8:1 / / rw - ext4 a rw\n"
 			   "21 20 0:30 / /run rw - tmpfs t rw\n"
 			   "30 20 0:41 / /vz/1 rw - overlay none rw\n"
@@ -18,18 +18,20 @@ static const char node[] = "20 1 8:1 / / rw - ext4 a rw\n"
 			   "32 30 0:50 / /vz/1/m rw - tmpfs t rw\n"
 			   "33 30 0:50 /sub /vz/1/n rw - tmpfs t rw\n"
 			   "34 30 0:30 /x /vz/1/with\\040blank rw - tmpfs t rw\n"
+			   "37 30 0:52 / /vz/1/noids rw - tmpfs t rw\n"
 			   "35 30 8:1 /late /vz/1/late rw - ext4 a rw\n"
 			   "36 20 0:51 / /vz/11/srv rw - tmpfs t rw\n";
 #define INSIDE                                                                                     \
 	"1 0 0:41 / / rw,nodev,relatime - overlay none rw\n"                                       \
 	"2 1 8:1 /data /srv ro,nodev,noatime - ext4 a rw\n"                                        \
-	"3 1 0:50 / /m rw,nodev - tmpfs t rw\n"                                                    \
+	"3 1 0:50 / /m rw,nodev,idmapped - tmpfs t rw\n"                                           \
 	"4 1 0:50 /sub /n rw,nodev - tmpfs t rw\n"                                                 \
 	"5 1 0:30 /x /with\\040blank rw,nodev - tmpfs t rw\n"                                      \
 	"6 1 0:60 / /run rw,nosuid,nodev - tmpfs none rw\n"                                        \
 	"7 6 0:61 / /run/lock rw - tmpfs own rw\n"                                                 \
 	"8 1 0:62 / /late rw - tmpfs own rw\n"                                                     \
-	"9 1 8:1 /data/x /home rw - ext4 a rw\n"
+	"9 1 8:1 /data/x /home rw - ext4 a rw\n"                                                   \
+	"10 1 0:52 / /noids rw,nodev - tmpfs t rw\n"
 
 static void test_find(void)
 {
