@@ -279,7 +279,8 @@ int cpt_dump_args(const struct cpt_run *r, pid_t init, const char *freezer,
 	int e = common_args(r, "dump", cpt_iptables_of(init), argv, env);
 
 	if (e == 0)
-		e = add_all(env, (const char *const[]){ "CROFT_COUNT_TRACKS=1", NULL });
+		e = add_all(env, (const char *const[]){ "CROFT_COUNT_TRACKS=1", "CROFT_PLAIN_TAR=1",
+							NULL });
 	if (e == 0)
 		e = add_fmt(argv, "-t", vz_fmt("%d", (int)init));
 	if (e == 0)

@@ -154,24 +154,30 @@ int ctx_gate_there(const char *rundir)
 	return ctx_gate_open(rundir, &g) == 0;
 }
 
+int ctx_gate_look(const char *rundir, int watch, struct ctx_gate *ret)
+{
+	char sink[4096];
+
+	while (read(watch, sink, sizeof(sink)) > 0)
+		;
+	return ctx_gate_open(rundir, ret);
+}
+
 int ctx_gate_wait(const char *rundir, int watch, int other, struct ctx_gate *ret)
 {
-	for (;;) {
+	int r = ctx_gate_open(rundir, ret);
+
+	while (r == -ENOENT) {
 		struct pollfd p[] = { { .fd = watch, .events = POLLIN },
 				      { .fd = other, .events = POLLIN } };
-		char sink[4096];
-		int r = ctx_gate_open(rundir, ret);
 
-		if (r != -ENOENT)
-			return r;
 		if (poll(p, 2, -1) < 0)
 			return -errno;
-		if (p[0].revents)
-			while (read(watch, sink, sizeof(sink)) > 0)
-				;
-		else if (p[1].revents)
+		if (!p[0].revents)
 			return -ECHILD;
+		r = ctx_gate_look(rundir, watch, ret);
 	}
+	return r;
 }
 
 void ctx_gate_settle(const char *rundir, int other, struct ctx_gate *g)

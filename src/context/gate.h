@@ -52,6 +52,9 @@ int ctx_gate_watch(const char *rundir) __attribute__((warn_unused_result));
  */
 int ctx_gate_wait(const char *rundir, int watch, int other, struct ctx_gate *ret)
 	__attribute__((warn_unused_result));
+/** ctx_gate_look - when @watch is readable: as ctx_gate_open; -ENOENT: it was another name in the directory. */
+int ctx_gate_look(const char *rundir, int watch, struct ctx_gate *ret)
+	__attribute__((warn_unused_result));
 /** ctx_gate_open - the gate that is there now. 0; -ENOENT none. */
 int ctx_gate_open(const char *rundir, struct ctx_gate *ret) __attribute__((warn_unused_result));
 /** ctx_gate_there - 1 when CRIU waits at a gate in @rundir. */

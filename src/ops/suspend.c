@@ -412,8 +412,13 @@ static int wait_streaming(struct suspending *s, int watch, int end)
 			return -errno;
 		if (op_steps_cancelled())
 			return -EINTR;
-		if (p[1].revents || p[2].revents)
-			return ctx_gate_wait(s->rundir, watch, end, &s->gate);
+		if (p[1].revents) {
+			r = ctx_gate_look(s->rundir, watch, &s->gate);
+			if (r != -ENOENT)
+				return r;
+		} else if (p[2].revents) {
+			return -ECHILD;
+		}
 		r = cpt_stream_step(s->stream);
 	}
 	return r;

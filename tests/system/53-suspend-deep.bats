@@ -27,11 +27,13 @@ counter() {
 	vzctl exec "$1" '(i=0; while :; do i=$((i+1)); echo $i >/tmp/count; usleep 20000; done) </dev/null >/dev/null 2>&1 &'
 	wait_for 3 vzctl exec "$1" 'test -s /tmp/count'
 }
-count() { vzctl exec "$1" cat /tmp/count; }
-counts_above() { [ "$(count "$1")" -gt "$2" ]; }
+count() { # the file is empty for moments
+	vzctl exec "$1" 'until n=$(cat /tmp/count) && [ -n "$n" ]; do usleep 5000; done; echo "$n"'
+}
+counts_above() { [ "$(count "$1")" -gt "${2:-0}" ]; }
 counts_on() {
 	wait_for 3 counts_above "$1" "$2"
-	[ "$(count "$1")" -lt $(($2 + 3000)) ]
+	[ "$(count "$1")" -lt $((${2:-0} + 3000)) ]
 }
 gone() { [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"; }
 
@@ -190,7 +192,14 @@ no_criu() { ! pgrep -f "criu.* dump .*-W $CROFT_ROOT/run/vz/$1 "; }
 		no_dump
 		[ "$(vzctl status 537)" = "CTID 537 exist mounted running" ]
 	done
+	# other names that come and go in its directory are not the gate that it waits for
+	local run=$CROFT_ROOT/run/vz/537 renamer
+	touch "$run/one"
+	(while mv "$run/one" "$run/two" && mv "$run/two" "$run/one"; do sleep 0.01; done) 3>&- 2>/dev/null &
+	renamer=$!
 	vzctl --quiet suspend 537
+	rm -f "$run/one" "$run/two"
+	kill "$renamer" 2>/dev/null || :
 	vzctl --quiet resume 537
 	held_well 537
 	umount "$dir"
