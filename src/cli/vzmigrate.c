@@ -75,7 +75,7 @@ struct cli {
 	struct op_migrate a;
 	const char *ssh;
 	int verbose;
-	bool recover, receive;
+	bool recover, receive, both; /* --ours and --theirs */
 	enum op_recover how;
 };
 
@@ -83,7 +83,8 @@ static int usage(FILE *to, int rc)
 {
 	(void)fputs(
 		"Usage: vzmigrate [OPTIONS] [USER@]HOST CTID|NAME[:NEWID] ...\n"
-		"       vzmigrate --recover [--ours|--theirs] [CTID ...]\n\n"
+		"       vzmigrate --recover [CTID ...]\n"
+		"       vzmigrate --recover --ours|--theirs CTID ...\n\n"
 		"  --online, --live          with its memory, while it runs: --mode auto\n"
 		"  --mode offline|warm|stop-and-copy|pre-copy|post-copy|hybrid|auto\n"
 		"  --noiter                  --mode stop-and-copy\n"
@@ -240,11 +241,24 @@ static int take_flag(struct cli *c, int opt)
 		c->a.mode = OP_MOVE_AUTO;
 	if (opt == OPT_NOITER)
 		c->a.mode = OP_MOVE_STOP_AND_COPY;
-	if (opt == OPT_OURS)
-		c->how = OP_RECOVER_OURS;
-	if (opt == OPT_THEIRS)
-		c->how = OP_RECOVER_THEIRS;
+	if (opt == OPT_OURS || opt == OPT_THEIRS) {
+		enum op_recover how = opt == OPT_OURS ? OP_RECOVER_OURS : OP_RECOVER_THEIRS;
+
+		c->both = c->both || (c->how != OP_RECOVER_ASK && c->how != how);
+		c->how = how;
+	}
 	return 0;
+}
+
+/* @word: the option as it was given; @letter: when it is one letter among others, else 0 */
+static int no_option(const char *word, int letter, const char *what)
+{
+	const char one[] = { '-', (char)letter, '\0' };
+	char shown[128];
+
+	(void)fprintf(stderr, "vzmigrate: %s: %s (vzmigrate --help tells of all)\n", what,
+		      vz_quote(shown, sizeof(shown), letter ? one : word));
+	return MIG_EXIT_USAGE;
 }
 
 /* Return: -1 to go on, else the exit status. */
@@ -253,11 +267,15 @@ static int take_argv(struct cli *c, int argc, char **argv)
 	int opt, r = 0;
 
 	/* words after the first that is none are CTIDs: none of them is an option of ours */
-	while (r == 0 && (opt = getopt_long(argc, argv, "r:f::tvWcs", options, NULL)) != -1) {
+	while (r == 0 && (opt = getopt_long(argc, argv, ":r:f::tvWcs", options, NULL)) != -1) {
+		const char *word = argv[optind - 1];
+
 		if (opt == OPT_HELP)
 			return usage(stdout, 0);
-		if (opt == '?')
-			return usage(stderr, MIG_EXIT_USAGE);
+		if (opt == '?' || opt == ':')
+			return no_option(word, strncmp(word, "--", 2) != 0 ? optopt : 0,
+					 opt == '?' ? "no such option"
+						    : "this option needs a value");
 		if (opt == 'f')
 			r = take_nodeps(c, optarg);
 		else
@@ -323,6 +341,9 @@ static int recover(struct cli *c, char **words, int n)
 	ssize_t count = n > 0 ? n : mig_journal_list(&ids);
 	int rc = 0;
 
+	if (c->how != OP_RECOVER_ASK && n == 0)
+		return plain(
+			"--ours and --theirs are for a VPS that is named: nothing can check them");
 	if (count <= 0 && n == 0)
 		(void)puts("No journal of a migration.");
 	for (ssize_t i = 0; i < count; i++) {
@@ -352,7 +373,7 @@ static int move_one(struct cli *c, char *word)
 
 	if (colon) {
 		*colon = '\0';
-		r = take_number("--new-id", colon + 1, VPS_CTID_MAX, &id);
+		r = take_number("NEWID, after a colon", colon + 1, VPS_CTID_MAX, &id);
 		a.new_id = (uint32_t)id;
 	}
 	if (r == 0)
@@ -370,11 +391,13 @@ static int move_all(struct cli *c, char **words, int n)
 {
 	int rc = 0;
 
-	if (n < 2)
+	if (n == 0)
 		return usage(stderr, MIG_EXIT_USAGE);
 	c->a.host = words[0];
 	if (!mig_host_valid(c->a.host))
 		return bad("HOST", c->a.host, "[USER@]NAME");
+	if (n == 1)
+		return plain("no VPS is named: vzmigrate [OPTIONS] [USER@]HOST CTID|NAME ...");
 	if (n > 2 && (c->a.new_id || c->a.new_name))
 		return plain("--new-id and --new-name are for one VPS");
 	for (int i = 1; i < n; i++) {
@@ -412,6 +435,10 @@ int main(int argc, char **argv)
 		return r;
 	if (geteuid() != 0)
 		return plain("this is for root");
+	if (c.both)
+		return plain("--ours or --theirs, not both");
+	if (c.how != OP_RECOVER_ASK && !c.recover)
+		return plain("--ours and --theirs are for --recover");
 	(void)sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
 	c.a.progress = isatty(2) && !c.receive;
 	set_up_log(&c);

@@ -97,8 +97,7 @@ int op_migrate_recover(const struct op_env *env, uint32_t ctid, enum op_recover 
 		return op_moving_exit(err, r, MIG_EXIT_NODE);
 	r = mig_journal_load(ctid, &j);
 	if (r == -ENOENT)
-		return vz_fail(err, MIG_EXIT_ABSENT, ENOENT, "VPS %u: no journal of a migration",
-			       ctid);
+		return vz_fail(err, MIG_EXIT_ABSENT, 0, "VPS %u: no journal of a migration", ctid);
 	if (r < 0)
 		return vz_fail(err, MIG_EXIT_NODE, -r, "the journal of VPS %u cannot be read",
 			       ctid);

@@ -123,6 +123,16 @@ sheet() {
 	refused 10 "there is no VPS 5499" b 5499
 	refused 1 'bad value for HOST: "-oProxyCommand=x"' -- -oProxyCommand=x 5414
 	refused 1 'bad value for --mode: "fast"' --mode fast b 5414
+	refused 1 'no such option: --fast (vzmigrate --help' --fast b 5414
+	refused 1 'no such option: -x (vzmigrate --help' -tx b 5414
+	refused 1 'this option needs a value: --mode (vzmigrate --help' b 5414 --mode
+	refused 1 'no VPS is named' b
+	refused 1 'bad value for NEWID, after a colon: "" (allowed' b 5414:
+	refused 1 '--ours and --theirs are for --recover' --ours b 5414
+	refused 1 '--ours or --theirs, not both' --recover --ours --theirs 5414
+	refused 1 '--ours and --theirs are for a VPS that is named' --recover --ours
+	refused 10 'VPS 5414: no journal of a migration' --recover 5414
+	[ "${#stderr_lines[@]}" = 1 ]
 	refused 4 "no vzmigrate on b" --transport-command /bin/false b 5414
 	refused 4 "no vzmigrate on b" --transport-command /nonexistent b 5414
 	refused 4 "" --transport-command "/bin/echo hello" b 5414
