@@ -358,6 +358,21 @@ static int put_aside(const char *file)
 	return rename(file, to);
 }
 
+/*
+ * An action script or a mount is in the way of both: what it needs of the node is perhaps not there yet, at boot. Nothing
+ * of the VPS has run, so the dump is as good as before.
+ */
+static bool put_back(const char *file, const struct vz_error *err)
+{
+	char from[PATH_MAX], to[PATH_MAX], rounds[PATH_MAX];
+
+	if (err->exit != VZ_EXIT_SCRIPT && err->exit != VZ_EXIT_MOUNT)
+		return false;
+	(void)vps_path(from, "%s.failed", file);
+	(void)rename(op_rounds_beside(from, rounds), op_rounds_beside(file, to));
+	return rename(from, file) == 0;
+}
+
 int op_start_or_resume(struct op *o, const struct op_start *a, struct vz_error *err)
 {
 	const struct op_resume resume = { .stages = OP_STAGE_UNDUMP | OP_STAGE_GO,
@@ -389,7 +404,12 @@ int op_start_or_resume(struct op *o, const struct op_start *a, struct vz_error *
 	/* limits that were set without --save went with the dump */
 	vps_config_clear(&o->cfg);
 	r = vps_load(o->ctid, &o->cfg, &o->bad, err);
-	return r < 0 ? r : op_do_start(o, a, err);
+	if (r == 0)
+		r = op_do_start(o, a, err);
+	if (r < 0 && put_back(file, err))
+		vz_warn("WARNING: VPS %u could not start either: its dump is %s again", o->ctid,
+			file);
+	return r;
 }
 
 /* What there may be beside the default dump. @half: of a command that was cut off, and of no use to any other. */

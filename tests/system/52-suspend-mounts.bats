@@ -124,9 +124,13 @@ there_and_back() { # LAYOUT CTID
 	fails 17 "$begins /srv, $by it is read-only" resume 5263
 	[ -s "$(dump 5263)" ]
 	[ "$(vzctl status 5263)" = 'CTID 5263 exist unmounted down suspended' ]
+	# start, at boot perhaps, when the directory is not there yet
+	mount_script 5263 'mount -n --bind $side/absent "$VE_ROOT/srv"'
+	fails 79 'its dump is' start 5263
+	[ "$(vzctl status 5263)" = 'CTID 5263 exist unmounted down suspended' ]
 	# a new one is not in the VPS before its next start
 	mount_script 5263 'mount -n --bind $side/dir "$VE_ROOT/srv"; mount -n -t tmpfs none "$VE_ROOT/mnt"; mount -n --bind $side/new "$VE_ROOT/home"'
-	vzctl --quiet resume 5263
+	vzctl --quiet start 5263
 	[ "$(vzctl exec2 5263 'cat /mnt/x; grep -c " /home " /proc/mounts')" = $'kept\n0' ]
 	# what is mounted over one of them would be taken for it
 	vzctl exec2 5263 mount -t tmpfs none /srv
