@@ -195,6 +195,8 @@ int cpt_lazy_target(struct vz_error *err) __attribute__((warn_unused_result));
 enum {
 	CPT_SCHEMA = 1,
 	CPT_COUNTERS = 32,
+	CPT_REFUSALS = 32,
+	CPT_COMM = 16,
 	CPT_CHAIN = 33,
 	CPT_ROUNDS = 16,
 	CPT_DESC_BYTES = 4 << 20
@@ -204,6 +206,14 @@ enum {
 struct cpt_counter {
 	char name[24];
 	uint64_t maxheld, failcnt;
+};
+
+/** struct cpt_refusal - what is known of a request that was refused; @comm is the tenant's */
+struct cpt_refusal {
+	char counter[24], comm[CPT_COMM];
+	uint64_t time_ms; /* since 1970 */
+	uint64_t held, limit, asked;
+	uint32_t pid;
 };
 
 /**
@@ -233,6 +243,8 @@ struct cpt_desc {
 	char *config, *cpu;
 	struct cpt_counter counters[CPT_COUNTERS];
 	size_t ncounters;
+	struct cpt_refusal refusals[CPT_REFUSALS]; /* oldest first */
+	size_t nrefusals;
 	struct cpt_dev *devs;
 	size_t ndevs;
 };

@@ -108,6 +108,28 @@ static json_t *put_devs(const struct cpt_desc *d)
 	return all;
 }
 
+static json_int_t number(uint64_t v)
+{
+	return v > INT64_MAX ? INT64_MAX : (json_int_t)v;
+}
+
+static json_t *put_refusals(const struct cpt_desc *d)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < d->nrefusals; i++) {
+		const struct cpt_refusal *r = &d->refusals[i];
+		VZ_FREE char *comm = to_hex(r->comm, strnlen(r->comm, sizeof(r->comm)));
+
+		(void)json_array_append_new(
+			all, json_pack("{ss sI sI sI sI sI ss}", "counter", r->counter, "time_ms",
+				       number(r->time_ms), "held", number(r->held), "limit",
+				       number(r->limit), "asked", number(r->asked), "pid",
+				       (json_int_t)r->pid, "comm", comm ? comm : ""));
+	}
+	return all;
+}
+
 char *cpt_desc_text(const struct cpt_desc *d)
 {
 	VZ_JSON json_t *j = NULL;
@@ -125,6 +147,8 @@ char *cpt_desc_text(const struct cpt_desc *d)
 		      "config", vz_json_text(d->config ? d->config : ""), "cpu",
 		      vz_json_text(d->cpu ? d->cpu : ""), "counters", put_counters(d), "dev",
 		      put_devs(d), "groups", vz_json_text(d->groups ? d->groups : "[]"));
+	if (j && json_object_set_new(j, "refusals", put_refusals(d)) < 0)
+		return NULL;
 	if (j && json_object_set_new(j, "ran_ms", json_integer((json_int_t)d->ran_ms)) < 0)
 		return NULL;
 	if (j && json_object_set_new(j, "mounts", put_given(&d->given)) < 0)
@@ -339,6 +363,42 @@ static int get_devs(const json_t *j, struct cpt_desc *d)
 	return 0;
 }
 
+static int get_refusal(const json_t *v, struct cpt_refusal *r)
+{
+	uint64_t pid;
+	size_t n = 0;
+	VZ_FREE char *comm =
+		from_hex(json_string_value(json_object_get(v, "comm")), CPT_COMM - 1, &n);
+
+	if (!comm || get_text(v, "counter", word, r->counter, sizeof(r->counter)) < 0 ||
+	    get_number(v, "time_ms", INT64_MAX / 1000000, &r->time_ms) < 0 ||
+	    get_number(v, "held", INT64_MAX, &r->held) < 0 ||
+	    get_number(v, "limit", INT64_MAX, &r->limit) < 0 ||
+	    get_number(v, "asked", INT64_MAX, &r->asked) < 0 ||
+	    get_number(v, "pid", INT32_MAX, &pid) < 0)
+		return -EINVAL;
+	memcpy(r->comm, comm, n);
+	r->pid = (uint32_t)pid;
+	return 0;
+}
+
+/* Dumps of old versions have none. */
+static int get_refusals(const json_t *j, struct cpt_desc *d)
+{
+	const json_t *list = json_object_get(j, "refusals");
+	size_t i;
+	json_t *v;
+
+	if (!list)
+		return 0;
+	if (!json_is_array(list) || json_array_size(list) > CPT_REFUSALS)
+		return -EINVAL;
+	json_array_foreach (list, i, v)
+		if (get_refusal(v, &d->refusals[d->nrefusals++]) < 0)
+			return -EINVAL;
+	return 0;
+}
+
 static int get_numbers(const json_t *j, struct cpt_desc *d)
 {
 	uint64_t ctid = 0, pid = 0, taken = 0;
@@ -427,6 +487,8 @@ static int get_all(const json_t *j, struct cpt_desc *d)
 		r = get_parents(j, d);
 	if (r == 0)
 		r = get_given(j, &d->given);
+	if (r == 0)
+		r = get_refusals(j, d);
 	return r < 0 ? r : get_counters(j, d);
 }
 

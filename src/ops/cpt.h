@@ -157,6 +157,14 @@ void op_given_words_free(char **words);
 int op_given_verify(const struct op *o, pid_t init, const struct cpt_givens *g,
 		    struct vz_error *err) __attribute__((warn_unused_result));
 
+/* refusals.c */
+
+/** op_refusals_save - those of VPS @ctid that are still kept, into @d; none when they cannot be read. */
+void op_refusals_save(uint32_t ctid, struct cpt_desc *d);
+struct ubc_slot;
+/** op_refusals_carry - those of @d become the first of @slot. Context: table opened for writing, nothing runs in the VPS. */
+void op_refusals_carry(struct ubc_slot *slot, const struct cpt_desc *d);
+
 /** op_cpt_rundir - /run/vz/CTID; borrowed @dst of PATH_MAX. */
 char *op_cpt_rundir(uint32_t ctid, char *dst);
 

@@ -194,6 +194,8 @@ static int restore_counters(struct resuming *s)
 			ubc_carry(slot, (enum ubc_counter)c, s->desc.counters[i].maxheld,
 				  s->desc.counters[i].failcnt);
 	}
+	if (slot)
+		op_refusals_carry(slot, &s->desc);
 	return 0;
 }
 

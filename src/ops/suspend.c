@@ -254,6 +254,7 @@ static int fill_counters(struct suspending *s)
 	struct op_ubc all;
 	struct vz_error ignored;
 
+	op_refusals_save(s->o->ctid, &s->desc);
 	op_ubc_open(&rd, true, op_ubc_net);
 	if (op_ubc_of(&rd, s->o->ctid, OP_UBC_ALL, &all, &ignored) < 0)
 		return 0; /* they begin anew, then */

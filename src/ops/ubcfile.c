@@ -66,7 +66,7 @@ double op_refusal_time(uint64_t boot_ns)
 	if (clock_gettime(CLOCK_REALTIME, &now) < 0 || clock_gettime(CLOCK_BOOTTIME, &boot) < 0)
 		return 0;
 	return (double)(now.tv_sec - boot.tv_sec) + (double)(now.tv_nsec - boot.tv_nsec) / 1e9 +
-	       (double)boot_ns / 1e9;
+	       (double)(int64_t)boot_ns / 1e9;
 }
 
 void op_refusal_text(struct vz_buf *b, const struct ubc_refusal *r)

@@ -55,6 +55,22 @@ void ubc_carry(struct ubc_slot *slot, enum ubc_counter c, uint64_t maxheld, uint
 	(void)__atomic_add_fetch(&slot->row[c].failcnt, failcnt, __ATOMIC_RELAXED);
 }
 
+void ubc_carry_refusal(struct ubc_slot *slot, const struct ubc_refusal *r)
+{
+	uint64_t seq = __atomic_add_fetch(&slot->refusals, 1, __ATOMIC_RELAXED);
+	struct ubc_refusal *to = &slot->ring[(seq - 1) % UBC_RING];
+
+	__atomic_store_n(&to->seq, 0, __ATOMIC_RELEASE);
+	to->time_ns = r->time_ns;
+	to->held = r->held;
+	to->limit = r->limit;
+	to->asked = r->asked;
+	to->counter = r->counter;
+	to->pid = r->pid;
+	memcpy(to->comm, r->comm, sizeof(to->comm));
+	__atomic_store_n(&to->seq, seq, __ATOMIC_RELEASE);
+}
+
 size_t ubc_refusals(const struct ubc_slot *slot, uint64_t after, struct ubc_refusal ret[UBC_RING])
 {
 	uint64_t last = __atomic_load_n(&slot->refusals, __ATOMIC_ACQUIRE);

@@ -90,6 +90,8 @@ void ubc_note(struct ubc_slot *slot, enum ubc_counter c, uint64_t failcnt, uint6
  * slot->carried to them. Context: table opened for writing.
  */
 void ubc_carry(struct ubc_slot *slot, enum ubc_counter c, uint64_t maxheld, uint64_t failcnt);
+/** ubc_carry_refusal - likewise, for what is still known of one; @r->seq is of no account. Oldest first. */
+void ubc_carry_refusal(struct ubc_slot *slot, const struct ubc_refusal *r);
 /** ubc_refusals - copies of those with a number above @after that are still kept, oldest first. Return: how many. */
 size_t ubc_refusals(const struct ubc_slot *slot, uint64_t after, struct ubc_refusal ret[UBC_RING]);
 

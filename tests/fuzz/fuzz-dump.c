@@ -39,6 +39,10 @@ static void check_desc(const char *text, size_t len)
 		MUST(d.view.v[i][0] == '/' && !strstr(d.view.v[i], ".."));
 	for (size_t i = 0; i < d.ndevs; i++)
 		MUST(d.devs[i].path[0] != '/' && cpt_dev_path_valid(d.devs[i].path));
+	for (size_t i = 0; i < d.given.n; i++)
+		MUST(d.given.v[i].path[0] == '/' && cpt_dev_path_valid(d.given.v[i].path + 1));
+	for (size_t i = 0; i < d.nrefusals; i++)
+		MUST(strnlen(d.refusals[i].comm, CPT_COMM) < CPT_COMM);
 	out = cpt_desc_text(&d);
 	MUST(out && cpt_desc_parse(out, strlen(out), &again, &err) == 0);
 	twice = cpt_desc_text(&again);

@@ -90,9 +90,11 @@ counts_above() { [ "$(count "$1")" -gt "${2:-0}" ]; }
 	first=$(refused)
 	[ "$first" -gt 0 ]
 	vzctl exec3 523 /bin/busybox killall -9 sleep
+	told=$(vzctl failures 523)
 	vzctl --quiet suspend 523
 	vzctl --quiet resume 523
 	[ "$(refused)" = "$first" ]
+	[ -n "$told" ] && [ "$(vzctl failures 523 | cut -c 20-)" = "$(cut -c 20- <<<"$told")" ]
 	fork_bomb
 	# what the new group alone says, which may well be less than before
 	group=$(jq -r '.cgroups[]' "$(rundir 523)/state.json" | sed -n 's/^pids=//p; s/^v2=//p' | while read -r d; do [ ! -e "$d/pids.events" ] || echo "$d"; done | head -n 1)

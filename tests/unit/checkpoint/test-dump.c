@@ -61,6 +61,18 @@ static void fill(struct cpt_desc *d)
 	d->counters[0].maxheld = 12;
 	d->counters[0].failcnt = 3;
 	d->ncounters = 1;
+	d->ran_ms = 5000;
+	d->refusals[0] = (struct cpt_refusal){ .counter = "numproc",
+					       .comm = "a\xff b",
+					       .time_ms = 1795670499000,
+					       .held = 9,
+					       .limit = UINT64_MAX,
+					       .asked = 1 };
+	d->nrefusals = 1;
+	d->given.v[0] = (struct cpt_given){
+		.kind = 'd', .dev = "8:1", .options = "rw,nodev", .path = strdup("/srv/a \"b\"")
+	};
+	d->given.n = 1;
 }
 
 static void test_round(int level)
