@@ -19,15 +19,17 @@
 
 /* ---- mountinfo ---- */
 
-/** struct line - what we need of one; words in the text it was read from */
+/** struct line - what we need of one; words in the text it was read from; @peers: "shared:N", or "" */
 struct line {
-	char *dev, *root, *point, *options, *type;
+	const char *id, *parent, *dev, *root, *options, *type, *peers;
+	char *point;
 };
 
 /* Cuts @text. 0 or -EINVAL. */
 static int read_line(char *text, struct line *ret)
 {
 	char *f[6], *save = NULL, *type = strstr(text, " - ");
+	const char *peers = "";
 	int n = 0;
 
 	if (!type)
@@ -35,13 +37,17 @@ static int read_line(char *text, struct line *ret)
 	*type = '\0';
 	type += 3;
 	type[strcspn(type, " ")] = '\0';
-	for (char *w = strtok_r(text, " ", &save); w && n < 6; w = strtok_r(NULL, " ", &save))
-		f[n++] = w;
+	for (char *w = strtok_r(text, " ", &save); w; w = strtok_r(NULL, " ", &save)) {
+		if (n < 6)
+			f[n++] = w;
+		else if (!strncmp(w, "shared:", strlen("shared:")))
+			peers = w;
+	}
 	if (n < 6)
 		return -EINVAL;
 	vz_mountinfo_unescape(f[3]);
 	vz_mountinfo_unescape(f[4]);
-	*ret = (struct line){ f[2], f[3], f[4], f[5], type };
+	*ret = (struct line){ f[0], f[1], f[2], f[3], f[5], type, peers, f[4] };
 	return 0;
 }
 
@@ -96,16 +102,39 @@ static bool ours_in_memory(const char *path)
 	return false;
 }
 
-/* Is this mount of the VPS one that the node has at the same place? */
-static bool on_node(const struct lines *node, const char *root, const struct line *m)
+/* The mount of the node that this one of the VPS is, at the same place; NULL: none. */
+static const struct line *on_node(const struct lines *node, const char *root, const struct line *m)
 {
 	for (size_t i = 0; i < node->n; i++) {
 		const char *path = below(node->v[i].point, root);
 
 		if (path && !strcmp(path, m->point) && !strcmp(node->v[i].dev, m->dev) &&
 		    !strcmp(node->v[i].root, m->root))
-			return true;
+			return &node->v[i];
 	}
+	return NULL;
+}
+
+static const char *peers_of_parent(const struct lines *l, const struct line *m)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (!strcmp(l->v[i].id, m->parent))
+			return l->v[i].peers;
+	return "";
+}
+
+/*
+ * Whether @m, a whole tmpfs in VE_ROOT, lies in a mount that is shared with the node's own, and so is there as well. Who
+ * mounted it first, the script or the node before, nobody can tell.
+ */
+static bool doubtful(const struct lines *node, const char *root, const struct line *m)
+{
+	const char *peers = peers_of_parent(node, m);
+
+	for (size_t i = 0; *peers && !strcmp(m->root, "/") && i < node->n; i++)
+		if (!strcmp(node->v[i].dev, m->dev) && !below(node->v[i].point, root) &&
+		    !strcmp(peers_of_parent(node, &node->v[i]), peers))
+			return true;
 	return false;
 }
 
@@ -170,19 +199,23 @@ static int add(struct cpt_givens *g, char kind, const struct line *m)
 	return 0;
 }
 
-/* 0: none of these; else its kind. */
+/* 0: none of these; '?' doubtful; else its kind. */
 static char kind_of(const struct lines *node, const char *root, const struct cpt_givens *g,
 		    const struct line *m)
 {
 	bool memory = !strcmp(m->type, "tmpfs");
+	const struct line *there;
 
 	if (!strcmp(m->point, "/"))
 		return 0;
-	if (!on_node(node, root, m))
+	there = on_node(node, root, m);
+	if (!there)
 		return memory && ours_in_memory(m->point) && !strcmp(m->root, "/") &&
 				       !cpt_given_at(g, m->point)
 			       ? 'n'
 			       : 0;
+	if (memory && doubtful(node, root, there))
+		return '?';
 	if (!memory || elsewhere(node, root, m->dev))
 		return 'd';
 	/*
@@ -215,6 +248,11 @@ int cpt_given_find(const char *inside, const char *node, const char *root, struc
 
 		if (!kind)
 			continue;
+		if (kind == '?')
+			return refuse(&in.v[i],
+				      "is on the node as well, for what it lies in is shared with "
+				      "the node's (mount --make-private)",
+				      err);
 		if (kind == 'd' && strpbrk(in.v[i].point, "[]:\n"))
 			return refuse(&in.v[i], "has a name that CRIU does not take", err);
 		if (kind == 'd' && times(&in, in.v[i].point) > 1)

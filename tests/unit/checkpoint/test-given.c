@@ -51,6 +51,29 @@ static void test_find(void)
 		"options are whole words");
 	OK(cpt_given_dev(&g, 8, 1) && cpt_given_dev(&g, 0, 60) && !cpt_given_dev(&g, 0, 61));
 	cpt_givens_clear(&g);
+	/* a script's directory, shared with the node's root, and in it a tmpfs that is there too, then */
+	OK_NAME(cpt_given_find("1 0 0:41 / / rw - overlay none rw\n2 1 8:1 /d /d rw - ext4 a rw\n"
+			       "3 2 0:50 / /d/m rw,idmapped - tmpfs t rw\n",
+			       "20 1 8:1 / / rw shared:1 - ext4 a rw\n"
+			       "30 20 0:41 / /vz/1 rw - overlay none rw\n"
+			       "31 30 8:1 /d /vz/1/d rw shared:1 - ext4 a rw\n"
+			       "32 31 0:50 / /vz/1/d/m rw shared:9 - tmpfs t rw\n"
+			       "33 20 0:50 / /d/m rw shared:9 - tmpfs t rw\n",
+			       "/vz/1", &g, &err) == -EOPNOTSUPP &&
+			strstr(err.msg, "/d/m") && strstr(err.msg, "--make-private"),
+		"whose it is cannot be told");
+	cpt_givens_clear(&g);
+	/* the node's own whole tmpfs, bound */
+	OK_NAME(cpt_given_find("1 0 0:41 / / rw - overlay none rw\n"
+			       "2 1 0:50 / /d rw - tmpfs t rw\n",
+			       "20 1 8:1 / / rw shared:1 - ext4 a rw\n"
+			       "30 20 0:41 / /vz/1 rw - overlay none rw\n"
+			       "32 30 0:50 / /vz/1/d rw shared:9 - tmpfs t rw\n"
+			       "33 20 0:50 / /dev/shm rw shared:9 - tmpfs t rw\n",
+			       "/vz/1", &g, &err) == 0 &&
+			g.n == 1 && g.v[0].kind == 'd',
+		"the node's own, bound, is the node's");
+	cpt_givens_clear(&g);
 	OK_NAME(cpt_given_find(INSIDE "10 1 0:63 / /srv rw - tmpfs own rw\n", node, "/vz/1", &g,
 			       &err) == -EOPNOTSUPP &&
 			err.exit == VZ_EXIT_CHKPNT && strstr(err.msg, "/srv"),
