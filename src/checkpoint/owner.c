@@ -359,7 +359,7 @@ int execvp(const char *file, char *const argv[])
 	*(void **)&real = dlsym(RTLD_NEXT, "execvp");
 	if (!real)
 		abort();
-	while (argv[n] && n < sizeof(less) / sizeof(*less))
+	while (n < sizeof(less) / sizeof(*less) && argv[n])
 		n++;
 	if (strcmp(file, "tar") != 0 || n < 3 || argv[n] || strcmp(argv[2], "--gzip") != 0 ||
 	    !(strcmp(argv[1], "--create") == 0	  ? plain_tar
