@@ -27,8 +27,11 @@ fails() { # CODE MESSAGE WORDS...
 	run --separate-stderr vzctl "$@"
 	[ "$status" -eq "$code" ] && [[ "$stderr" == *"$message"* ]] || { echo "status $status: $stderr" >&2; return 1; }
 }
-# the lines of mountinfo without their numbers
-mounts() { vzctl exec2 "$1" 'cut -d" " -f4-6 /proc/self/mountinfo; sed "s/.* - //" /proc/self/mountinfo' | grep -v ' /dev/console ' | sort; }
+# the lines of mountinfo without their numbers. Options of cgroup2 are the node's; a tmpfs that CRIU makes tells whose it is
+mounts() {
+	vzctl exec2 "$1" 'cut -d" " -f4-6 /proc/self/mountinfo; sed "s/.* - //" /proc/self/mountinfo' | grep -v ' /dev/console ' |
+		sed -E 's/^(cgroup2 [^ ]* ).*/\1/; /^tmpfs script /s/,[ug]id=[0-9]*//g' | sort
+}
 
 # what the VPS does with them, before
 busy() {
