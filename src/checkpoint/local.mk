@@ -4,12 +4,16 @@ libcheckpoint_a_SOURCES = src/checkpoint/checkpoint.h src/checkpoint/preflight.h
 	src/checkpoint/cpu.c src/checkpoint/crc.c src/checkpoint/criu.c src/checkpoint/desc.c src/checkpoint/dev.c src/checkpoint/dirty.c src/checkpoint/entry.c src/checkpoint/estimate.c src/checkpoint/given.c \
 	src/checkpoint/judge.c src/checkpoint/lazy.c src/checkpoint/pack.c src/checkpoint/round.c src/checkpoint/scan.c src/checkpoint/slaves.c src/checkpoint/stream.c src/checkpoint/tools.c src/checkpoint/vfork.c
 
-# Loaded into CRIU: a shared object of its own, without libtool for one file
-croftlibexec_DATA = criu-owner.so
-EXTRA_DIST += src/checkpoint/owner.c
-CLEANFILES += criu-owner.so
-criu-owner.so: src/checkpoint/owner.c
-	$(AM_V_CCLD)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN_CFLAGS) -O2 $(CPPFLAGS) $(LDFLAGS) -fPIC -shared -o $@ $(srcdir)/src/checkpoint/owner.c
+# Loaded into CRIU, and into lxcfs: shared objects of their own, without libtool for so few files
+croftlibexec_DATA = criu-owner.so cgroup2-mount.so
+EXTRA_DIST += src/checkpoint/owner.c src/context/cgroup2-mount.c
+CLEANFILES += $(croftlibexec_DATA)
+preloaded = $(AM_V_CCLD)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN_CFLAGS) -O2 -I$(srcdir)/src $(CPPFLAGS) $(LDFLAGS) -fPIC -shared
+options_source = $(srcdir)/src/util/cgroup2opts.c
+criu-owner.so: $(srcdir)/src/checkpoint/owner.c $(options_source) src/util/cgroup2opts.h
+	$(preloaded) -o $@ $(srcdir)/src/checkpoint/owner.c $(options_source)
+cgroup2-mount.so: $(srcdir)/src/context/cgroup2-mount.c $(options_source) src/util/cgroup2opts.h
+	$(preloaded) -o $@ $(srcdir)/src/context/cgroup2-mount.c $(options_source)
 
 # What CRIU runs, and nothing else: src/checkpoint/tools.c. NAME:PROGRAM, where each release has it
 criu_tools = sh:/bin/sh ip:/sbin/ip tar:/bin/tar gzip:/bin/gzip modprobe:/sbin/modprobe

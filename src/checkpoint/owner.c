@@ -38,9 +38,14 @@
  * second for each 50 MiB, and of a small VPS the three programs, for each of its file systems, a tenth of the time. A dump is
  * compressed as a whole, if at all; so tar goes alone, and in a restore too where the image is none of gzip.
  *
+ * cgroup2 has its options once for all mounts of it, and whoever mounts it from the node's own cgroup namespace sets them anew. CRIU
+ * does so in a dump and in a restore, with none: the node would lose nsdelegate, say. It gets those that are there.
+ *
  * Files of the view (docs/checkpoint.md) have a size while the VPS runs, and are the kernel's own, of size 0, when
  * CRIU opens them again for who had them open: it would refuse that.
  */
+#include "util/cgroup2opts.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -73,6 +78,7 @@ static int leave_thawed; /* what was frozen before and is let run in between */
 static int count_tracks; /* before they are listed */
 static int plain_tar; /* in a dump */
 static char stage[256];
+static char cgroup2[128]; /* options of the node's, "" none */
 static dev_t view_dev; /* of the node's /run/vz; 0 not known */
 
 /* CRIU's own: run @call in its helper, which is root of the node, and bring the descriptor that it returns. */
@@ -126,6 +132,7 @@ static void begin_keeper(void)
 static void __attribute__((constructor)) take_owner(void)
 {
 	begin_keeper();
+	vz_cgroup2_options(cgroup2, sizeof(cgroup2));
 	owner = (uid_t)number("CROFT_OWNER", UINT32_MAX - 1);
 	view_dev = (dev_t)number("CROFT_VIEW_DEV", UINT64_MAX - 1);
 	leave_thawed = number("CROFT_LEAVE_THAWED", 1) == 1;
@@ -199,6 +206,15 @@ static long from_device(long flags)
 	return r;
 }
 
+static void give_options(call_fn *real, int fd)
+{
+	char words[sizeof(cgroup2)], *save = NULL;
+
+	(void)snprintf(words, sizeof(words), "%s", cgroup2);
+	for (char *w = strtok_r(words, ",", &save); w; w = strtok_r(NULL, ",", &save))
+		(void)real(SYS_fsconfig, (long)fd, (long)FSCONFIG_SET_FLAG, w, NULL, 0L);
+}
+
 long syscall(long number, ...)
 {
 	static call_fn *real;
@@ -216,6 +232,8 @@ long syscall(long number, ...)
 		abort();
 	if (!of_the_owner(number, a[0], a[3])) {
 		r = real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+		if (r >= 0 && number == SYS_fsopen && !strcmp((const char *)a[0], "cgroup2"))
+			give_options(real, (int)r);
 		return r < 0 && number == SYS_userfaultfd && errno == EPERM ? from_device(a[0]) : r;
 	}
 	if (act_as(real, owner) < 0)
@@ -414,6 +432,9 @@ int mount(const char *source, const char *target, const char *type, unsigned lon
 {
 	char from[320];
 
+	if (type && !strcmp(type, "cgroup2") && !(flags & (MS_BIND | MS_REMOUNT | MS_MOVE)) &&
+	    (!data || !*(const char *)data))
+		data = cgroup2;
 	if (!in_stage(source, type, from))
 		return (int)syscall(SYS_mount, source, target, type, flags, data);
 	if (syscall(SYS_mount, from, target, "", MS_BIND, "") < 0)

@@ -66,6 +66,7 @@ struct shower {
 	const struct ctx_view_orders *o;
 	struct view_fds f;
 	int init, news, fuse;
+	int library; /* cgroup2-mount.so */
 	int clones[VIEW_FILES];
 	struct ctx_view_answer a;
 };
@@ -247,7 +248,9 @@ static void become_server(const struct shower *s, pid_t mon)
 			       NULL,
 			       NULL };
 	/* one arena for all threads: the others cost 64 KiB and more each */
-	static const char *const env[] = { "PATH=/usr/bin:/bin", "MALLOC_ARENA_MAX=1", NULL };
+	char preload[64];
+	const char *const env[] = { "PATH=/usr/bin:/bin", "MALLOC_ARENA_MAX=1",
+				    s->library >= 0 ? preload : NULL, NULL };
 	const char *server = s->o->server;
 
 	if (s->o->no_swap) {
@@ -255,10 +258,13 @@ static void become_server(const struct shower *s, pid_t mon)
 		argv[6] = "--disable-swap";
 	}
 	(void)snprintf(dir, sizeof(dir), "/dev/fd/%d", s->fuse);
+	(void)snprintf(preload, sizeof(preload), "LD_PRELOAD=/proc/self/fd/%d", s->library);
 	(void)umask(022);
 	(void)setrlimit(RLIMIT_CORE, &no_core);
 	(void)setrlimit(RLIMIT_NOFILE, &few_files);
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (s->library >= 0)
+		(void)fcntl(s->library, F_SETFD, 0);
 	if (fcntl(s->fuse, F_SETFD, 0) < 0 || cage_seccomp(s->f.seccomp) < 0 || cage_caps(caps) < 0)
 		_exit(126);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -283,6 +289,7 @@ static int begin_server(struct shower *s, pid_t mon)
 	r = vz_send_fds(s->news, "", 1, &pidfd, 1);
 	vz_closep(&s->news);
 	vz_closep(&pidfd);
+	vz_closep(&s->library);
 	vz_closep(
 		&s->fuse); /* the server's alone: with its end, readers get an error and no wait */
 	return r;
@@ -450,8 +457,13 @@ static int prepare(struct shower *s, pid_t mon)
 /* As far as a server that answers. */
 static int serve(struct shower *s, pid_t mon, const char **what)
 {
+	const char *slash = strrchr(s->o->vzctl, '/');
+	char path[sizeof(s->o->vzctl) + 32];
 	int r;
 
+	(void)snprintf(path, sizeof(path), "%.*s/cgroup2-mount.so",
+		       slash ? (int)(slash - s->o->vzctl) : 0, s->o->vzctl);
+	s->library = vz_openat(AT_FDCWD, path, O_RDONLY, 0); /* without it there is a view, too */
 	*what = "join the groups of the server";
 	r = join_groups(s);
 	if (r == 0)
@@ -469,7 +481,9 @@ static int serve(struct shower *s, pid_t mon, const char **what)
 void view_shower(const struct ctx_view_orders *o, const struct view_fds *f, enum view_job job,
 		 bool unwatched, pid_t mon, int init, int news)
 {
-	struct shower s = { .o = o, .f = *f, .init = init, .news = news, .fuse = -1 };
+	struct shower s = {
+		.o = o, .f = *f, .init = init, .news = news, .fuse = -1, .library = -1
+	};
 	const char *what = "prepare", *failed_what = "";
 	int r = prepare(&s, mon), failed = 0;
 

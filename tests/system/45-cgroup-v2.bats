@@ -170,3 +170,15 @@ in_group() { sh -c "echo \$\$ >$(cg)/host/cgroup.procs && $1"; }
 	[ -z "$stderr" ]
 	[ "$(cat "$(cg)/pids.max")" = 200 ]
 }
+
+@test "the node's cgroup2 keeps its options when a VPS starts, is suspended and resumed" {
+	local options
+	mount -o remount,nsdelegate,memory_recursiveprot /sys/fs/cgroup
+	options=$(grep ' /sys/fs/cgroup cgroup2 ' /proc/mounts)
+	[[ "$options" == *nsdelegate* ]]
+	vzctl --quiet restart 4545
+	[ "$(grep ' /sys/fs/cgroup cgroup2 ' /proc/mounts)" = "$options" ]
+	vzctl --quiet suspend 4545
+	vzctl --quiet resume 4545
+	[ "$(grep ' /sys/fs/cgroup cgroup2 ' /proc/mounts)" = "$options" ]
+}

@@ -50,7 +50,8 @@ counts_above() { [ "$(count "$1")" -gt "${2:-0}" ]; }
 # bats test_tags=lean
 @test "suspend writes one file, resume goes on where it was: memory, owners, address, limits, console" {
 	counter 521
-	local before inner
+	local before inner options
+	options=$(grep ' cgroup2 ' /proc/mounts) # of which there is one set, for the node and all in it
 	vzctl exec 521 'touch /root/mine; echo text >/run/kept; mkdir /dev/sub; ln -s sub /dev/link'
 	inner=$(vzctl exec 521 'readlink /proc/1/ns/pid; cat /proc/sys/net/ipv4/ping_group_range; grep -c . /proc/mounts')
 	vzctl set 521 --numproc 100
@@ -68,6 +69,7 @@ counts_above() { [ "$(count "$1")" -gt "${2:-0}" ]; }
 	[ -z "$stderr" ]
 	[ "$output" = $'Restoring VPS ...\nVPS is mounted\n\tundump...\n\tresume...\nRestoring completed successfully' ]
 	no_dump
+	[ "$(grep ' cgroup2 ' /proc/mounts)" = "$options" ]
 	[ "$(vzctl status 521)" = "CTID 521 exist mounted running" ]
 	counts_on 521 "$before"
 	[ "$(vzctl exec 521 'stat -c %u:%g /root/mine; touch /root/new; stat -c %u /root/new; cat /run/kept')" = $'0:0\n0\ntext' ]

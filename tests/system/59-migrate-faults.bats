@@ -223,10 +223,12 @@ interrupted() {
 @test "Ctrl-C while files or memory go: exit 25, and the VPS is as it was" {
 	victim 5916
 	on a vzctl exec2 5916 'sleep 7654 >/dev/null 2>&1 &'
+	# enough to be at it for a while
+	dd if=/dev/urandom of="$hosts/random" bs=1M count=6 2>/dev/null
+	on a vzctl exec2 5916 'cat >/random' <"$hosts/random"
 	interrupted 'Copying files' b 5916
 	interrupted 'Copying files' --mode stop-and-copy b 5916
-	dd if=/dev/urandom of="$hosts/random" bs=1M count=2 2>/dev/null
-	on a vzctl exec2 5916 'cat >/dev/shm/random' <"$hosts/random"
+	on a vzctl exec2 5916 'mv /random /dev/shm/random'
 	interrupted 'Sending the memory' --mode stop-and-copy b 5916
 	on a vzctl exec2 5916 pidof sleep
 }
