@@ -16,7 +16,7 @@
 static void __attribute__((constructor)) begin(void)
 {
 	const char *path = secure_getenv("LD_PRELOAD"), *slash = path ? strrchr(path, '/') : NULL;
-	int fd = slash ? atoi(slash + 1) : 0;
+	int fd = slash ? (int)strtol(slash + 1, NULL, 10) : 0;
 
 	if (fd > 2)
 		(void)close(fd);
