@@ -56,6 +56,9 @@ stopped_in() {
 	wait_for 120 stopped
 }
 
+# runs HOST CTID: there, and there alone; the source has it frozen until it knows that it has moved
+runs() { [ "$(running "$2")" = 1 ] && [[ "$(on "$1" vzctl status "$2")" == *" running"* ]] && [ ! -e "$hosts/$1/run/vz/$2/held" ]; }
+
 # power CTID WHOSE FAULT OWNER: the power of node WHOSE is cut there; node OWNER has it then
 power() {
 	echo "# $2, $3" >&2
@@ -64,14 +67,14 @@ power() {
 	wait $job || :
 	wait_for 60 no_migrators
 	# one that was promised waits for the word
-	if [ "$2" = "$4" ] || [ "$3" = finish:1 ]; then [ "$(running "$1")" = 0 ]; else running_on "$4" "$1"; fi
+	if [ "$2" = "$4" ] || [ "$3" = finish:1 ]; then [ "$(running "$1")" = 0 ]; else runs "$4" "$1"; fi
 	run light "$2"
 	status_is 0
 	# what ran runs again by itself, but where only the other knows
-	if [ "$2" = "$4" ] && [ "$3" != receive:8 ]; then running_on "$4" "$1"; fi
+	if [ "$2" = "$4" ] && [ "$3" != receive:8 ]; then runs "$4" "$1"; fi
 	settle "$1"
 	[ "$at" = "$4" ]
-	[ -z "$(find "$hosts"/[ab]/var/lib/vz/dump "$hosts"/[ab]/etc/vz/migrate -mindepth 1)" ]
+	[ -z "$(find "$hosts"/[ab]/var/lib/vz/dump "$hosts"/[ab]/etc/vz -mindepth 1 -path "*/dump/*" -o -name "*.journal")" ]
 	home "$1"
 }
 
