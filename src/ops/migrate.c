@@ -383,9 +383,10 @@ static int tell_commit(struct sending *s, struct vz_error *err)
 	}
 	if (r < 0)
 		return vz_wrap(err, r,
-			       "VPS %u belongs to %s, which does not answer (vzmigrate --recover "
-			       "%u tells it)",
-			       s->o->ctid, s->j.host, s->o->ctid);
+			       "VPS %u belongs to %s, which %s (vzmigrate --recover %u tells it)",
+			       s->o->ctid, s->j.host,
+			       mig_link_broken(err) ? "does not answer" : "could not take it yet",
+			       s->o->ctid);
 	*err = (struct vz_error){ 0 };
 	return 0;
 }

@@ -272,3 +272,123 @@ kept() { [ "$3" = target:received:8 ] || goes_on "$1" 103 "$2"; }
 	kept() { :; }
 	cut_all --mode offline
 }
+
+# ---- the link, the disk ----
+
+# The table of cut links: for how many seconds; where the source stands; who has the VPS then, "?": who it was promised to, or not
+links() {
+	cat <<-'T'
+		1 migrate:9 target before the memory is sent
+		30 migrate:9 ? before the memory is sent
+		300 migrate:9 source before the memory is sent
+		30 migrate:12 target promised, not committed
+		1 finish:1 target committed, COMMIT not sent
+		300 finish:1 target committed, COMMIT not sent
+	T
+}
+
+# standing HOST CTID FAULT ARG...: a vzmigrate of it on HOST that stands still there; its job is $job
+standing() {
+	on "$1" env VZ_FAULT="$3:stop" vzmigrate "${@:4}" "$(other "$1")" "$2" >"$work/out" 2>&1 3>&- &
+	job=$!
+	wait_for 100 stopped_or_ended "$1" $job
+	stopped "$1"
+}
+# goes HOST: and it goes on
+goes() { on "$1" sh -c 'for p in $(pgrep -x vzmigrate); do ! grep -q "^State:.*T" /proc/$p/status || kill -CONT $p; done'; }
+
+# ended CTID FROM OWNER: by itself, or by --recover; one has it, with its memory, and nothing is left
+ended() {
+	wait_for 60 no_migrator a
+	wait_for 60 no_migrator b
+	one_at_most "$1"
+	for h in a b; do
+		[ -z "$(on $h ls /etc/vz/migrate 2>/dev/null)" ] || on $h vzmigrate --recover "$1" >"$work/recover-$h" 2>&1 || :
+		one_at_most "$1"
+	done
+	at=$2
+	[ "$(runs "$at" "$1")" = 1 ] || at=$(other "$at")
+	[ "$3" != source ] || [ "$at" = "$2" ]
+	[ "$3" != target ] || [ "$at" != "$2" ]
+	only "$at" "$1"
+}
+
+@test "online, the link is cut for a while: one runs it, with its memory; nothing is left" {
+	local seconds fault owner text seen n=0
+	a_vps 104 --ipadd 10.99.0.104
+	at=a
+	while read -r seconds fault owner text <&4; do
+		case ${CROFT_FAULTS:-} in
+		'') [ "$seconds" != 300 ] || continue ;;
+		all) ;;
+		*) [[ " $CROFT_FAULTS " == *" $seconds:$fault "* ]] || continue ;;
+		esac
+		from=$at
+		echo "# from $from, $seconds s, $text" >&3
+		seen=$(count $from 104)
+		rm -f "$work"/recover-*
+		standing $from 104 "$fault" --mode stop-and-copy
+		on "$(other $from)" nft 'table inet cut { chain i { type filter hook input priority -300; iifname eth0 drop; }; chain o { type filter hook output priority -300; oifname eth0 drop; }; }'
+		goes $from
+		sleep "$seconds" # this is what is tried
+		on "$(other $from)" nft delete table inet cut
+		wait $job || :
+		ended 104 $from "$owner"
+		goes_on $at 104 "$seen"
+		n=$((n + 1))
+	done 4< <(links)
+	[ $n -ge 1 ]
+}
+
+@test "the target's disk is full, before the memory, at the promise, at the commit: it stays, or moves once there is room" {
+	local fault seen
+	a_vps 106
+	at=a
+	for fault in migrate:6 migrate:9 migrate:11 finish:1; do
+		from=$at
+		echo "# from $from, $fault" >&3
+		seen=$(count $from 106)
+		rm -f "$work"/recover-*
+		standing $from 106 $fault --mode stop-and-copy
+		# to the last block
+		on "$(other $from)" sh -c 'cd /var/lib/vz; fallocate -l $(($(stat -f -c "%a * %S" .) - 1048576)) fill; cat /dev/zero >>fill 2>/dev/null; sync; [ "$(stat -f -c %a .)" -lt 64 ]'
+		goes $from
+		wait $job && status=0 || status=$?
+		echo "# $status: $(tail -n 1 "$work/out")" >&3
+		one_at_most 106
+		[ $fault = finish:1 ] || [ "$(runs $from 106)" = 1 ]
+		on "$(other $from)" rm /var/lib/vz/fill
+		ended 106 $from "$([ $fault = finish:1 ] && echo target || echo source)"
+		goes_on $at 106 "$seen"
+	done
+}
+
+# ---- memory in rounds ----
+
+@test "pre-copy from Linux 6.1 to 6.12 and back; limited, and interrupted in a round, it runs on where it was" {
+	local from seen
+	a_vps 105 --ram 256M --ipadd 10.99.0.105
+	on a sh -ec 'vzctl exec2 105 "cat >/root/dirty; chmod 755 /root/dirty" </opt/croft/build/tests/checkpoint/dirty
+		vzctl exec2 105 "/root/dirty 24 2000 </dev/null >/root/dirty.out 2>&1 &"'
+	wait_for 60 on a vzctl exec2 105 grep -q ready /root/dirty.out
+	for from in a b; do
+		seen=$(count $from 105)
+		moves $from --mode pre-copy "$(other $from)" 105
+		grep -q '^Round 2' <<<"$output"
+		only "$(other $from)" 105
+		goes_on "$(other $from)" 105 "$seen"
+	done
+	# 26 MiB take 26 s and more; interrupted when a round is on its way
+	seen=$(count a 105)
+	on a vzmigrate --mode pre-copy --limit-speed 1024 b 105 >"$work/out" 2>&1 3>&- &
+	job=$!
+	wait_for 60 grep -q 'memory, round 1' "$work/out"
+	on a sh -c 'kill -INT $(pgrep -ox vzmigrate)'
+	wait $job && status=0 || status=$?
+	grep -q 'Cancelling\|interrupted' "$work/out"
+	[ "$status" -ne 0 ]
+	only a 105
+	goes_on a 105 "$seen"
+	on a vzctl exec2 105 'killall -TERM dirty; while pidof dirty; do usleep 100000; done' >/dev/null
+	[[ "$(on a vzctl exec2 105 tail -n 1 /root/dirty.out)" == 'good after '* ]]
+}

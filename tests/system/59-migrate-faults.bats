@@ -118,6 +118,16 @@ cut() {
 	cut 5918 a migrate:9 a a finish:1 b b receive:8 b
 }
 
+@test "a target that cannot take what it was promised says why; --recover moves it" {
+	victim 5919
+	run --separate-stderr on a env VZ_FAULT=receive:8 vzmigrate --transport-command "$transport" b 5919
+	[ "$status" -ne 0 ]
+	[[ "$stderr" == *"VPS 5919 belongs to b, which could not take it yet (vzmigrate --recover 5919 tells it): fault on purpose"* ]]
+	[ "$(running 5919)" = 0 ]
+	settle 5919
+	[ "$at" = b ]
+}
+
 # init CTID: process 1 of it on node a
 init() { jq .init_pid "$hosts/a/run/vz/$1/state.json"; }
 
