@@ -16,8 +16,10 @@
 static void __attribute__((constructor)) begin(void)
 {
 	const char *path = secure_getenv("LD_PRELOAD"), *slash = path ? strrchr(path, '/') : NULL;
-	int fd = slash ? (int)strtol(slash + 1, NULL, 10) : 0;
+	int fd = 0;
 
+	for (const char *p = slash ? slash + 1 : ""; *p >= '0' && *p <= '9' && fd < 1000; p++)
+		fd = 10 * fd + (*p - '0');
 	if (fd > 2)
 		(void)close(fd);
 	(void)unsetenv("LD_PRELOAD");
