@@ -106,7 +106,7 @@ disturbed() {
 	fi
 }
 
-is_receiver() { grep -qazx -e --receive "/proc/$1/cmdline"; }
+is_receiver() { grep -sqazx -e --receive "/proc/$1/cmdline"; }
 
 # stopped: some process of the migration stands still by VZ_FAULT
 stopped() {

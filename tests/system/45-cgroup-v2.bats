@@ -4,6 +4,7 @@
 # bats file_tags=node,v2,lean
 bats_require_minimum_version 1.5.0
 load ../lib/common
+load ../lib/criu
 
 setup_file() {
 	make_root
@@ -173,12 +174,13 @@ in_group() { sh -c "echo \$\$ >$(cg)/host/cgroup.procs && $1"; }
 
 @test "the node's cgroup2 keeps its options when a VPS starts, is suspended and resumed" {
 	local options
+	need_criu
 	mount -o remount,nsdelegate,memory_recursiveprot /sys/fs/cgroup
 	options=$(grep ' /sys/fs/cgroup cgroup2 ' /proc/mounts)
 	[[ "$options" == *nsdelegate* ]]
 	vzctl --quiet restart 4545
 	[ "$(grep ' /sys/fs/cgroup cgroup2 ' /proc/mounts)" = "$options" ]
-	vzctl --quiet suspend 4545
-	vzctl --quiet resume 4545
+	vzctl suspend 4545
+	vzctl resume 4545
 	[ "$(grep ' /sys/fs/cgroup cgroup2 ' /proc/mounts)" = "$options" ]
 }

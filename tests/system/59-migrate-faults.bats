@@ -220,7 +220,7 @@ interrupted() {
 	migrate --limit-speed 512 "$@" >"$hosts/out" 2>"$hosts/err" 3>&- &
 	mover=$!
 	wait_for 60 grep -q "$stage" "$hosts/out"
-	for p in $(migrators); do is_receiver "$p" || kill -INT "$p"; done
+	for p in $(migrators); do is_receiver "$p" || kill -INT "$p" 2>/dev/null || :; done
 	wait $mover || status=$?
 	[ $status = 25 ] && [ "$(wc -l <"$hosts/err")" = 1 ] && grep -q Cancelling "$hosts/err" || {
 		echo "at $stage: status $status; $(cat "$hosts/out" "$hosts/err")" >&2
