@@ -24,9 +24,19 @@ drift_sheet() {
 	echo "configuration: $(grep -v '^LOCAL_UID' "$CROFT_ROOT/etc/vz/conf/$1.conf" | sort | sha256sum | cut -c1-16)"
 	echo "private areas: $(find "$(vzdir)/private" -mindepth 1 -maxdepth 1 ! -name '*rm-me*' -printf '%P ')"
 	echo "owners: $(cd "$(vzdir)/private/$1" && find . -path ./work -prune -o -printf '%U:%G\n' | sort | uniq -c | xargs)"
-	echo "inside: $(vzctl exec2 "$1" 'find /dev /run /tmp /root | wc -l; ps -o comm,user' | grep -vE '^(sh|sleep|usleep|ps) ' | sort | xargs)"
+	# exe: BusyBox that has executed itself for a command, and has not yet taken that one's name
+	echo "inside: $(vzctl exec2 "$1" 'find /dev /run /tmp /root | wc -l; ps -o comm,user' | grep -vE '^(sh|sleep|usleep|ps|exe) ' | sort | xargs)"
 	echo "refused: $(vzlist -Ho kmemsize.f,numproc.f,numfile.f,physpages.f,privvmpages.f "$1" | xargs)"
 	echo "limits: $(vzlist -Ho numproc.l,physpages.l,kmemsize.l "$1" | xargs)"
+}
+
+# drift_none BEFORE COMMAND...: what COMMAND prints is BEFORE again, within five seconds (what passes by itself is no
+# drift); the difference is told
+drift_none() {
+	local before=$1 now end=$((SECONDS + 5))
+	shift
+	while now=$("$@") && [ "$now" != "$before" ] && [ "$SECONDS" -lt "$end" ]; do sleep 0.2; done
+	[ "$now" = "$before" ] || { diff <(echo "$before") <(echo "$now") || return 1; }
 }
 
 # drift_memory CTID: kB that vzmon has, and that the groups of the VPS count; these may move a little

@@ -208,7 +208,7 @@ no_criu() { ! pgrep -f "criu.* dump .*-W $CROFT_ROOT/run/vz/$1 "; }
 # CROFT_CYCLES in the environment: how many; docs/testing.md
 @test "20 times in a row: no descriptor, mount, link, group, owner, process or file too many" {
 	counter 535
-	local i before now left=0
+	local i before left=0
 	vzctl exec 535 'cat >/root/dirty; chmod 755 /root/dirty' <"$build/tests/checkpoint/dirty"
 	vzctl exec 535 '/root/dirty 8 500 >/root/dirty.out </dev/null 2>&1 &'
 	wait_for 5 vzctl exec2 535 'grep -q ready /root/dirty.out'
@@ -217,8 +217,7 @@ no_criu() { ! pgrep -f "criu.* dump .*-W $CROFT_ROOT/run/vz/$1 "; }
 		vzctl --quiet resume 535
 		[ "$i" != 0 ] || { before=$(drift_sheet 535); [ -z "${CROFT_CYCLES:-}" ] || echo "# $(drift_memory 535)" >&3; }
 	done
-	now=$(drift_sheet 535)
-	diff <(echo "$before") <(echo "$now") || left=1
+	drift_none "$before" drift_sheet 535 || left=1
 	[ -z "${CROFT_CYCLES:-}" ] || echo "# $(drift_memory 535)" >&3
 	vzctl exec 535 'killall -TERM dirty; while pidof dirty; do usleep 100000; done' >/dev/null
 	run vzctl exec 535 'tail -n 1 /root/dirty.out'
