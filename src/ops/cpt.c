@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -255,6 +256,33 @@ int op_drop_restored(struct op *o, const struct vps_state *st, const struct op_h
 	return end_it(o, st, err);
 }
 
+static int limit_memory(struct op *o, struct cg *cg, struct vz_error *err)
+{
+	VZ_LIST struct vz_list missing = { 0 };
+
+	return res_apply(cg, &o->cfg, 1U << AG_MEM, &missing, err);
+}
+
+void op_memory_back(struct op *o, const struct vps_state *st)
+{
+	enum { TRIES = 20, TRY_MS = 50 };
+	RES_CG struct cg *cg = NULL;
+	struct vz_error err = { 0 };
+	int r = res_open(&st->cgroups, &cg, &err);
+
+	vps_live_over(st, &o->cfg, VPS_LIVE_LIMITS);
+	if (r == 0)
+		r = limit_memory(o, cg, &err);
+	for (int i = 0; r == -EBUSY && i < TRIES; i++) {
+		(void)poll(NULL, 0, TRY_MS);
+		r = limit_memory(o, cg, &err);
+	}
+	if (r < 0)
+		vz_warn("WARNING: VPS %u has more memory than its limit until `vzctl set` can "
+			"lower it: %s",
+			o->ctid, err.msg);
+}
+
 /* Cut off. Where CRIU waits at its gate nothing has run; else it was let go. */
 static int mend_restore(struct op *o, struct vps_state *st, const struct op_held *h,
 			struct vz_error *err)
@@ -263,6 +291,7 @@ static int mend_restore(struct op *o, struct vps_state *st, const struct op_held
 
 	if (ctx_gate_there(op_cpt_rundir(o->ctid, rundir)))
 		return op_drop_restored(o, st, h, err);
+	op_memory_back(o, st);
 	op_held_forget(o->ctid);
 	op_images_forget(h->file);
 	if (st->dump[0])

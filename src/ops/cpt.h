@@ -87,6 +87,12 @@ int op_thaw(struct op *o, const struct vps_state *st, const struct op_held *h, s
 void op_end_server(const struct op_held *h);
 
 /**
+ * op_memory_back - after a restore has been let go: the limit of memory is its own again (res_restore_room()). Tries for a
+ * second, until what CRIU had in the VPS is gone; then it warns
+ */
+void op_memory_back(struct op *o, const struct vps_state *st);
+
+/**
  * op_drop_restored - kill what was restored and was not let go; its dump is what it was before
  * Return: 0; -errno with @err.
  */

@@ -213,7 +213,7 @@ static int step_counters(void *arg, struct vz_error *err)
 static int step_groups(void *arg, struct vz_error *err)
 {
 	struct resuming *s = arg;
-	int r = res_processes_room(s->b.cg, err);
+	int r = res_restore_room(s->b.cg, &s->b.o->cfg, err);
 
 	return r < 0 ? r
 		     : res_tree_make(&s->b.st.cgroups, s->b.o->base, s->b.o->count, s->desc.groups,
@@ -521,6 +521,8 @@ static int let_go(struct op *o, struct ctx_gate *gate, const struct vps_state *s
 		r = ctx_restored(mon, err);
 	else if (!vps_running(o->ctid, NULL))
 		r = vz_fail(err, VZ_EXIT_RESTORE, 0, "CRIU could not let VPS %u run", o->ctid);
+	if (r == 0)
+		op_memory_back(o, st);
 	return r;
 }
 

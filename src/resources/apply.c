@@ -58,14 +58,6 @@ static int apply_pids(struct cg_apply *a)
 			     "--numproc: no pids controller on this kernel; stored, not enforced");
 }
 
-int res_processes_room(struct cg *cg, struct vz_error *err)
-{
-	enum { CRIU = 64 };
-	int r = cg->drv->set(cg, CG_PIDS_MAX, cg_node_tasks() / 8 + CRIU, err);
-
-	return r == -EOPNOTSUPP ? 0 : r;
-}
-
 /*
  * Guarantees. Where there is no memory.min, the OOM killer is told instead: the processes there are,
  * and init when it is born (res_oom_adj).
@@ -111,6 +103,17 @@ static int apply_mem(struct cg_apply *a)
 	if (r == 0)
 		r = apply_pids(a); /* whose default is made from the memory */
 	return r < 0 ? r : apply_guarantees(a);
+}
+
+int res_restore_room(struct cg *cg, const struct vps_config *cfg, struct vz_error *err)
+{
+	enum { TASKS = 64, BYTES = 32 << 20, PART = 8 };
+	uint64_t ram = vps_ram_bytes(cfg);
+	int r = cg->drv->set(cg, CG_PIDS_MAX, cg_node_tasks() / 8 + TASKS, err);
+
+	if ((r == 0 || r == -EOPNOTSUPP) && ram < INT64_MAX / 2)
+		r = cg->drv->set(cg, CG_MEM_MAX_BYTES, ram + ram / PART + BYTES, err);
+	return r == -EOPNOTSUPP ? 0 : r;
 }
 
 /*

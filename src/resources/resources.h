@@ -53,10 +53,12 @@ int res_apply(struct cg *cg, const struct vps_config *cfg, unsigned int mask,
 	__attribute__((warn_unused_result));
 
 /**
- * res_processes_room - for a restore: as many processes as the largest VPS of this node, and those that CRIU has in it for
- * a while; AG_PIDS of res_apply() sets the limit again. Return: 0; -errno with @err.
+ * res_restore_room - for a restore: as many processes as the largest VPS of this node, and those that CRIU has in it for a
+ * while; and memory for these above the limit of @cfg (measured: some 150 KiB for each process that is restored, and what tar
+ * and a pipe take). AG_PIDS and AG_MEM of res_apply() set the limits again. Return: 0; -errno with @err.
  */
-int res_processes_room(struct cg *cg, struct vz_error *err) __attribute__((warn_unused_result));
+int res_restore_room(struct cg *cg, const struct vps_config *cfg, struct vz_error *err)
+	__attribute__((warn_unused_result));
 
 /** res_bounds_tcp - this node has CG_TCP_MAX_BYTES */
 bool res_bounds_tcp(void);

@@ -83,7 +83,7 @@ a_vps() {
 }
 # counter HOST CTID [FROM]
 counter() {
-	on "$1" vzctl exec2 "$2" "(i=${3:-0}; while :; do i=\$((i+1)); echo \$i >/tmp/count; usleep 200000; done) </dev/null >/dev/null 2>&1 &"
+	on "$1" vzctl exec2 "$2" "rm -f /tmp/count; (i=${3:-0}; while :; do i=\$((i+1)); echo \$i 1<>/tmp/count; usleep 200000; done) </dev/null >/dev/null 2>&1 &"
 	wait_for 20 on "$1" vzctl exec2 "$2" test -s /tmp/count
 }
 count() { on "$1" vzctl exec2 "$2" cat /tmp/count; }

@@ -186,7 +186,7 @@ sheet() {
 }
 
 # counts CTID: a number that a program there counts in its memory, and writes down ten times a second
-counts() { on a vzctl exec2 "$1" '(i=0; while :; do i=$((i+1)); echo $i >/count; sleep 0.1; done) >/dev/null 2>&1 &'; }
+counts() { on a vzctl exec2 "$1" 'rm -f /count; (i=0; while :; do i=$((i+1)); echo $i 1<>/count; sleep 0.1; done) >/dev/null 2>&1 &'; }
 
 # goes_on HOST CTID: that program counts there, from where it was
 goes_on() {
