@@ -36,6 +36,32 @@ struct taking {
 /** op_taking_check - every check of the target; t->j.shared and t->send_template are its findings. */
 int op_taking_check(struct taking *t, struct vz_error *err) __attribute__((warn_unused_result));
 
+/** op_taking_number - @key of @args; 0 where it is missing or below 0. */
+uint64_t op_taking_number(const json_t *args, const char *key);
+/** op_taking_bad - the error of words that make no sense. Return: -EPROTO. */
+int op_taking_bad(struct vz_error *err, const char *what);
+
+/*
+ * migrate-arrive.c: verbs by which files and memory come. @args: of the call; *@ret: what is answered beside "ok", left as it
+ * is here. Context: @t->o locked, its configuration read; legal in their states only. Return: 0; -errno with @err.
+ */
+
+/** op_arrive_prepare - from here on there is a journal, and something to be taken back. */
+int op_arrive_prepare(struct taking *t, const json_t *args, json_t **ret, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** op_arrive_file - a small file, the template or the dump. */
+int op_arrive_file(struct taking *t, const json_t *args, json_t **ret, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** op_arrive_place - the configuration is there: a private area by it, still under another name. */
+int op_arrive_place(struct taking *t, const json_t *args, json_t **ret, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** op_arrive_round - memory that is copied while the VPS runs at the source. */
+int op_arrive_round(struct taking *t, const json_t *args, json_t **ret, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** op_arrive_tree - files of the VPS, by rsync. */
+int op_arrive_tree(struct taking *t, const json_t *args, json_t **ret, struct vz_error *err)
+	__attribute__((warn_unused_result));
+
 /* migrate-pages.c */
 
 /** op_pages_listen - memory comes over another connection: wait for it at RUNDIR/pages.sock. */
