@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 /* All numbers little-endian. */
 struct file_header {
@@ -228,22 +229,45 @@ int cpt_zstd(int file, int level, pid_t *ret_pid)
 	return *ret_pid < 0 ? (int)*ret_pid : p[in];
 }
 
+int cpt_zstd_why(int file, int r)
+{
+	struct statvfs fs;
+	struct stat st;
+
+	if (r != -EPIPE)
+		return r;
+	return fstat(file, &st) == 0 && S_ISREG(st.st_mode) && fstatvfs(file, &fs) == 0 &&
+			       fs.f_bavail == 0
+		       ? -ENOSPC
+		       : -EIO;
+}
+
+int cpt_zstd_end(int file, pid_t pid, int r)
+{
+	int end = vz_wait(pid);
+
+	if (end == 127)
+		return -ENOENT;
+	return cpt_zstd_why(file, r == 0 && end != 0 ? -EPIPE : r);
+}
+
 int cpt_entries_put(int fd, const char *images, cpt_name_fn *wanted, const char *first,
 		    const char *text, int level)
 {
+	VZ_NOPIPE struct vz_nopipe alone = { 0 };
 	VZ_FD int to = -EBADF;
 	pid_t pid;
-	int r, end;
+	int r;
 
 	if (level == 0)
 		return put_all(fd, images, wanted, first, text);
 	to = cpt_zstd(fd, level, &pid);
 	if (to < 0)
 		return to;
+	vz_nopipe_begin(&alone);
 	r = put_all(to, images, wanted, first, text);
 	vz_closep(&to);
-	end = vz_wait(pid);
-	return r < 0 ? r : end == 0 ? 0 : end == 127 ? -ENOENT : -EIO;
+	return cpt_zstd_end(fd, pid, r);
 }
 
 /* ---- reading ---- */

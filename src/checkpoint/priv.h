@@ -87,6 +87,13 @@ int cpt_entries_put(int fd, const char *images, cpt_name_fn *wanted, const char 
 		    const char *text, int level) __attribute__((warn_unused_result));
 /** cpt_zstd - zstd -d of @file: our end of a pipe, *@ret_pid to wait for; with @level > 0 zstd -N to it. -errno. */
 int cpt_zstd(int file, int level, pid_t *ret_pid) __attribute__((warn_unused_result));
+/** cpt_zstd_why - @r of a write to zstd, which does not say why it died: -ENOSPC or -EIO for -EPIPE, else @r. */
+int cpt_zstd_why(int file, int r) __attribute__((warn_unused_result));
+/**
+ * cpt_zstd_end - wait for the zstd that writes to @file; our end of its pipe is closed
+ * @r: of what was written to it. Return: as cpt_zstd_why; -ENOENT: there is no zstd.
+ */
+int cpt_zstd_end(int file, pid_t pid, int r) __attribute__((warn_unused_result));
 /** cpt_first_get - the entry that must have this @name; malloc'ed, with a NUL behind. 0; as cpt_head_get. */
 int cpt_first_get(int fd, const char *name, size_t max, char **ret_text, size_t *ret_len)
 	__attribute__((warn_unused_result));

@@ -19,7 +19,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
 enum {
 	FIRST_BYTES = 16 << 10, /* of the buffer of an image; most are small */
@@ -49,8 +48,8 @@ struct cpt_stream {
 	void *names; /* of all: struct tnode of search.h, its keys are ours */
 	uint64_t bytes, entries;
 	uint64_t behind; /* of @out, handed to the disk */
-	bool committed, ignoring;
-	struct sigaction pipe_was;
+	bool committed;
+	struct vz_nopipe alone; /* zstd may die */
 };
 
 static int watch(const struct cpt_stream *s, int fd, void *what)
@@ -122,7 +121,6 @@ int cpt_stream_fd(const struct cpt_stream *s)
 
 int cpt_stream_begin(struct cpt_stream *s, const struct cpt_desc *d, int level)
 {
-	const struct sigaction ignore = { .sa_handler = SIG_IGN };
 	int r;
 
 	/* a header of zeros, as long as not all is written */
@@ -135,10 +133,7 @@ int cpt_stream_begin(struct cpt_stream *s, const struct cpt_desc *d, int level)
 			return s->to;
 		(void)fcntl(s->to, F_SETPIPE_SZ, PIPE_BYTES);
 	}
-	/* zstd may die: its disk is full */
-	if (sigaction(SIGPIPE, &ignore, &s->pipe_was) < 0)
-		return -errno;
-	s->ignoring = true;
+	vz_nopipe_begin(&s->alone);
 	r = cpt_desc_put(s->to, d, &s->bytes);
 	s->entries = 1;
 	return r;
@@ -246,16 +241,6 @@ static int accept_criu(struct cpt_stream *s)
 	return watch(s, s->sk, NULL);
 }
 
-/* zstd does not say why it died. */
-static int why_not(const struct cpt_stream *s, int r)
-{
-	struct statvfs fs;
-
-	if (r != -EPIPE)
-		return r;
-	return fstatvfs(s->out, &fs) == 0 && fs.f_bavail == 0 ? -ENOSPC : -EIO;
-}
-
 static int put_part(struct cpt_stream *s, struct image *i, bool last)
 {
 	char nothing[CPT_PART_HEAD + CPT_PART_TAIL];
@@ -268,7 +253,7 @@ static int put_part(struct cpt_stream *s, struct image *i, bool last)
 	i->len = 0;
 	if (r == 0 && !last && fstat(s->out, &st) == 0)
 		cpt_write_back(s->out, &s->behind, (uint64_t)st.st_size);
-	return why_not(s, r);
+	return cpt_zstd_why(s->out, r);
 }
 
 static int make_room(struct image *i)
@@ -347,14 +332,14 @@ int cpt_stream_step(struct cpt_stream *s)
 
 static int close_zstd(struct cpt_stream *s)
 {
-	int end;
+	int r;
 
 	if (s->zstd <= 0)
 		return 0;
 	vz_closep(&s->to);
-	end = vz_wait(s->zstd);
+	r = cpt_zstd_end(s->out, s->zstd, 0);
 	s->zstd = 0;
-	return end == 0 ? 0 : end == 127 ? -ENOENT : why_not(s, -EPIPE);
+	return r;
 }
 
 int cpt_stream_finish(struct cpt_stream *s)
@@ -373,7 +358,7 @@ int cpt_stream_finish(struct cpt_stream *s)
 			r = -ETIME;
 	}
 	if (r >= 0)
-		r = why_not(s, cpt_end_put(s->to, s->entries));
+		r = cpt_zstd_why(s->out, cpt_end_put(s->to, s->entries));
 	if (r >= 0)
 		r = close_zstd(s);
 	if (r >= 0 && lseek(s->out, 0, SEEK_SET) < 0)
@@ -415,8 +400,7 @@ void cpt_stream_closep(struct cpt_stream **stream)
 	if (s->out >= 0 && !s->committed)
 		(void)unlink(s->part);
 	vz_closep(&s->out);
-	if (s->ignoring)
-		(void)sigaction(SIGPIPE, &s->pipe_was, NULL);
+	vz_nopipe_end(&s->alone);
 	tdestroy(s->names, free);
 	free(s->file);
 	free(s->part);

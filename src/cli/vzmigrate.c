@@ -5,10 +5,10 @@
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/parse.h"
+#include "util/proc.h"
 
 #include <fcntl.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -439,7 +439,7 @@ int main(int argc, char **argv)
 		return plain("--ours or --theirs, not both");
 	if (c.how != OP_RECOVER_ASK && !c.recover)
 		return plain("--ours and --theirs are for --recover");
-	(void)sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
+	vz_nopipe_begin(&(struct vz_nopipe){ 0 });
 	c.a.progress = isatty(2) && !c.receive;
 	set_up_log(&c);
 	if (c.receive)

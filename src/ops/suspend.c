@@ -20,6 +20,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
@@ -540,6 +541,9 @@ static void undo_dump(void *arg)
 
 	/* first: CRIU, if it is not at its gate yet, finds nobody who reads, and ends */
 	cpt_stream_closep(&s->stream);
+	/* one that is to hand out memory goes on past its gate in any case; its other end is the caller's, who waits for us */
+	if (s->a->pages > 0)
+		(void)shutdown(s->a->pages, SHUT_RDWR);
 	settle_criu(s);
 	(void)!vz_rm_rf(AT_FDCWD, s->images);
 }

@@ -134,6 +134,20 @@ int vz_boot_id(char ret[37])
 	return 0;
 }
 
+void vz_nopipe_begin(struct vz_nopipe *p)
+{
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
+
+	p->on = sigaction(SIGPIPE, &ignore, &p->was) == 0;
+}
+
+void vz_nopipe_end(struct vz_nopipe *p)
+{
+	if (p->on)
+		(void)sigaction(SIGPIPE, &p->was, NULL);
+	p->on = false;
+}
+
 static void run_child(const char *const argv[], const struct vz_run *how)
 {
 	static const char *const plain[] = { "HOME=/", "TERM=linux", VZ_PATH_ENV, NULL };
@@ -143,6 +157,7 @@ static void run_child(const char *const argv[], const struct vz_run *how)
 
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 	if (in == 0)
 		in = vz_openat(AT_FDCWD, "/dev/null", O_RDONLY, 0);
 	if (in < 0 || dup2(in, 0) < 0)

@@ -81,6 +81,19 @@ pid_t vz_fork_into(int group) __attribute__((warn_unused_result));
 pid_t vz_spawn(const char *const argv[], const struct vz_run *how)
 	__attribute__((warn_unused_result));
 
+/**
+ * struct vz_nopipe - from vz_nopipe_begin() to vz_nopipe_end() SIGPIPE is ignored: who writes to a program that has ended
+ * gets EPIPE, and can say what that means. Programs started meanwhile by vz_run and vz_spawn have the signal as usual.
+ */
+struct vz_nopipe {
+	struct sigaction was;
+	bool on;
+};
+void vz_nopipe_begin(struct vz_nopipe *p);
+/** vz_nopipe_end - as it was before; nothing if it was not begun. */
+void vz_nopipe_end(struct vz_nopipe *p);
+#define VZ_NOPIPE __attribute__((cleanup(vz_nopipe_end)))
+
 /** vz_now_ms - CLOCK_MONOTONIC in milliseconds. */
 uint64_t vz_now_ms(void);
 

@@ -10,7 +10,10 @@ setup_file() {
 	[ -x "$build/tests/checkpoint/dirty" ] || make -s -C "$build" checkpoint-programs
 }
 teardown_file() { hosts_down; }
-teardown() { hosts_clean; }
+teardown() {
+	on a umount "$hosts/node/var/lib/vz/dump" 2>/dev/null || : # of a test that failed
+	hosts_clean
+}
 
 # writer CTID MIB [OPTION...]: a VPS that runs on node a, in which a program writes MIB of memory all the time and checks
 # each word before it writes it anew
@@ -99,6 +102,56 @@ server_of_pages() {
 		wait_for 10 no_criu
 	done
 	good a 6302
+}
+
+# packed_in FAULT CTID: a migration that stands still at FAULT, before its dump is packed, which zstd is to compress; $job
+packed_in() {
+	on a env VZ_FAULT="$1:stop" vzmigrate --transport-command "$transport" --mode post-copy --compress b "$2" >"$hosts/out" 2>&1 3>&- &
+	job=$!
+	wait_for 60 stopped
+}
+
+# goes_on: what stands still there; its end in $status
+go_on() {
+	local p
+	for p in $(migrators); do kill -CONT "$p" 2>/dev/null || :; done
+	wait $job && status=0 || status=$?
+	cat "$hosts/out" >&2
+	wait_for 30 no_migrators
+}
+
+# here CTID: it runs on as it did, and nothing is left
+here() {
+	running_on a "$1"
+	[ ! -e "$hosts/a/run/vz/$1/held" ]
+	[ -z "$(journals a)$(journals b)" ]
+	[ -z "$(find "$hosts"/[ab]/var/lib/vz/dump -mindepth 1 ! -name filler)" ]
+	wait_for 10 no_criu
+}
+
+# bats test_tags=host,node
+@test "post-copy: the disk is full when the dump is packed, or zstd is killed: said in one line, the VPS goes on" {
+	local dir=$hosts/node/var/lib/vz/dump
+	writer 6307 8
+	on a sh -c "mkdir -p $dir; mount -t tmpfs -o size=64m none $dir"
+	packed_in suspend-dump:2 6307
+	on a sh -c "cat /dev/zero >$dir/filler 2>/dev/null; [ -s $dir/filler ]"
+	go_on
+	[ $status = 8 ]
+	grep -q "write $dir/Dump.6307: No space left on device" "$hosts/out"
+	on a rm $dir/filler
+	here 6307
+	printf '#!/bin/sh\nkill -9 $$\n' >"$hosts/killed"
+	chmod 755 "$hosts/killed"
+	packed_in suspend-dump:2 6307
+	on a mount --bind "$hosts/killed" /usr/bin/zstd
+	go_on
+	on a umount /usr/bin/zstd
+	[ $status = 8 ]
+	grep -q "write $dir/Dump.6307: Input/output error" "$hosts/out"
+	here 6307
+	on a umount $dir
+	good a 6307
 }
 
 # under_way CTID: it runs on node b, and most of its memory is still to come; in the background, output in $hosts/out

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -99,6 +100,43 @@ static void test_round(int level)
 		"an image is the same");
 	OK_NAME(access(in_dir("out/stats-dump"), F_OK) < 0, "what is no image is left out");
 	OK_NAME(vz_rm_rf(AT_FDCWD, in_dir("out")) == 0, "removed");
+}
+
+/*
+ * zstd dies in the middle, here by SIGXFSZ: it says nothing, and we are not taken along. What follows does not fit into the
+ * pipe between us.
+ */
+static void test_zstd_dies(void)
+{
+	enum { MANY = 4 << 20 };
+	VZ_FREE char *noise = malloc(MANY);
+	CPT_DESC struct cpt_desc d = { 0 };
+	VZ_FD int random = vz_openat(AT_FDCWD, "/dev/urandom", O_RDONLY, 0);
+	VZ_FD int fd = vz_openat(AT_FDCWD, in_dir("images/pages-1.img"), O_WRONLY | O_CREAT, 0600);
+	struct vz_error err = { 0 };
+	struct sigaction now = { 0 };
+	struct rlimit was, some;
+
+	for (size_t n = 0; noise && n < MANY;) {
+		ssize_t got = read(random, noise + n, MANY - n);
+
+		n += got > 0 ? (size_t)got : 0;
+	}
+	if (!noise || vz_write_all(fd, noise, MANY) < 0 || getrlimit(RLIMIT_FSIZE, &was) < 0)
+		abort();
+	fill(&d);
+	some = was;
+	some.rlim_cur = 64 << 10;
+	(void)setrlimit(RLIMIT_FSIZE, &some);
+	OK_NAME(cpt_pack(in_dir("images"), in_dir("Short"), &d, 1, &err) == -EIO &&
+			err.exit == VZ_EXIT_CHKPNT && strstr(err.msg, "Short: Input/output error"),
+		"a zstd that dies is an error of writing");
+	(void)setrlimit(RLIMIT_FSIZE, &was);
+	(void)sigaction(SIGPIPE, NULL, &now);
+	OK_NAME(now.sa_handler == SIG_DFL, "SIGPIPE is as before");
+	OK_NAME(access(in_dir("Short"), F_OK) < 0 && access(in_dir("Short.part"), F_OK) < 0,
+		"nothing is left");
+	OK_NAME(unlink(in_dir("images/pages-1.img")) == 0, "removed");
 }
 
 /* Every bit counts. */
@@ -412,6 +450,7 @@ int main(void)
 	put("images/stats-dump", "no");
 	test_round(3);
 	test_round(0);
+	test_zstd_dies();
 	test_flips();
 	test_parts();
 	test_stream(0);

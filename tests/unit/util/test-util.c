@@ -167,6 +167,26 @@ static void test_fds(void)
 	(void)close(sk[1]);
 }
 
+static void test_nopipe(void)
+{
+	static const char *const hit[] = { "/bin/sh", "-c", "kill -PIPE $$; exit 3", NULL };
+	struct sigaction now = { 0 };
+	struct vz_nopipe alone = { 0 }, never = { 0 };
+	int p[2];
+
+	if (vz_pipe(p) < 0)
+		abort();
+	(void)close(p[0]);
+	vz_nopipe_begin(&alone);
+	OK_NAME(vz_write_all(p[1], "x", 1) == -EPIPE, "SIGPIPE is ignored");
+	OK_NAME(vz_run(hit, NULL) == 128 + SIGPIPE, "a program that is started has it as usual");
+	vz_nopipe_end(&never);
+	vz_nopipe_end(&alone);
+	(void)sigaction(SIGPIPE, NULL, &now);
+	OK_NAME(now.sa_handler == SIG_DFL, "afterwards it is as before");
+	(void)close(p[1]);
+}
+
 static void test_proc(void)
 {
 	static const char *const ok[] = { "/bin/true", NULL },
@@ -179,6 +199,7 @@ static void test_proc(void)
 
 	OK(vz_run(ok, NULL) == 0 && vz_run(seven, NULL) == 7 && vz_run(none, NULL) == 127);
 	OK(vz_run(slow, &limit) == -ETIMEDOUT);
+	test_nopipe();
 	OK(vz_proc_starttime(getpid(), &start) == 0 && start > 0);
 	fd = vz_proc_pidfd(getpid(), start);
 	OK(fd >= 0 && vz_pidfd_poll(fd, 0) == -ETIMEDOUT);
