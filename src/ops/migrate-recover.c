@@ -47,17 +47,38 @@ static int take_back(struct op *o, struct mig_journal *j, int timeout_ms, struct
 	return r;
 }
 
+/*
+ * Ours already. The source may not know yet, and keeps its copy until it has heard so: without a journal here it would be told
+ * that nobody knows of this migration.
+ */
+static int taken(const struct op *o, const struct mig_journal *j, enum op_recover how,
+		 struct vz_error *err)
+{
+	int r = 0;
+
+	if (how == OP_RECOVER_THEIRS)
+		return vz_fail(err, MIG_EXIT_USAGE, 0,
+			       "VPS %u has been taken by this node: --theirs is too late", o->ctid);
+	if (how == OP_RECOVER_OURS)
+		r = mig_journal_remove(o->ctid);
+	if (r < 0)
+		return vz_fail(err, MIG_EXIT_NODE, -r, "remove the journal of VPS %u", o->ctid);
+	vz_say("VPS %u is this node's now", o->ctid);
+	if (how == OP_RECOVER_ASK)
+		vz_say("Its source%s%s removes its copy by `vzmigrate --recover %u` there (if that "
+		       "node is lost "
+		       "for good: --ours here)",
+		       j->host[0] ? ", " : "", j->host, j->peer_ctid);
+	return 0;
+}
+
 static int as_target(struct op *o, struct mig_journal *j, enum op_recover how, struct vz_error *err)
 {
 	struct vz_error ignored;
 	int r;
 
-	if (j->step == MIG_S_TAKEN) {
-		r = mig_journal_remove(o->ctid);
-		return r < 0 ? vz_fail(err, MIG_EXIT_NODE, -r, "remove the journal of VPS %u",
-				       o->ctid)
-			     : 0;
-	}
+	if (j->step == MIG_S_TAKEN)
+		return taken(o, j, how, err);
 	if (vps_load_over(&o->cfg, o->ctid, NULL, &ignored) < 0)
 		o->cfg.ctid = o->ctid;
 	if (j->step == MIG_S_TAKING || how == OP_RECOVER_THEIRS) {

@@ -44,7 +44,7 @@ settle() {
 			return 1
 		}
 	done
-	for h in a b; do
+	for h in ${order:-a b}; do
 		[ -z "$(journals $h)" ] || on $h vzmigrate --recover "$1" >"$hosts/recover-$h" 2>&1 || :
 		[ "$(running "$1")" -le 1 ]
 	done

@@ -8,7 +8,7 @@ load ../lib/faults
 
 setup_file() { hosts_up; }
 teardown_file() { hosts_down; }
-setup() { mode=(); }
+setup() { mode=() order='a b'; }
 teardown() {
 	said
 	hosts_clean
@@ -45,6 +45,7 @@ these() { if [ "${CROFT_FAULTS:-}" = all ]; then every; else echo "$@"; fi; }
 @test "online: whoever dies, one node has it" {
 	victim 5913
 	mode=(--online)
+	order='b a' # the target looks first
 	# shellcheck disable=SC2046
 	faults 5913 $(these migrate:8:both migrate:12:both finish:1:kill receive:7:kill received:7:both)
 }
@@ -102,6 +103,7 @@ cut() {
 # bats test_tags=host
 @test "a node's power is cut: what ran on it runs again by itself if it is its own" {
 	victim 5916
+	order='b a' # the target looks first
 	cut 5916 a migrate:8 a b received:8 b
 }
 
