@@ -7,7 +7,7 @@ TEST_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 
 check_PROGRAMS += tests/unit/test-util tests/unit/test-vps tests/unit/test-cgroup tests/unit/test-net \
 	tests/unit/test-dist tests/unit/test-untar tests/unit/test-out tests/unit/test-ubc tests/unit/test-plan \
-	tests/unit/test-cpu-io tests/unit/test-inside tests/unit/test-vzubc tests/unit/test-preflight tests/unit/test-dump tests/unit/test-rounds tests/unit/test-given tests/unit/test-migrate
+	tests/unit/test-cpu-io tests/unit/test-inside tests/unit/test-vzubc tests/unit/test-preflight tests/unit/test-dump tests/unit/test-rounds tests/unit/test-serve tests/unit/test-given tests/unit/test-migrate
 
 tests_unit_test_util_SOURCES = tests/unit/util/test-util.c tests/lib/tap.h
 tests_unit_test_util_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -71,6 +71,10 @@ tests_unit_test_dump_LDADD = libcheckpoint.a libvps.a libutil.a $(JANSSON_LIBS)
 tests_unit_test_given_SOURCES = tests/unit/checkpoint/test-given.c tests/lib/tap.h
 tests_unit_test_given_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_given_LDADD = libcheckpoint.a libvps.a libutil.a $(JANSSON_LIBS)
+
+tests_unit_test_serve_SOURCES = tests/unit/checkpoint/test-serve.c tests/lib/tap.h
+tests_unit_test_serve_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_serve_LDADD = libcheckpoint.a libvps.a libutil.a $(JANSSON_LIBS)
 
 tests_unit_test_rounds_SOURCES = tests/unit/checkpoint/test-rounds.c tests/lib/tap.h
 tests_unit_test_rounds_CPPFLAGS = $(TEST_CPPFLAGS)

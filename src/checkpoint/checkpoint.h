@@ -103,6 +103,8 @@ struct cpt_run {
 	const struct cpt_givens *given; /* mounts, see given.c; NULL none */
 	bool lazy; /* memory is not in the images: CRIU hands out, or fetches, pages afterwards; see CPT_PAGES_FD */
 	bool stream; /* dump: @images is where a stream listens, see cpt_stream_open() */
+	const char *
+		server; /* restore: where one listens that has the images, cpt_server_dir(); NULL: CRIU reads @images */
 };
 
 /**
@@ -306,7 +308,17 @@ int cpt_pack(const char *images, const char *file, const struct cpt_desc *d, int
  */
 int cpt_unpack(const char *file, const char *images, uint64_t owner, struct cpt_desc *ret,
 	       struct vz_error *err) __attribute__((warn_unused_result));
-/** cpt_peek - the descriptor alone; @ret_bytes: what the images take. Return: as cpt_unpack. */
+/** struct cpt_memory - memory of a dump that stays in its file: which of it is where */
+struct cpt_memory;
+/**
+ * cpt_open - as cpt_unpack(), but memory is only checked and stays in @file, which is kept open, for cpt_server_open()
+ * @ret_memory: for cpt_memory_closep(); NULL: all is in @images, since CRIU can have it no other way (compressed; on rounds; lazy)
+ */
+int cpt_open(const char *file, const char *images, uint64_t owner, struct cpt_desc *ret,
+	     struct cpt_memory **ret_memory, struct vz_error *err)
+	__attribute__((warn_unused_result));
+void cpt_memory_closep(struct cpt_memory **m);
+/** cpt_peek - the descriptor alone; @ret_bytes: room that cpt_open() needs for memory. Return: as cpt_unpack. */
 int cpt_peek(const char *file, struct cpt_desc *ret, uint64_t *ret_bytes, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
@@ -347,6 +359,38 @@ int cpt_stream_commit(struct cpt_stream *s) __attribute__((warn_unused_result));
 /** cpt_stream_closep - FILE.part goes when it was not committed; a CRIU still at work fails and takes everything back. */
 void cpt_stream_closep(struct cpt_stream **s);
 
+/* ---- serve.c: the same file, read while CRIU restores ---- */
+
+/*
+ * CRIU (--stream) asks for images by their names and gives a pipe for each. We write into all of them, none of which is
+ * waited for; memory comes from the dump file, each part of it checked once more, the rest from the directory of images.
+ */
+struct cpt_server;
+
+/**
+ * cpt_server_open - listen in @rundir for a CRIU to be started
+ * @images, @memory: from cpt_open(); @memory is borrowed. From here on to cpt_server_closep() SIGPIPE is ignored.
+ * Return: 0, *@ret by cpt_server_closep(); -errno with @err, exit 17.
+ */
+int cpt_server_open(const char *rundir, const char *images, const struct cpt_memory *memory,
+		    struct cpt_server **ret, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** cpt_server_dir - what CRIU is given as directory of images; for as long as we live. */
+const char *cpt_server_dir(const struct cpt_server *s);
+/** cpt_server_fd - readable when cpt_server_step() has something to do. */
+int cpt_server_fd(const struct cpt_server *s);
+/** cpt_server_sent - bytes of memory so far. */
+uint64_t cpt_server_sent(const struct cpt_server *s);
+/**
+ * cpt_server_step - take what CRIU asks, write what its pipes have room for; does not wait
+ * Return: 0; -EBADMSG: the file is not as it was; -EPROTO: that is no CRIU; -errno. Then it is to be closed: CRIU fails.
+ */
+int cpt_server_step(struct cpt_server *s) __attribute__((warn_unused_result));
+/** cpt_server_finish - CRIU is at its gate: has it all that it asked for? Return: 0; -EPROTO: it has not. */
+int cpt_server_finish(const struct cpt_server *s) __attribute__((warn_unused_result));
+/** cpt_server_closep - a CRIU still at work finds its images cut off, and fails. */
+void cpt_server_closep(struct cpt_server **s);
+
 /* ---- round.c: memory that was copied while the VPS ran ---- */
 
 /** cpt_chain_valid - 32 lower-case hex digits: what the rounds of one migration have in common. */
@@ -374,8 +418,8 @@ int cpt_round_link(int dir, unsigned int parent, uint64_t owner)
 int cpt_rounds_there(const char *rounds, const char *id, unsigned int n, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
-/** cpt_read_entries - the body, not compressed, from @fd; for the fuzzer. @dir: -1 check only. */
-int cpt_read_entries(int fd, int dir, bool all, struct cpt_desc *ret, struct vz_error *err)
+/** cpt_read_entries - the body, not compressed, from @fd, checked only; for the fuzzer. @memory: as cpt_entries_get(). */
+int cpt_read_entries(int fd, struct cpt_memory *memory, struct cpt_desc *ret, struct vz_error *err)
 	__attribute__((warn_unused_result));
 
 #endif

@@ -203,7 +203,7 @@ static int common_args(const struct cpt_run *r, const char *what, bool iptables,
 		r->criu->program,
 		what,
 		"-D",
-		r->images,
+		r->server ? r->server : r->images,
 		"-W",
 		r->rundir,
 		"-o",
@@ -357,6 +357,8 @@ int cpt_restore_args(const struct cpt_run *r, const char *stage, const char *lin
 		if (strchr("df", r->given->v[i].kind))
 			e = add_fmt(argv, "--external",
 				    vz_fmt("mnt[given-%zu]:%s/given-%zu", i, stage, i));
+	if (e == 0 && r->server)
+		e = vz_list_add(argv, "--stream");
 	if (e == 0)
 		e = add_fmt(env, NULL, vz_fmt("CROFT_STAGE=%s", stage));
 	return e;

@@ -319,10 +319,12 @@ struct begun {
 	char name[CPT_NAME];
 	uint32_t parts;
 	int fd; /* -1: checked only */
+	struct cpt_mem_image *kept; /* it stays where it is; NULL: it does not */
 };
 
 struct reader {
 	int fd, dir;
+	struct cpt_memory *memory; /* NULL: it is written to @dir like the rest */
 	char *buf; /* of CHUNK bytes */
 	struct begun begun[BEGUN_MAX];
 };
@@ -344,7 +346,12 @@ static int begin(struct reader *rd, const char *name, struct begun **ret)
 	if (!b)
 		return -EBADMSG;
 	*b = (struct begun){ .fd = -EBADF };
-	if (rd->dir >= 0) {
+	if (rd->memory && cpt_memory_name(name)) {
+		int r = cpt_memory_begin(rd->memory, name, &b->kept);
+
+		if (r < 0)
+			return r == -EEXIST ? -EBADMSG : r;
+	} else if (rd->dir >= 0) {
 		b->fd = vz_openat(rd->dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 		if (b->fd < 0) /* the same name twice */
 			return b->fd == -EEXIST ? -EBADMSG : b->fd;
@@ -366,6 +373,7 @@ static void end(struct begun *b)
 static int get_image(struct reader *rd, const struct entry_header *h)
 {
 	struct begun *b = find(rd, h->name);
+	struct cpt_mem_part part = { .size = h->size };
 	uint32_t crc = 0;
 	int r = 0;
 
@@ -373,6 +381,8 @@ static int get_image(struct reader *rd, const struct entry_header *h)
 		return -EBADMSG;
 	if (!b)
 		r = begin(rd, h->name, &b);
+	if (r == 0 && b->kept)
+		part.at = (uint64_t)lseek(rd->fd, 0, SEEK_CUR);
 	for (uint64_t left = h->size; r == 0 && left > 0;) {
 		size_t n = left < CHUNK ? (size_t)left : CHUNK;
 
@@ -385,6 +395,9 @@ static int get_image(struct reader *rd, const struct entry_header *h)
 	}
 	if (r == 0)
 		r = check_crc(rd->fd, crc);
+	part.crc = crc;
+	if (r == 0 && b->kept)
+		r = cpt_memory_add(b->kept, &part);
 	if (r < 0)
 		return r;
 	b->parts++;
@@ -464,7 +477,8 @@ static int get_images(struct reader *rd, cpt_name_fn *allowed, bool parts, uint6
 	return -EBADMSG;
 }
 
-int cpt_entries_get(int fd, int dir, cpt_name_fn *allowed, bool parts, uint64_t bytes)
+int cpt_entries_get(int fd, int dir, struct cpt_memory *memory, cpt_name_fn *allowed, bool parts,
+		    uint64_t bytes)
 {
 	VZ_FREE struct reader *rd = calloc(1, sizeof(*rd));
 	VZ_FREE char *buf = malloc(CHUNK);
@@ -474,6 +488,7 @@ int cpt_entries_get(int fd, int dir, cpt_name_fn *allowed, bool parts, uint64_t 
 		return -ENOMEM;
 	rd->fd = fd;
 	rd->dir = dir;
+	rd->memory = memory;
 	rd->buf = buf;
 	r = get_images(rd, allowed, parts, bytes);
 	for (size_t i = 0; i < BEGUN_MAX; i++)

@@ -359,12 +359,28 @@ ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 	return syscall(SYS_sendmsg, fd, msg, flags);
 }
 
+/* The first bytes of standard input, which is a file or, of a restore that is streamed, a pipe; they stay there. */
+static long peek(unsigned char *head, size_t len)
+{
+	long n = syscall(SYS_pread64, 0, head, len, 0L);
+	int p[2];
+
+	if (n >= 0 || errno != ESPIPE || syscall(SYS_pipe2, p, O_CLOEXEC) < 0)
+		return n;
+	n = tee(0, p[1], len, 0);
+	if (n > 0)
+		n = syscall(SYS_read, p[0], head, len);
+	(void)close(p[0]);
+	(void)close(p[1]);
+	return n;
+}
+
 /* Is standard input an archive that gzip has not seen? */
 static int input_is_plain(void)
 {
 	unsigned char head[2];
 
-	return syscall(SYS_pread64, 0, head, sizeof(head), 0L) == (long)sizeof(head) &&
+	return peek(head, sizeof(head)) == (long)sizeof(head) &&
 	       (head[0] != 0x1f || head[1] != 0x8b);
 }
 

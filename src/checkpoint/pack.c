@@ -97,7 +97,14 @@ int cpt_pack(const char *images, const char *file, const struct cpt_desc *d, int
 
 /* ---- reading ---- */
 
-static int get_body(int fd, int dir, bool all, bool parts, uint64_t bytes, struct cpt_desc *ret,
+/* struct body - what of it is wanted. @dir, @memory: as for cpt_entries_get() */
+struct body {
+	int dir;
+	bool all;
+	struct cpt_memory *memory;
+};
+
+static int get_body(int fd, const struct body *w, bool parts, uint64_t bytes, struct cpt_desc *ret,
 		    struct vz_error *err)
 {
 	CPT_DESC struct cpt_desc d = { 0 };
@@ -109,8 +116,8 @@ static int get_body(int fd, int dir, bool all, bool parts, uint64_t bytes, struc
 		r = cpt_desc_parse(text, size, &d, err);
 	if (r == 0 && size > bytes)
 		r = -EBADMSG;
-	if (r == 0 && all)
-		r = cpt_entries_get(fd, dir, allowed, parts, bytes - size);
+	if (r == 0 && w->all)
+		r = cpt_entries_get(fd, w->dir, w->memory, allowed, parts, bytes - size);
 	if (r < 0)
 		return r;
 	cpt_desc_clear(ret);
@@ -119,12 +126,12 @@ static int get_body(int fd, int dir, bool all, bool parts, uint64_t bytes, struc
 	return 0;
 }
 
-int cpt_read_entries(int fd, int dir, bool all, struct cpt_desc *ret, struct vz_error *err)
+int cpt_read_entries(int fd, struct cpt_memory *memory, struct cpt_desc *ret, struct vz_error *err)
 {
+	const struct body w = { .dir = -1, .all = true, .memory = memory };
 	struct stat st;
 
-	return fstat(fd, &st) < 0 ? -errno
-				  : get_body(fd, dir, all, true, (uint64_t)st.st_size, ret, err);
+	return fstat(fd, &st) < 0 ? -errno : get_body(fd, &w, true, (uint64_t)st.st_size, ret, err);
 }
 
 static int get_header(int fd, struct cpt_head *h, struct vz_error *err)
@@ -141,7 +148,14 @@ static int get_header(int fd, struct cpt_head *h, struct vz_error *err)
 	return r < 0 || h->version >= WHOLE ? r : -EBADMSG;
 }
 
-static int read_open(int fd, int dir, bool all, struct cpt_desc *ret, uint64_t *ret_bytes,
+/* Can CRIU be given memory out of the file? It streams no images that stand on others; zstd's can only be read in a row. */
+static bool in_place(const struct cpt_head *h)
+{
+	return !h->zstd && h->version != PARTIAL;
+}
+
+/* @w->memory: becomes NULL when it does not stay in the file. */
+static int read_open(int fd, struct body *w, struct cpt_desc *ret, uint64_t *ret_bytes,
 		     struct vz_error *err)
 {
 	CPT_DESC struct cpt_desc d = { 0 };
@@ -152,13 +166,15 @@ static int read_open(int fd, int dir, bool all, struct cpt_desc *ret, uint64_t *
 
 	if (r < 0)
 		return r;
+	if (!in_place(&h))
+		w->memory = NULL;
 	from = h.zstd ? cpt_zstd(fd, 0, &pid) : -EBADF;
 	if (h.zstd && from < 0)
 		return from;
-	r = get_body(h.zstd ? from : fd, dir, all, h.version == STREAMED, h.bytes, &d, err);
+	r = get_body(h.zstd ? from : fd, w, h.version == STREAMED, h.bytes, &d, err);
 	vz_closep(&from); /* one that has more to say ends by SIGPIPE */
 	end = pid > 0 ? vz_wait(pid) : 0;
-	if (r == 0 && all && end != 0)
+	if (r == 0 && w->all && end != 0)
 		r = end == 127 ? -ENOENT : -EBADMSG;
 	/* what it says of itself in both places */
 	if (r == 0 && (d.parents > 0 || d.lazy) != (h.version == PARTIAL))
@@ -166,14 +182,14 @@ static int read_open(int fd, int dir, bool all, struct cpt_desc *ret, uint64_t *
 	if (r < 0)
 		return r;
 	if (ret_bytes)
-		*ret_bytes = h.bytes;
+		*ret_bytes = in_place(&h) ? 0 : h.bytes;
 	cpt_desc_clear(ret);
 	*ret = d;
 	d = (struct cpt_desc){ 0 };
 	return 0;
 }
 
-static int read_file(const char *file, int dir, bool all, struct cpt_desc *ret, uint64_t *ret_bytes,
+static int read_file(const char *file, struct body *w, struct cpt_desc *ret, uint64_t *ret_bytes,
 		     struct vz_error *err)
 {
 	VZ_FD int fd = vz_openat(AT_FDCWD, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
@@ -185,7 +201,9 @@ static int read_file(const char *file, int dir, bool all, struct cpt_desc *ret, 
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return vz_fail(err, VZ_EXIT_RESTORE, 0, "dump file %s is no regular file", file);
 	err->exit = 0;
-	r = read_open(fd, dir, all, ret, ret_bytes, err);
+	r = read_open(fd, w, ret, ret_bytes, err);
+	if (r == 0 && w->memory)
+		cpt_memory_keep(w->memory, vz_take_fd(&fd));
 	if (r < 0 && !err->exit)
 		(void)vz_fail(err, VZ_EXIT_RESTORE, r == -EBADMSG || r == -ENODATA ? 0 : -r, "%s",
 			      r == -ENODATA   ? "it is cut off"
@@ -196,18 +214,15 @@ static int read_file(const char *file, int dir, bool all, struct cpt_desc *ret, 
 
 int cpt_peek(const char *file, struct cpt_desc *ret, uint64_t *ret_bytes, struct vz_error *err)
 {
-	return read_file(file, -1, false, ret, ret_bytes, err);
+	return read_file(file, &(struct body){ .dir = -1 }, ret, ret_bytes, err);
 }
 
-int cpt_unpack(const char *file, const char *images, uint64_t owner, struct cpt_desc *ret,
-	       struct vz_error *err)
+static int unpack(const char *file, const char *images, uint64_t owner, struct body *w,
+		  struct cpt_desc *ret, struct vz_error *err)
 {
 	VZ_FD int dir = -EBADF;
-	int r;
+	int r = vz_rm_rf(AT_FDCWD, images);
 
-	if (!images)
-		return read_file(file, -1, true, ret, NULL, err);
-	r = vz_rm_rf(AT_FDCWD, images);
 	if (r == 0 || r == -ENOENT)
 		r = mkdir(images, 0700) < 0 || lchown(images, (uid_t)owner, (gid_t)owner) < 0
 			    ? -errno
@@ -216,8 +231,33 @@ int cpt_unpack(const char *file, const char *images, uint64_t owner, struct cpt_
 		dir = vz_openat(AT_FDCWD, images, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (r < 0 || dir < 0)
 		return vz_fail(err, VZ_EXIT_RESTORE, r < 0 ? -r : -dir, "make %s", images);
-	r = read_file(file, dir, true, ret, NULL, err);
+	w->dir = dir;
+	r = read_file(file, w, ret, NULL, err);
 	if (r < 0)
 		(void)!vz_rm_rf(AT_FDCWD, images);
+	return r;
+}
+
+int cpt_unpack(const char *file, const char *images, uint64_t owner, struct cpt_desc *ret,
+	       struct vz_error *err)
+{
+	struct body w = { .dir = -1, .all = true };
+
+	return images ? unpack(file, images, owner, &w, ret, err)
+		      : read_file(file, &w, ret, NULL, err);
+}
+
+int cpt_open(const char *file, const char *images, uint64_t owner, struct cpt_desc *ret,
+	     struct cpt_memory **ret_memory, struct vz_error *err)
+{
+	struct cpt_memory *m = cpt_memory_new();
+	struct body w = { .all = true, .memory = m };
+	int r = m ? unpack(file, images, owner, &w, ret, err)
+		  : vz_fail(err, VZ_EXIT_RESTORE, ENOMEM, "dump file %s", file);
+
+	if (r == 0)
+		*ret_memory = w.memory;
+	if (r < 0 || !w.memory)
+		cpt_memory_closep(&m);
 	return r;
 }

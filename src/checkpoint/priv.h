@@ -99,11 +99,53 @@ int cpt_first_get(int fd, const char *name, size_t max, char **ret_text, size_t 
 	__attribute__((warn_unused_result));
 /**
  * cpt_entries_get - the rest up to the end mark, and nothing may follow it
- * @dir: where files are made, -1 check only; @allowed: besides cpt_name_valid(); @parts: an image may come in parts, and
- * those of several be mixed; @bytes: all of them together
+ * @dir: where files are made, -1 check only; @memory: takes note of where images of memory are in @fd, a file, and they are
+ * not made; NULL: they are; @allowed: besides cpt_name_valid(); @parts: an image may come in parts, and those of several
+ * be mixed; @bytes: all of them together
  * Return: as cpt_head_get.
  */
-int cpt_entries_get(int fd, int dir, cpt_name_fn *allowed, bool parts, uint64_t bytes)
+struct cpt_memory;
+int cpt_entries_get(int fd, int dir, struct cpt_memory *memory, cpt_name_fn *allowed, bool parts,
+		    uint64_t bytes) __attribute__((warn_unused_result));
+
+/* ---- memory.c: images that are left in the file ---- */
+
+/** struct cpt_mem_part - @size bytes of an image, from @at of the file on */
+struct cpt_mem_part {
+	uint64_t at, size;
+	uint32_t crc;
+};
+/** struct cpt_mem_image - its @n parts in their order */
+struct cpt_mem_image {
+	char name[CPT_NAME];
+	struct cpt_mem_part *v;
+	size_t n, room;
+};
+
+/** cpt_memory_new - of no file yet; for cpt_memory_closep(). NULL: out of memory. */
+struct cpt_memory *cpt_memory_new(void);
+/** cpt_memory_keep - it is in this file, whose descriptor is its own from here on. */
+void cpt_memory_keep(struct cpt_memory *m, int fd);
+int cpt_memory_file(const struct cpt_memory *m);
+/** cpt_memory_name - is it an image of memory, which is not needed as a file? */
+bool cpt_memory_name(const char *name);
+/** cpt_memory_begin - an image without parts. Return: 0; -EEXIST; -ENOMEM. */
+int cpt_memory_begin(struct cpt_memory *m, const char *name, struct cpt_mem_image **ret)
+	__attribute__((warn_unused_result));
+/** cpt_memory_add - its next part. 0 or -ENOMEM. */
+int cpt_memory_add(struct cpt_mem_image *i, const struct cpt_mem_part *part)
+	__attribute__((warn_unused_result));
+/** cpt_memory_find - NULL: it has none of this name. */
+const struct cpt_mem_image *cpt_memory_find(const struct cpt_memory *m, const char *name);
+
+/* ---- stream.c, for serve.c ---- */
+
+/**
+ * cpt_listen_in - for a CRIU that is told to stream
+ * @rundir: of the VPS; @ret_dir: what to give CRIU as directory of images, for as long as *@ret_fd is open
+ * Return: the socket; -errno.
+ */
+int cpt_listen_in(const char *rundir, const char *name, char ret_dir[40], int *ret_fd)
 	__attribute__((warn_unused_result));
 
 /* ---- pack.c, for stream.c ---- */

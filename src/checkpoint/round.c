@@ -152,7 +152,7 @@ static int get_body(int fd, int dir, const struct cpt_head *h, const char *id, u
 
 	if (r == 0 && (strlen(text) != len || strcmp(text, want) != 0 || len > h->bytes))
 		r = -EBADMSG;
-	return r < 0 ? r : cpt_entries_get(fd, dir, wanted, false, h->bytes - len);
+	return r < 0 ? r : cpt_entries_get(fd, dir, NULL, wanted, false, h->bytes - len);
 }
 
 int cpt_round_read(int fd, int dir, const char *id, unsigned int n)

@@ -61,18 +61,25 @@ static int watch(const struct cpt_stream *s, int fd, void *what)
 
 /* ---- opening ---- */
 
-static int listen_in(struct cpt_stream *s, const char *rundir)
+int cpt_listen_in(const char *rundir, const char *name, char ret_dir[40], int *ret_fd)
 {
 	char path[80];
+	int fd = vz_openat(AT_FDCWD, rundir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+
+	if (fd < 0)
+		return fd;
+	*ret_fd = fd;
+	/* short whatever the directory is called: such an address has 107 bytes */
+	(void)snprintf(ret_dir, 40, "/proc/%d/fd/%d", (int)getpid(), fd);
+	(void)snprintf(path, sizeof(path), "%s/%s", ret_dir, name);
+	return vz_unix_listen(path);
+}
+
+static int listen_in(struct cpt_stream *s, const char *rundir)
+{
 	int r;
 
-	s->dir_fd = vz_openat(AT_FDCWD, rundir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	if (s->dir_fd < 0)
-		return s->dir_fd;
-	/* short whatever the directory is called: such an address has 107 bytes */
-	(void)snprintf(s->dir, sizeof(s->dir), "/proc/%d/fd/%d", (int)getpid(), s->dir_fd);
-	(void)snprintf(path, sizeof(path), "%s/%s", s->dir, socket_name);
-	s->listener = vz_unix_listen(path);
+	s->listener = cpt_listen_in(rundir, socket_name, s->dir, &s->dir_fd);
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	r = s->listener < 0 ? s->listener : s->epoll < 0 ? -errno : watch(s, s->listener, NULL);
 	return r;

@@ -42,10 +42,12 @@ struct ctx_fds {
  * @given: mounts below @root of struct ctx_fds that CRIU is given one by one, and file systems in memory to be made; each is
  * "KIND ATTRIBUTES BYTES INODES PATH", see context/given.c
  * @pages: stream that they come by; its other end is cut when the server ends
+ * @meanwhile: while it restores; NULL nothing
  */
 struct ctx_criu {
 	char *const *argv, *const *env, *const *pages_argv, *const *pages_env, *const *given;
 	int pages;
+	const struct ctx_meanwhile *meanwhile;
 };
 
 /**

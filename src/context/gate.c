@@ -163,19 +163,27 @@ int ctx_gate_look(const char *rundir, int watch, struct ctx_gate *ret)
 	return ctx_gate_open(rundir, ret);
 }
 
-int ctx_gate_wait(const char *rundir, int watch, int other, struct ctx_gate *ret)
+int ctx_gate_wait(const char *rundir, int watch, int other, const struct ctx_meanwhile *m,
+		  struct ctx_gate *ret)
 {
+	struct pollfd p[] = { { .fd = watch, .events = POLLIN },
+			      { .fd = other, .events = POLLIN },
+			      { .fd = m ? m->fd : -1, .events = POLLIN } };
 	int r = ctx_gate_open(rundir, ret);
 
 	while (r == -ENOENT) {
-		struct pollfd p[] = { { .fd = watch, .events = POLLIN },
-				      { .fd = other, .events = POLLIN } };
-
-		if (poll(p, 2, -1) < 0)
+		if (poll(p, 3, -1) < 0)
 			return -errno;
-		if (!p[0].revents)
+		if (p[0].revents) {
+			r = ctx_gate_look(rundir, watch, ret);
+		} else if (p[1].revents) {
 			return -ECHILD;
-		r = ctx_gate_look(rundir, watch, ret);
+		} else {
+			int did = m->step(m->arg);
+
+			if (did < 0)
+				return did;
+		}
 	}
 	return r;
 }
@@ -186,7 +194,7 @@ void ctx_gate_settle(const char *rundir, int other, struct ctx_gate *g)
 
 	if (g->sk < 0) {
 		watch = ctx_gate_watch(rundir);
-		while (watch >= 0 && ctx_gate_wait(rundir, watch, other, g) == -EINTR)
+		while (watch >= 0 && ctx_gate_wait(rundir, watch, other, NULL, g) == -EINTR)
 			;
 	}
 	if (g->sk >= 0)

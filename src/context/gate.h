@@ -45,13 +45,21 @@ void gate_main(void);
  * Return: fd for ctx_gate_wait, which the caller closes; -errno.
  */
 int ctx_gate_watch(const char *rundir) __attribute__((warn_unused_result));
+/** struct ctx_meanwhile - what is done while CRIU is waited for: @step, whenever @fd is readable; 0 or -errno */
+struct ctx_meanwhile {
+	int fd;
+	int (*step)(void *arg);
+	void *arg;
+};
+
 /**
  * ctx_gate_wait - until CRIU stands at the gate
  * @watch: from ctx_gate_watch; @other: becomes readable when CRIU has ended without (a pidfd, a socket)
- * Return: 0; -ECHILD: @other came first; -EINTR: a signal; -errno.
+ * @m: NULL: nothing else
+ * Return: 0; -ECHILD: @other came first; -EINTR: a signal; what @m->step failed with; -errno.
  */
-int ctx_gate_wait(const char *rundir, int watch, int other, struct ctx_gate *ret)
-	__attribute__((warn_unused_result));
+int ctx_gate_wait(const char *rundir, int watch, int other, const struct ctx_meanwhile *m,
+		  struct ctx_gate *ret) __attribute__((warn_unused_result));
 /** ctx_gate_look - when @watch is readable: as ctx_gate_open; -ENOENT: it was another name in the directory. */
 int ctx_gate_look(const char *rundir, int watch, struct ctx_gate *ret)
 	__attribute__((warn_unused_result));

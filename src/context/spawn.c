@@ -221,7 +221,7 @@ int ctx_restore(const struct ctx_orders *o, const struct ctx_fds *fds, const str
 	if (r == 0)
 		r = send_orders(s, o, fds, err);
 	if (r == 0) {
-		r = ctx_gate_wait(o->rundir, watch, s->sk, ret_gate);
+		r = ctx_gate_wait(o->rundir, watch, s->sk, c->meanwhile, ret_gate);
 		if (r == -ECHILD) /* it says why */
 			r = sync_expect(s->sk, STEP_GO, NULL, NULL, err);
 		else if (r < 0)

@@ -32,6 +32,10 @@ struct resuming {
 	struct cpt_desc desc;
 	struct ctx_gate gate;
 	struct op_held held;
+	struct cpt_memory *memory; /* that is in the file; NULL: all is in @images */
+	struct cpt_server *server; /* of it, while CRIU restores */
+	int served; /* what that failed with */
+	bool faulted;
 	char peer[16]; /* our end of the link, until CRIU takes it */
 	char rundir[PATH_MAX], file[PATH_MAX], images[PATH_MAX], used[PATH_MAX];
 };
@@ -162,7 +166,7 @@ static int step_unpack(void *arg, struct vz_error *err)
 	struct resuming *s = arg;
 	CPT_DESC struct cpt_desc again = { 0 };
 	VZ_FD int dir = -EBADF;
-	int r = cpt_unpack(s->file, s->images, s->b.o->base, &again, err);
+	int r = cpt_open(s->file, s->images, s->b.o->base, &again, &s->memory, err);
 
 	if (r < 0 || !s->desc.parents)
 		return r;
@@ -176,6 +180,7 @@ static void undo_unpack(void *arg)
 	struct resuming *s = arg;
 
 	(void)!vz_rm_rf(AT_FDCWD, s->images);
+	cpt_memory_closep(&s->memory);
 }
 
 static int restore_counters(struct resuming *s)
@@ -282,7 +287,8 @@ static int criu_args(struct resuming *s, struct lines *l)
 			       .log = log_name,
 			       .owner = s->desc.uid_base,
 			       .given = &s->desc.given,
-			       .lazy = s->desc.lazy };
+			       .lazy = s->desc.lazy,
+			       .server = s->server ? cpt_server_dir(s->server) : NULL };
 	const struct vz_list *all[] = { &l->argv, &l->env, &l->pages_argv, &l->pages_env };
 	int r = cpt_restore_args(&run, vps_path(stage, "%s/" CTX_STAGE, vps_paths()->run), s->peer,
 				 &s->desc.view, &l->argv, &l->env);
@@ -301,15 +307,63 @@ static int criu_args(struct resuming *s, struct lines *l)
 	return r == 0 && !l->given ? -ENOMEM : r;
 }
 
+/* VZ_FAULT=resume-serve:1: some memory is there, and the rest is not. */
+static int serve(void *arg)
+{
+	struct resuming *s = arg;
+	struct vz_error on_purpose;
+
+	if (op_steps_cancelled())
+		return -EINTR;
+	s->served = cpt_server_step(s->server);
+	if (s->served == 0 && cpt_server_sent(s->server) > 0 && !s->faulted) {
+		s->faulted = true;
+		s->served = op_steps_fault("resume-serve", 1, &on_purpose);
+	}
+	return s->served;
+}
+
 static int run_criu(struct resuming *s, struct vz_error *err)
 {
+	struct ctx_meanwhile meanwhile = { -EBADF, serve, s };
 	struct lines l = { 0 };
-	int r = criu_args(s, &l);
-	const struct ctx_criu c = { l.v[0], l.v[1], l.v[2], l.v[3], l.given, s->a->pages };
+	int r = 0;
 
-	r = r < 0 ? res_fail(err, r, "arguments for CRIU")
-		  : ctx_restore(&s->b.orders, &s->b.fds, &c, &s->b.ctx, &s->gate, err);
+	if (s->memory)
+		r = cpt_server_open(s->rundir, s->images, s->memory, &s->server, err);
+	if (r < 0)
+		return r;
+	if (s->server)
+		meanwhile.fd = cpt_server_fd(s->server);
+	r = criu_args(s, &l);
+	if (r < 0) {
+		(void)res_fail(err, r, "arguments for CRIU");
+	} else {
+		const struct ctx_criu c = { l.v[0],
+					    l.v[1],
+					    l.v[2],
+					    l.v[3],
+					    l.given,
+					    s->a->pages,
+					    s->server ? &meanwhile : NULL };
+
+		r = ctx_restore(&s->b.orders, &s->b.fds, &c, &s->b.ctx, &s->gate, err);
+	}
 	lines_clear(&l);
+	return r;
+}
+
+/* When it is not at the gate it finds nobody who reads to it, and ends. */
+static int end_server(struct resuming *s, int r, struct vz_error *err)
+{
+	if (r == 0 && s->server)
+		s->served = cpt_server_finish(s->server);
+	cpt_server_closep(&s->server);
+	cpt_memory_closep(&s->memory);
+	if (s->served < 0)
+		return vz_fail(err, VZ_EXIT_RESTORE, s->served == -EBADMSG ? 0 : -s->served,
+			       "dump file %s%s", s->file,
+			       s->served == -EBADMSG ? ": it has changed while it was read" : "");
 	return r;
 }
 
@@ -334,8 +388,8 @@ static int step_restore(void *arg, struct vz_error *err)
 	s->b.fds.dev = ctx_dev_make(&s->b.orders, cpt_dev_fill, &s->desc);
 	if (s->b.fds.dev < 0)
 		return res_fail(err, s->b.fds.dev, "/dev of the VPS");
-	r = run_criu(s, err);
-	if (r < 0 && cpt_criu_why(s->rundir, log_name, why, sizeof(why))[0])
+	r = end_server(s, run_criu(s, err), err);
+	if (r < 0 && s->served == 0 && cpt_criu_why(s->rundir, log_name, why, sizeof(why))[0])
 		return vz_fail(err, VZ_EXIT_RESTORE, 0,
 			       "CRIU could not restore VPS %u: %s (log %s/%s)", s->b.o->ctid, why,
 			       s->rundir, log_name);

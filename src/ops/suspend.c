@@ -401,29 +401,11 @@ static int start_criu(struct suspending *s, const char *images, bool skip_in_fli
 	return s->child < 0 ? (int)s->child : vz_proc_pidfd(s->child, 0);
 }
 
-/* Until CRIU is at its gate; what it hands over is taken meanwhile. As ctx_gate_wait(). */
-static int wait_streaming(struct suspending *s, int watch, int end)
+static int take_some(void *arg)
 {
-	struct pollfd p[] = { { .fd = cpt_stream_fd(s->stream), .events = POLLIN },
-			      { .fd = watch, .events = POLLIN },
-			      { .fd = end, .events = POLLIN } };
-	int r = 0;
+	struct suspending *s = arg;
 
-	while (r == 0) {
-		if (poll(p, 3, -1) < 0)
-			return -errno;
-		if (op_steps_cancelled())
-			return -EINTR;
-		if (p[1].revents) {
-			r = ctx_gate_look(s->rundir, watch, &s->gate);
-			if (r != -ENOENT)
-				return r;
-		} else if (p[2].revents) {
-			return -ECHILD;
-		}
-		r = cpt_stream_step(s->stream);
-	}
-	return r;
+	return op_steps_cancelled() ? -EINTR : cpt_stream_step(s->stream);
 }
 
 static int wrong_write(const struct suspending *s, int r, struct vz_error *err)
@@ -434,13 +416,14 @@ static int wrong_write(const struct suspending *s, int r, struct vz_error *err)
 /* While CRIU starts we describe the VPS, which has been frozen. */
 static int take_stream(struct suspending *s, int watch, int end, struct vz_error *err)
 {
+	const struct ctx_meanwhile m = { cpt_stream_fd(s->stream), take_some, s };
 	int r = fill_desc(s);
 
 	if (r < 0)
 		return sus_fail(err, r, "describe the VPS");
 	r = cpt_stream_begin(s->stream, &s->desc, s->a->level);
 	if (r == 0)
-		r = wait_streaming(s, watch, end);
+		r = ctx_gate_wait(s->rundir, watch, end, &m, &s->gate);
 	return r < 0 && r != -ECHILD && r != -EINTR ? wrong_write(s, r, err) : r;
 }
 
@@ -461,7 +444,7 @@ static int run_criu(struct suspending *s, bool skip_in_flight, bool *ret_again,
 	if (end < 0)
 		return sus_fail(err, end, "start CRIU");
 	r = s->streamed ? take_stream(s, watch, end, err)
-			: ctx_gate_wait(s->rundir, watch, end, &s->gate);
+			: ctx_gate_wait(s->rundir, watch, end, NULL, &s->gate);
 	if (r != -ECHILD)
 		return r == -EINTR || (r < 0 && !s->streamed) ? sus_fail(err, r, "wait for CRIU")
 							      : r;

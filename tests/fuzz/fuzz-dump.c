@@ -95,10 +95,24 @@ static void check_round(const uint8_t *data, size_t size)
 		(void)!cpt_round_read(fd, -1, id, 1);
 }
 
+/* What is said to be where is there. */
+static void check_memory(int fd, const struct cpt_memory *m)
+{
+	const struct cpt_mem_image *i = cpt_memory_find(m, "pages-1.img");
+	static char buf[1 << 16];
+
+	for (size_t p = 0; i && p < i->n; p++) {
+		MUST(i->v[p].size <= sizeof(buf) &&
+		     pread(fd, buf, i->v[p].size, (off_t)i->v[p].at) == (ssize_t)i->v[p].size);
+		MUST(cpt_crc(0, buf, i->v[p].size) == i->v[p].crc);
+	}
+}
+
 static void check_entries(const uint8_t *data, size_t size)
 {
 	VZ_FD int fd = memfd_create("dump", MFD_CLOEXEC);
 	CPT_DESC struct cpt_desc d = { 0 };
+	struct cpt_memory *m = cpt_memory_new();
 	struct vz_error err;
 	size_t n;
 
@@ -106,10 +120,10 @@ static void check_entries(const uint8_t *data, size_t size)
 		data += n;
 		size -= n;
 	}
-	if (lseek(fd, 0, SEEK_SET) < 0)
-		return;
 	err.exit = 0;
-	(void)!cpt_read_entries(fd, -1, true, &d, &err);
+	if (lseek(fd, 0, SEEK_SET) == 0 && cpt_read_entries(fd, m, &d, &err) == 0)
+		check_memory(fd, m);
+	cpt_memory_closep(&m);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
