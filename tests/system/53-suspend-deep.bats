@@ -203,6 +203,111 @@ no_criu() { ! pgrep -f "criu.* dump .*-W $CROFT_ROOT/run/vz/$1 "; }
 	umount "$dir"
 }
 
+# serving CTID: a resume of it that stands still, by VZ_FAULT, when some memory has gone to CRIU; its pid is $vzctl
+serving() {
+	VZ_FAULT=resume-serve:1:stop "$build/vzctl" resume "$1" 3>&- >"$BATS_TEST_TMPDIR/out" 2>&1 &
+	vzctl=$!
+	wait_for 20 grep -q '^State:.T' "/proc/$vzctl/status"
+}
+no_restore() { ! pgrep -f "criu.* restore .*-W $CROFT_ROOT/run/vz/$1 "; }
+still_suspended() {
+	vzctl --quiet set "$1" --cpuunits 1000 --save
+	wait_for 10 no_restore "$1"
+	[ "$(vzctl status "$1")" = "CTID $1 exist unmounted down suspended" ]
+	[ "$(ls "$(vzdir)/dump")" = "Dump.$1" ]
+}
+
+# bats test_tags=host
+@test "a disk without room for the memory: it resumes, each word of each process is there, and nothing was unpacked" {
+	counter 538 --ram 400M
+	local i dir free vzctl
+	vzctl exec 538 'cat >/root/dirty; chmod 755 /root/dirty' <"$build/tests/checkpoint/dirty"
+	vzctl exec 538 'cat >/root/live; chmod 755 /root/live' <"$build/tests/checkpoint/live"
+	for i in 9 16 31; do
+		vzctl exec 538 "/root/dirty $i 100000 >/root/dirty.$i </dev/null 2>&1 &"
+		wait_for 10 vzctl exec2 538 "grep -q ready /root/dirty.$i"
+	done
+	# shared memory among other things
+	vzctl exec 538 '/root/live /root/live.out </dev/null >/dev/null 2>&1 &'
+	wait_for 10 vzctl exec2 538 'grep -q armed /root/live.out'
+	dir=$(vzdir)/dump
+	mkdir -p "$dir"
+	mount -t tmpfs -o size=300m none "$dir"
+	vzctl --quiet suspend 538 --compress zstd:1
+	free=$(df -k --output=avail "$dir" | tail -n 1)
+	head -c "$((free - 4096))K" /dev/zero >"$dir/filler"
+	# compressed, it must be unpacked
+	fails 17 'has no room for' resume 538
+	rm "$dir/filler"
+	vzctl --quiet resume 538
+	vzctl --quiet suspend 538
+	free=$(df -k --output=avail "$dir" | tail -n 1)
+	head -c "$((free - 4096))K" /dev/zero >"$dir/filler"
+	serving 538
+	[ -f "$(dump 538).restore/inventory.img" ]
+	[ -z "$(find "$(dump 538).restore" -name 'pages-*')" ]
+	kill -CONT "$vzctl"
+	wait "$vzctl"
+	rm "$dir/filler"
+	no_dump
+	vzctl exec 538 'killall -TERM dirty; while pidof dirty; do usleep 100000; done' >/dev/null
+	for i in 9 16 31; do
+		run vzctl exec 538 "tail -n 1 /root/dirty.$i"
+		[[ "$output" == 'good after '* ]]
+	done
+	vzctl exec 538 'touch /root/live.out.ask'
+	wait_for 10 vzctl exec2 538 'grep -qx ok /root/live.out'
+	umount "$dir"
+}
+
+# bats test_tags=host
+@test "a resume cut off while memory comes, or whose dump is changed then: nothing runs, the next one works" {
+	counter 539 --ram 256M
+	holds 539 60
+	local how vzctl size
+	vzctl --quiet suspend 539
+	for how in '' :kill; do
+		VZ_FAULT=resume-serve:1$how run vzctl resume 539
+		[ "$status" = "$([ "$how" ] && echo 137 || echo 17)" ]
+		still_suspended 539
+	done
+	serving 539
+	kill -INT "$vzctl"
+	kill -CONT "$vzctl"
+	status=0
+	wait "$vzctl" || status=$?
+	[ "$status" -ne 0 ]
+	still_suspended 539
+	serving 539
+	kill -9 "$(pgrep -f "criu.* restore .*-W $CROFT_ROOT/run/vz/539 " | head -n 1)"
+	kill -CONT "$vzctl"
+	status=0
+	wait "$vzctl" || status=$?
+	[ "$status" = 17 ]
+	still_suspended 539
+	# memory that was right when it was looked at
+	size=$(stat -c %s "$(dump 539)")
+	for how in flip truncate; do
+		cp "$(dump 539)" "$CROFT_ROOT/good"
+		serving 539
+		if [ "$how" = flip ]; then
+			python3 -c "import os; f = os.open('$(dump 539)', os.O_RDWR); at = $((size * 3 / 4)); b = os.pread(f, 1, at)[0]; os.pwrite(f, bytes([b ^ 4]), at)"
+		else
+			truncate -s $((size * 3 / 4)) "$(dump 539)"
+		fi
+		kill -CONT "$vzctl"
+		status=0
+		wait "$vzctl" || status=$?
+		[ "$status" = 17 ]
+		grep -q "dump file $(dump 539): it has changed while it was read" "$BATS_TEST_TMPDIR/out"
+		still_suspended 539
+		mv "$CROFT_ROOT/good" "$(dump 539)"
+	done
+	vzctl --quiet resume 539
+	held_well 539
+	no_dump
+}
+
 # CROFT_CYCLES in the environment: how many; docs/testing.md
 @test "20 times in a row: no descriptor, mount, link, group, owner, process or file too many" {
 	counter 535
