@@ -66,6 +66,11 @@ static char *journal_path(uint32_t ctid, char *ret)
 	return vps_path(ret, "%s/migrate/%u.journal", vps_paths()->etc, ctid);
 }
 
+static char *next_path(uint32_t ctid, char *ret)
+{
+	return vps_path(ret, "%s/migrate/%u.next", vps_paths()->etc, ctid);
+}
+
 bool mig_journal_there(uint32_t ctid)
 {
 	char path[PATH_MAX];
@@ -145,12 +150,11 @@ static int take_all(const json_t *j, uint32_t ctid, struct mig_journal *ret)
 	return 0;
 }
 
-int mig_journal_load(uint32_t ctid, struct mig_journal *ret)
+static int load(const char *path, uint32_t ctid, struct mig_journal *ret)
 {
 	VZ_JSON json_t *j = NULL;
 	VZ_FREE char *text = NULL;
-	char path[PATH_MAX];
-	ssize_t n = vz_read_file(AT_FDCWD, journal_path(ctid, path), JOURNAL_MAX, &text);
+	ssize_t n = vz_read_file(AT_FDCWD, path, JOURNAL_MAX, &text);
 
 	*ret = (struct mig_journal){ 0 };
 	if (n < 0)
@@ -160,9 +164,16 @@ int mig_journal_load(uint32_t ctid, struct mig_journal *ret)
 	return take_all(j, ctid, ret);
 }
 
-int mig_journal_save(const struct mig_journal *j)
+int mig_journal_load(uint32_t ctid, struct mig_journal *ret)
 {
-	char dir[PATH_MAX], path[PATH_MAX];
+	char path[PATH_MAX];
+
+	return load(journal_path(ctid, path), ctid, ret);
+}
+
+static int save(const struct mig_journal *j, const char *path)
+{
+	char dir[PATH_MAX];
 	VZ_JSON json_t *words = json_array();
 	VZ_JSON json_t *o = NULL;
 	VZ_FREE char *text = NULL;
@@ -187,7 +198,32 @@ int mig_journal_save(const struct mig_journal *j)
 	if (!text)
 		return -ENOMEM;
 	r = vz_mkdir_p(mig_dir(dir), 0700);
-	return r < 0 ? r : vz_write_atomic(journal_path(j->ctid, path), text, strlen(text), 0600);
+	return r < 0 ? r : vz_write_atomic(path, text, strlen(text), 0600);
+}
+
+int mig_journal_save(const struct mig_journal *j)
+{
+	char path[PATH_MAX];
+
+	return save(j, journal_path(j->ctid, path));
+}
+
+int mig_journal_lay_out(const struct mig_journal *j)
+{
+	char path[PATH_MAX];
+
+	return save(j, next_path(j->ctid, path));
+}
+
+int mig_journal_turn(const struct mig_journal *j)
+{
+	MIG_JOURNAL struct mig_journal next = { 0 };
+	char from[PATH_MAX], to[PATH_MAX];
+
+	if (load(next_path(j->ctid, from), j->ctid, &next) < 0 || strcmp(next.id, j->id) != 0 ||
+	    next.step != j->step)
+		return mig_journal_save(j);
+	return rename(from, journal_path(j->ctid, to)) < 0 ? -errno : vz_fsync_dir_of(to);
 }
 
 int mig_journal_remove(uint32_t ctid)
@@ -197,6 +233,7 @@ int mig_journal_remove(uint32_t ctid)
 
 	if (r < 0)
 		return r;
+	(void)unlink(next_path(ctid, path));
 	if (unlink(journal_path(ctid, path)) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	return vz_fsync_dir_of(path);

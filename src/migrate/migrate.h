@@ -299,6 +299,13 @@ bool mig_journal_there(uint32_t ctid);
 int mig_journal_load(uint32_t ctid, struct mig_journal *ret) __attribute__((warn_unused_result));
 /** mig_journal_save - by rename, with fsync before and after. 0 or -errno: then the old one stands. */
 int mig_journal_save(const struct mig_journal *j) __attribute__((warn_unused_result));
+/** mig_journal_lay_out - write beside the journal what it is to be one day. 0 or -errno. */
+int mig_journal_lay_out(const struct mig_journal *j) __attribute__((warn_unused_result));
+/**
+ * mig_journal_turn - the journal becomes @j: a rename of what was laid out, which needs no room on disk, if that is it; else
+ * as mig_journal_save. 0 or -errno.
+ */
+int mig_journal_turn(const struct mig_journal *j) __attribute__((warn_unused_result));
 /** mig_journal_remove - also what is in the files directory. 0 or -errno. */
 int mig_journal_remove(uint32_t ctid) __attribute__((warn_unused_result));
 /** mig_journal_list - CTIDs that have one; malloc'ed. Return: count or -errno. */

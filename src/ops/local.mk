@@ -8,4 +8,4 @@ libops_a_SOURCES = src/ops/ops.h src/ops/priv.h src/ops/boot.h src/ops/cpt.h src
 	src/ops/view.c src/ops/viewfile.c src/ops/guard.c src/ops/migrate.h src/ops/moving.h src/ops/sending.h src/ops/taking.h \
 	src/ops/migrate.c src/ops/migrate-arrive.c src/ops/migrate-check.c src/ops/migrate-receive.c src/ops/migrate-recover.c \
 	src/ops/migrate-rounds.c src/ops/rounds.c \
-	src/ops/migrate-pages.c src/ops/migrate-send.c src/ops/moving.c src/ops/moving-mem.c src/ops/moving-mode.c
+	src/ops/migrate-pages.c src/ops/migrate-send.c src/ops/moving.c src/ops/moving-mem.c src/ops/moving-mode.c src/ops/moving-room.c

@@ -242,7 +242,8 @@ static int install(struct taking *t, struct vz_error *err)
 	t->j.installed = true;
 	r = mig_journal_save(&t->j);
 	if (r < 0)
-		return vz_fail(err, MIG_EXIT_COPY, -r, "write the journal");
+		return vz_fail(err, r == -ENOSPC ? MIG_EXIT_SPACE : MIG_EXIT_COPY, -r,
+			       "write the journal");
 	if (!t->j.shared) {
 		fd = vz_openat(AT_FDCWD, op_private_staged(o->cfg.ve_private, staged),
 			       O_RDONLY | O_DIRECTORY, 0);
@@ -273,21 +274,30 @@ static int undump_child(void *arg, struct vz_error *err)
 	return pages < 0 ? pages : op_mem_undump(t->o.ctid, pages, err);
 }
 
+static int dump_bytes(const struct op *o, uint64_t *ret, struct vz_error *err)
+{
+	CPT_DESC struct cpt_desc d = { 0 };
+	char path[PATH_MAX];
+
+	return op_moving_exit(err, cpt_peek(op_dump_path(o, path), &d, ret, err), MIG_EXIT_COPY);
+}
+
 static int on_promise(struct taking *t, const json_t *args, json_t **ret, struct vz_error *err)
 {
+	const struct op_move_way *way = op_move_way(t->mode);
+	uint64_t dump = 0;
 	int r = install(t, err);
 
 	(void)args;
 	(void)ret;
+	/* a dump that is to be unpacked only after the commit */
+	if (r == 0 && way->memory && !way->live)
+		r = dump_bytes(&t->o, &dump, err);
 	/* the memory too, up to the moment before it runs: what can go wrong there goes wrong now */
-	if (r == 0 && t->j.start && op_move_way(t->mode)->live)
+	if (r == 0 && t->j.start && way->live)
 		r = op_moving_exit(err, mig_busy(&t->conn, undump_child, t, err), MIG_EXIT_START);
 	op_pages_deaf(t);
-	if (r < 0)
-		return r;
-	t->j.step = MIG_S_PROMISED;
-	r = mig_journal_save(&t->j);
-	return r < 0 ? vz_fail(err, MIG_EXIT_COPY, -r, "write the journal") : 0;
+	return r < 0 ? r : op_moving_promise(&t->o, &t->j, dump, err);
 }
 
 /* ---- COMMIT, ABORT ---- */
@@ -399,6 +409,7 @@ static int on_forget(struct taking *t, const json_t *args, json_t **ret, struct 
 		return r < 0 ? r : 0;
 	if (t->j.step != MIG_S_TAKEN)
 		return vz_fail(err, MIG_EXIT_PROTOCOL, 0, "VPS %u was never taken", t->j.ctid);
+	op_moving_room_back(&t->o, &t->j);
 	r = mig_journal_remove(t->j.ctid);
 	return r < 0 ? vz_fail(err, MIG_EXIT_NODE, -r, "remove the journal") : 0;
 }

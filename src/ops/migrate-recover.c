@@ -59,6 +59,7 @@ static int taken(const struct op *o, const struct mig_journal *j, enum op_recove
 	if (how == OP_RECOVER_THEIRS)
 		return vz_fail(err, MIG_EXIT_USAGE, 0,
 			       "VPS %u has been taken by this node: --theirs is too late", o->ctid);
+	op_moving_room_back(o, j);
 	if (how == OP_RECOVER_OURS)
 		r = mig_journal_remove(o->ctid);
 	if (r < 0)

@@ -358,37 +358,69 @@ static void tell_start(const struct sending *s, const char *why, struct vz_error
 		      s->j.peer_ctid, s->j.host, vz_quote(shown, sizeof(shown), why));
 }
 
-/* Until they know, by this connection or by others. */
+/* A moment, in which the other side hears of us. */
+static int nap(struct sending *s, struct vz_error *err)
+{
+	enum { STEP_MS = 200 };
+	int r = 0;
+
+	for (int ms = 0; r == 0 && ms < RETRY_MS; ms += STEP_MS) {
+		(void)poll(NULL, 0, STEP_MS);
+		r = mig_alive(&s->link.conn, err);
+	}
+	return r;
+}
+
+/* Over the connection that is there. One that cannot take it, a full disk, an error of one, is asked again. */
+static int commit_here(struct sending *s, uint64_t until, struct vz_error *err)
+{
+	for (bool said = false;; said = true) {
+		VZ_JSON json_t *answer = NULL;
+		int r;
+
+		*err = (struct vz_error){ 0 };
+		r = mig_call(&s->link.conn, "COMMIT", NULL, &answer, err);
+		if (r == 0 && *vz_json_str(answer, "start_error"))
+			tell_start(s, vz_json_str(answer, "start_error"), err);
+		if (r == 0 || mig_link_broken(err) || vz_now_ms() > until)
+			return r;
+		if (!said)
+			vz_warn("WARNING: VPS %u is theirs now, but %s cannot take it yet: %s; "
+				"asking again",
+				s->o->ctid, s->j.host, err->msg);
+		r = nap(s, err);
+		if (r < 0)
+			return r;
+	}
+}
+
+/* Until they know, and could take it, by this connection or by others. */
 static int tell_commit(struct sending *s, struct vz_error *err)
 {
 	uint64_t until = vz_now_ms() + (uint64_t)s->a->timeout_ms;
-	VZ_JSON json_t *answer = NULL;
-	int r = op_steps_fault("finish", 1, err);
+	bool broken;
+	int fault = op_steps_fault("finish", 1, err);
+	int r = fault < 0 ? fault : commit_here(s, until, err);
 
-	if (r == 0)
-		r = mig_call(&s->link.conn, "COMMIT", NULL, &answer, err);
-
-	if (r == 0 && *vz_json_str(answer, "start_error"))
-		tell_start(s, vz_json_str(answer, "start_error"), err);
 	if (r == 0)
 		return 0;
 	op_link_close(&s->link);
-	while (r < 0 && mig_link_broken(err)) {
-		vz_warn("WARNING: %s; connecting again, since VPS %u is theirs now", err->msg,
-			s->o->ctid);
+	while (fault == 0) {
+		if (mig_link_broken(err))
+			vz_warn("WARNING: %s; connecting again, since VPS %u is theirs now",
+				err->msg, s->o->ctid);
+		*err = (struct vz_error){ 0 };
 		r = op_moving_tell(&s->j, "commit", 10000, err);
-		if (r == 0 || vz_now_ms() > until)
+		if (r == 0)
+			return 0;
+		if (vz_now_ms() > until)
 			break;
 		(void)poll(NULL, 0, RETRY_MS);
 	}
-	if (r < 0)
-		return vz_wrap(err, r,
-			       "VPS %u belongs to %s, which %s (vzmigrate --recover %u tells it)",
-			       s->o->ctid, s->j.host,
-			       mig_link_broken(err) ? "does not answer" : "could not take it yet",
-			       s->o->ctid);
-	*err = (struct vz_error){ 0 };
-	return 0;
+	broken = mig_link_broken(err);
+	return vz_wrap(err, r, "VPS %u belongs to %s, which %s (vzmigrate --recover %u tells it)",
+		       s->o->ctid, s->j.host, broken ? "does not answer" : "could not take it yet",
+		       s->o->ctid);
 }
 
 /* There is only forward: it takes a moment, or the journal. */

@@ -174,7 +174,9 @@ int op_moving_drop(struct op *o, const struct mig_journal *j, struct vz_error *e
 		return r;
 	(void)unlink(op_dump_staged(o, path));
 	(void)!vz_rm_rf(AT_FDCWD, op_rounds_beside(path, staged));
+	op_moving_room_back(o, j);
 	if (j->installed) {
+		vps_record_forget(o->ctid);
 		for (size_t i = 0; op_moving_files(i); i++)
 			(void)unlink(vps_path(path, "%s/%u.%s", vps_paths()->conf, o->ctid,
 					      op_moving_files(i)->suffix));
@@ -200,15 +202,46 @@ int op_moving_drop(struct op *o, const struct mig_journal *j, struct vz_error *e
 	return 0;
 }
 
+int op_moving_promise(struct op *o, struct mig_journal *j, uint64_t dump, struct vz_error *err)
+{
+	struct mig_journal taken = *j; /* its strings are borrowed */
+	int r = 0;
+
+	if (j->start) {
+		r = op_moving_room(o, j, dump, err);
+		if (r < 0)
+			return r;
+		/* before the journal says that it is ours: after a power cut it starts with the node */
+		r = vps_record_secure(o->ctid);
+		if (r < 0)
+			return vz_fail(err, r == -ENOSPC ? MIG_EXIT_SPACE : MIG_EXIT_COPY, -r,
+				       "write a note to %s/running on the target",
+				       vps_paths()->vzdir);
+	}
+	taken.step = MIG_S_TAKEN;
+	j->step = MIG_S_PROMISED;
+	r = mig_journal_lay_out(&taken);
+	if (r == 0)
+		r = mig_journal_save(j);
+	return r < 0 ? vz_fail(err, r == -ENOSPC ? MIG_EXIT_SPACE : MIG_EXIT_COPY, -r,
+			       "write the journal of VPS %u on the target", j->ctid)
+		     : 0;
+}
+
 int op_moving_take(struct op *o, struct mig_journal *j, struct vz_error *err)
 {
 	int r;
 
-	/* before the journal says so: after a power cut it starts with the node */
-	if (j->start && vps_record_secure(o->ctid) < 0)
-		vz_info("no note in %s/running", vps_paths()->vzdir);
 	j->step = MIG_S_TAKEN;
-	r = mig_journal_save(j);
+	r = mig_journal_turn(j);
+	if (r == 0 || r == -ENOSPC)
+		op_moving_room_back(o, j);
+	if (r == -ENOSPC) /* a file system that needs room for a rename */
+		r = mig_journal_turn(j);
+	if (r < 0)
+		j->step = MIG_S_PROMISED;
+	if (r == 0 && j->start && !vps_record_ran(o->ctid) && vps_record_secure(o->ctid) < 0)
+		vz_info("no note in %s/running", vps_paths()->vzdir);
 	return r < 0 ? vz_fail(err, MIG_EXIT_START, -r, "write the journal of VPS %u", j->ctid) : 0;
 }
 
@@ -265,6 +298,7 @@ int op_moving_run(struct op *o, const struct mig_journal *j, struct mig_conn *c,
 	struct running a = { o, op_mem_there(o), op_mem_lazy(o) };
 	int r;
 
+	op_moving_room_back(o, j); /* also of one that died just after it had taken it */
 	if (!j->start)
 		return 0;
 	r = mig_busy(c, start_child, &a, err);

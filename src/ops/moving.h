@@ -89,6 +89,18 @@ bool op_mem_lazy(const struct op *o);
 /** op_mem_forget - remove its dump. */
 void op_mem_forget(const struct op *o);
 
+/* moving-room.c */
+
+/**
+ * op_moving_room - target, before it promises: room for what a start or resume writes is set aside, on every file system it
+ * writes to; with @dump bytes where the dump is unpacked. Return: 0; -errno, exit 31 for -ENOSPC, and op_moving_room_back is
+ * to be called.
+ */
+int op_moving_room(const struct op *o, const struct mig_journal *j, uint64_t dump,
+		   struct vz_error *err) __attribute__((warn_unused_result));
+/** op_moving_room_back - that room is free again; nothing if there is none. */
+void op_moving_room_back(const struct op *o, const struct mig_journal *j);
+
 /**
  * op_moving_end_stop - source: a VPS that an offline migration was stopping, and that still runs, is stopped: it may have
  * been told to halt, and would do so sooner or later. Context: lock held. Return: 0, also where none was; as op_do_stop.
@@ -112,7 +124,13 @@ int op_moving_drop_memory(struct op *o, struct vz_error *err) __attribute__((war
  */
 int op_moving_drop(struct op *o, const struct mig_journal *j, struct vz_error *err)
 	__attribute__((warn_unused_result));
-/** op_moving_take - target: it is ours now, by the word of the source; what was promised is kept. */
+/**
+ * op_moving_promise - target: all is in its place: set aside what op_moving_take and op_moving_run need on disk, make the
+ * note that it ran, and have the journal say so. @dump: as op_moving_room. Return: 0; -errno with exit 31 or 6.
+ */
+int op_moving_promise(struct op *o, struct mig_journal *j, uint64_t dump, struct vz_error *err)
+	__attribute__((warn_unused_result));
+/** op_moving_take - target: it is ours now, by the word of the source; what was promised is kept. Needs no room on disk. */
 int op_moving_take(struct op *o, struct mig_journal *j, struct vz_error *err)
 	__attribute__((warn_unused_result));
 /** op_moving_run - target, after op_moving_take: start or resume it. 0; -errno with exit 7. */

@@ -11,6 +11,9 @@ teardown_file() { hosts_down; }
 setup() { mode=() order='a b'; }
 teardown() {
 	said
+	# of a test that failed
+	for d in $(migrators); do kill -9 "$d" 2>/dev/null || :; done
+	for d in etc/vz/migrate etc/vz var/lib/vz; do on b sh -c '! mountpoint -q "$1" || umount -l "$1"' x "$hosts/node/$d"; done
 	hosts_clean
 }
 
@@ -120,14 +123,96 @@ cut() {
 	cut 5918 a migrate:9 a a finish:1 b b receive:8 b
 }
 
-@test "a target that cannot take what it was promised says why; --recover moves it" {
+# whole CTID: it is on node a as it was, and nothing of it on node b
+whole() {
+	[ "$(on a vzctl exec2 "$1" cat /marker)" = "$1" ]
+	running_on a "$1"
+	[[ "$(on b vzctl status "$1")" == *"deleted unmounted down"* ]]
+	[ -z "$(journals a)$(journals b)" ]
+}
+
+# go_on: what stands still there; its end in $status
+go_on() {
+	local p
+	for p in $(migrators); do kill -CONT "$p" 2>/dev/null || :; done
+	wait $job && status=0 || status=$?
+	cat "$hosts/out" >&2
+	wait_for 60 no_migrators
+}
+
+# own_disks: etc/vz and var/lib/vz of node b are two small file systems
+own_disks() {
+	local d
+	for d in etc/vz:16 var/lib/vz:64; do
+		truncate -s "${d#*:}M" "$hosts/image"
+		mkfs.ext4 -q -m 0 -b 4096 "$hosts/image"
+		on b sh -ec 'cp -a "$2" "$1/copy"; mount -o loop "$1/image" "$2"; cp -a "$1"/copy/. "$2"; rm -rf "$1/copy" "$1/image"' x "$hosts" "$hosts/node/${d%:*}"
+	done
+}
+
+# full DIR...: of node b, to the last block, for root too
+full() {
+	local d
+	for d; do
+		on b sh -c 'for bs in 128k 4k 1k; do dd if=/dev/zero bs=$bs >>"$1/fill"; sync -f "$1"; done 2>/dev/null; [ "$(stat -f -c %a "$1")" = 0 ]' x "$hosts/node/$d"
+	done
+}
+
+# no_room_left: nothing that was set aside on node b for a commit, and nothing that was laid out
+no_room_left() { [ -z "$(on b find "$hosts/node/etc" "$hosts/node/var" "$hosts/node/run" '(' -name '*.room' -o -name '*.next' ')')" ]; }
+
+# bats test_tags=host
+@test "the target's disks are full to the last block: before the promise it stays, at the commit it moves and runs" {
+	own_disks
+	victim 5920
+	for what in 'etc/vz --mode stop-and-copy' 'var/lib/vz' 'etc/vz var/lib/vz --mode warm'; do
+		read -ra mode <<<"--${what#*--}"
+		[[ "$what" == *--* ]] || mode=()
+		read -ra where <<<"${what%%--*}"
+		for fault in migrate:11 finish:1; do
+			echo "# $what, $fault" >&2
+			stopped_in $fault 5920
+			full "${where[@]}"
+			go_on
+			for d in "${where[@]}"; do on b rm "$hosts/node/$d/fill"; done
+			no_room_left
+			if [ $fault = migrate:11 ]; then
+				[ "$status" = 31 ]
+				whole 5920
+			else
+				[ "$status" = 0 ]
+				running_on b 5920
+				[ -z "$(journals a)$(journals b)" ]
+				on b vzmigrate --transport-command "$hosts/enter-a" "${mode[@]}" a 5920 >/dev/null
+				whole 5920
+			fi
+		done
+	done
+}
+
+# bats test_tags=host
+@test "a target that cannot take what it was promised is asked again for a while; then one line says what to do" {
+	local dir=$hosts/node/etc/vz/migrate
 	victim 5919
-	run --separate-stderr on a env VZ_FAULT=receive:8 vzmigrate --transport-command "$transport" b 5919
+	# the first connection never can, another does
+	run --separate-stderr on a env VZ_FAULT=receive:8 vzmigrate --transport-command "$transport" --timeout 3 b 5919
+	echo "$output $stderr" >&2
+	status_is 0
+	[[ "$stderr" == *"VPS 5919 is theirs now, but b cannot take it yet: fault on purpose at step 8 of receive: Input/output error; asking again"* ]]
+	running_on b 5919
+	at=b
+	home 5919
+	# none can
+	stopped_in finish:1 5919
+	on b sh -c 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"' x "$dir"
+	go_on
 	[ "$status" -ne 0 ]
-	[[ "$stderr" == *"VPS 5919 belongs to b, which could not take it yet (vzmigrate --recover 5919 tells it): fault on purpose"* ]]
+	[ "$(tail -n 1 "$hosts/out")" = "vzmigrate: VPS 5919 belongs to b, which could not take it yet (vzmigrate --recover 5919 tells it): write the journal of VPS 5919: Read-only file system" ]
 	[ "$(running 5919)" = 0 ]
+	on b umount "$dir"
 	settle 5919
 	[ "$at" = b ]
+	no_room_left
 }
 
 # init CTID: process 1 of it on node a
@@ -171,14 +256,6 @@ init() { jq .init_pid "$hosts/a/run/vz/$1/state.json"; }
 	running_on b 5914
 	[ "$(on b vzctl exec2 5914 cat /file)" = right ]
 	[ "$(stat -c %i "$hosts/b/var/lib/vz/private/5914/bin/busybox")" = "$inode" ]
-}
-
-# whole CTID: it is on node a as it was, and nothing of it on node b
-whole() {
-	[ "$(on a vzctl exec2 "$1" cat /marker)" = "$1" ]
-	running_on a "$1"
-	[[ "$(on b vzctl status "$1")" == *"deleted unmounted down"* ]]
-	[ -z "$(journals a)$(journals b)" ]
 }
 
 # over HOW ARG...: a migration of 5421 over a link that misbehaves

@@ -395,6 +395,35 @@ static void write_text(const char *path, const char *text)
 	(void)!vz_write_all(fd, text, strlen(text));
 }
 
+/* What was laid out becomes the journal by a rename alone: the directory takes no new file. */
+static void test_laid_out(const char *root, struct mig_journal *j)
+{
+	struct mig_journal k = { 0 };
+	char path[PATH_MAX];
+	struct stat laid, now;
+
+	j->step = MIG_S_TAKEN;
+	OK(mig_journal_lay_out(j) == 0);
+	(void)snprintf(path, sizeof(path), "%s/etc/vz/migrate/101.next", root);
+	OK(stat(path, &laid) == 0);
+	j->step = MIG_S_PROMISED;
+	OK(mig_journal_save(j) == 0 && mig_journal_load(101, &k) == 0 && k.step == MIG_S_PROMISED);
+	mig_journal_clear(&k);
+	j->step = MIG_S_TAKEN;
+	OK(mig_journal_turn(j) == 0 && mig_journal_load(101, &k) == 0 && k.step == MIG_S_TAKEN);
+	mig_journal_clear(&k);
+	OK_NAME(access(path, F_OK) < 0, "what was laid out is the journal");
+	(void)snprintf(path, sizeof(path), "%s/etc/vz/migrate/101.journal", root);
+	OK_NAME(stat(path, &now) == 0 && now.st_ino == laid.st_ino, "the same file");
+	/* of another step, or none: as by mig_journal_save */
+	OK(mig_journal_lay_out(j) == 0);
+	j->step = MIG_S_PROMISED;
+	OK(mig_journal_turn(j) == 0 && mig_journal_load(101, &k) == 0 && k.step == MIG_S_PROMISED);
+	mig_journal_clear(&k);
+	(void)snprintf(path, sizeof(path), "%s/etc/vz/migrate/101.next", root);
+	OK(access(path, F_OK) == 0 && mig_journal_remove(101) == 0 && access(path, F_OK) < 0);
+}
+
 static void journals(const char *root)
 {
 	MIG_JOURNAL struct mig_journal j = { .step = MIG_S_PROMISED,
@@ -415,6 +444,7 @@ static void journals(const char *root)
 	OK(vz_list_split(&j.transport, "ssh -p 22", " ") == 0);
 	OK(!mig_journal_there(101) && mig_journal_load(101, &k) == -ENOENT &&
 	   mig_journal_remove(101) == 0);
+	test_laid_out(root, &j);
 	OK(mig_journal_save(&j) == 0 && mig_journal_there(101));
 	OK(mig_journal_load(101, &k) == 0);
 	OK(!strcmp(k.id, j.id) && k.step == j.step && k.ctid == 101 && k.peer_ctid == 102 &&
