@@ -318,6 +318,13 @@ int cpt_open(const char *file, const char *images, uint64_t owner, struct cpt_de
 	     struct cpt_memory **ret_memory, struct vz_error *err)
 	__attribute__((warn_unused_result));
 void cpt_memory_closep(struct cpt_memory **m);
+uint64_t cpt_memory_bytes(const struct cpt_memory *m);
+
+/**
+ * cpt_forks_much - forks.c: would a restore that is streamed need much more memory than the VPS has?
+ * @images: of a dump; @memory: bytes of memory that it has. In doubt: yes.
+ */
+bool cpt_forks_much(const char *images, uint64_t memory);
 /** cpt_peek - the descriptor alone; @ret_bytes: room that cpt_open() needs for memory. Return: as cpt_unpack. */
 int cpt_peek(const char *file, struct cpt_desc *ret, uint64_t *ret_bytes, struct vz_error *err)
 	__attribute__((warn_unused_result));

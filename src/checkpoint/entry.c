@@ -397,7 +397,7 @@ static int get_image(struct reader *rd, const struct entry_header *h)
 		r = check_crc(rd->fd, crc);
 	part.crc = crc;
 	if (r == 0 && b->kept)
-		r = cpt_memory_add(b->kept, &part);
+		r = cpt_memory_add(rd->memory, b->kept, &part);
 	if (r < 0)
 		return r;
 	b->parts++;

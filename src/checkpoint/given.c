@@ -335,63 +335,17 @@ bool cpt_given_option(const struct cpt_given *g, const char *word)
 
 /* ---- names in CRIU's images ---- */
 
-/*
- * mountpoints-N.img: two magic words, then messages: four bytes of length, fields (images/mnt.proto: 1 type, 3 device,
- * 8 source). A field is a varint (number << 3 | kind), then a varint (kind 0) or a length and bytes (kind 2).
- */
-enum { F_TYPE = 1, F_DEV = 3, F_SOURCE = 8, TMPFS = 5, HEAD = 8, IMAGE_MAX = 16 << 20 };
-
-static int varint(const unsigned char *b, size_t len, size_t *at, uint64_t *ret)
-{
-	uint64_t v = 0;
-
-	for (unsigned int shift = 0; *at < len && shift < 64; shift += 7) {
-		unsigned char c = b[(*at)++];
-
-		v |= (uint64_t)(c & 0x7f) << shift;
-		if (!(c & 0x80)) {
-			*ret = v;
-			return 0;
-		}
-	}
-	return -EBADMSG;
-}
-
-/** struct field - one of a message; @begin and @end of all of it, @text of its bytes, which are @value many */
-struct field {
-	uint64_t number, value;
-	size_t begin, text, end;
-	bool bytes;
-};
-
-static int next_field(const unsigned char *b, size_t len, size_t *at, struct field *ret)
-{
-	uint64_t key;
-	struct field f = { .begin = *at };
-
-	if (varint(b, len, at, &key) < 0 || varint(b, len, at, &f.value) < 0)
-		return -EBADMSG;
-	f.number = key >> 3;
-	f.bytes = (key & 7) == 2;
-	if (!f.bytes && (key & 7) != 0)
-		return -EBADMSG;
-	f.text = *at;
-	if (f.bytes && f.value > len - *at)
-		return -EBADMSG;
-	*at += f.bytes ? (size_t)f.value : 0;
-	f.end = *at;
-	*ret = f;
-	return 0;
-}
+/* mountpoints-N.img. images/mnt.proto: 1 type, 3 device, 8 source */
+enum { F_TYPE = 1, F_DEV = 3, F_SOURCE = 8, TMPFS = 5, IMAGE_MAX = 16 << 20 };
 
 /* Which of @g has the device of the tmpfs that the message describes; -1 none; -EBADMSG. */
 static int which(const unsigned char *b, size_t len, const struct cpt_givens *g)
 {
 	uint64_t type = 0, dev = 0;
-	struct field f;
+	struct cpt_field f;
 
 	for (size_t at = 0; at < len;) {
-		if (next_field(b, len, &at, &f) < 0)
+		if (cpt_field_next(b, len, &at, &f) < 0)
 			return -EBADMSG;
 		if (f.number == F_TYPE)
 			type = f.value;
@@ -426,12 +380,12 @@ static int rename_source(const unsigned char *b, size_t len, const struct cpt_gi
 {
 	const size_t mark = strlen(CPT_GIVEN_SOURCE);
 	int n = which(b, len, g);
-	struct field f;
+	struct cpt_field f;
 
 	for (size_t at = 0; n != -EBADMSG && at < len;) {
 		char source[32] = "none";
 
-		if (next_field(b, len, &at, &f) < 0)
+		if (cpt_field_next(b, len, &at, &f) < 0)
 			return -EBADMSG;
 		if (f.number != F_SOURCE ||
 		    (n < 0 &&
@@ -454,24 +408,18 @@ static int rename_sources(int fd, const struct cpt_givens *g)
 	VZ_BUF struct vz_buf out = { 0 };
 	ssize_t n = vz_read_all(fd, IMAGE_MAX, &text);
 
-	if (n < HEAD)
+	if (n < CPT_IMAGE_HEAD)
 		return n < 0 ? (int)n : -EBADMSG;
-	vz_buf_add(&out, text, HEAD);
-	for (size_t at = HEAD; at < (size_t)n;) {
+	vz_buf_add(&out, text, CPT_IMAGE_HEAD);
+	for (size_t at = CPT_IMAGE_HEAD; at < (size_t)n;) {
 		VZ_BUF struct vz_buf message = { 0 };
 		uint32_t len;
-		int r;
+		int r = cpt_message_next((const unsigned char *)text, (size_t)n, &at, &len);
 
-		if ((size_t)n - at < sizeof(len))
-			return -EBADMSG;
-		memcpy(&len, text + at, sizeof(len));
-		at += sizeof(len);
-		if (len > (size_t)n - at)
-			return -EBADMSG;
-		r = rename_source((const unsigned char *)text + at, len, g, &message);
+		if (r == 0)
+			r = rename_source((const unsigned char *)text + at - len, len, g, &message);
 		if (r < 0)
 			return r;
-		at += len;
 		len = (uint32_t)message.len;
 		vz_buf_add(&out, (const char *)&len, sizeof(len));
 		if (message.len)

@@ -1,7 +1,7 @@
 noinst_LIBRARIES += libcheckpoint.a
 libcheckpoint_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 libcheckpoint_a_SOURCES = src/checkpoint/checkpoint.h src/checkpoint/preflight.h src/checkpoint/judge.h src/checkpoint/priv.h \
-	src/checkpoint/cpu.c src/checkpoint/crc.c src/checkpoint/criu.c src/checkpoint/desc.c src/checkpoint/dev.c src/checkpoint/dirty.c src/checkpoint/entry.c src/checkpoint/estimate.c src/checkpoint/given.c \
+	src/checkpoint/cpu.c src/checkpoint/crc.c src/checkpoint/criu.c src/checkpoint/desc.c src/checkpoint/dev.c src/checkpoint/dirty.c src/checkpoint/entry.c src/checkpoint/estimate.c src/checkpoint/forks.c src/checkpoint/given.c src/checkpoint/image.c \
 	src/checkpoint/judge.c src/checkpoint/lazy.c src/checkpoint/memory.c src/checkpoint/pack.c src/checkpoint/round.c src/checkpoint/scan.c src/checkpoint/serve.c src/checkpoint/slaves.c src/checkpoint/stream.c src/checkpoint/tools.c src/checkpoint/vfork.c
 
 # Loaded into CRIU, and into lxcfs: shared objects of their own, without libtool for so few files

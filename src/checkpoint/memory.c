@@ -11,6 +11,7 @@
 
 struct cpt_memory {
 	int file;
+	uint64_t bytes;
 	void *images; /* struct tnode of search.h, its keys are struct cpt_mem_image */
 };
 
@@ -38,6 +39,11 @@ bool cpt_memory_name(const char *name)
 	return fnmatch("pages-*.img", name, 0) == 0;
 }
 
+uint64_t cpt_memory_bytes(const struct cpt_memory *m)
+{
+	return m->bytes;
+}
+
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(a, b);
@@ -61,7 +67,7 @@ int cpt_memory_begin(struct cpt_memory *m, const char *name, struct cpt_mem_imag
 	return there ? -EEXIST : -ENOMEM;
 }
 
-int cpt_memory_add(struct cpt_mem_image *i, const struct cpt_mem_part *part)
+int cpt_memory_add(struct cpt_memory *m, struct cpt_mem_image *i, const struct cpt_mem_part *part)
 {
 	if (i->n == i->room) {
 		size_t room = i->room ? 2 * i->room : 1;
@@ -73,6 +79,7 @@ int cpt_memory_add(struct cpt_mem_image *i, const struct cpt_mem_part *part)
 		i->room = room;
 	}
 	i->v[i->n++] = *part;
+	m->bytes += part->size;
 	return 0;
 }
 

@@ -108,6 +108,28 @@ struct cpt_memory;
 int cpt_entries_get(int fd, int dir, struct cpt_memory *memory, cpt_name_fn *allowed, bool parts,
 		    uint64_t bytes) __attribute__((warn_unused_result));
 
+/* ---- image.c: CRIU's images ---- */
+
+/*
+ * CPT_IMAGE_HEAD - two magic words; then messages: four bytes of length, fields. A field is a varint (number << 3 | kind),
+ * then a varint (kind 0) or a length and bytes (kind 2); what they mean is in CRIU's images (directory), *.proto.
+ */
+enum { CPT_IMAGE_HEAD = 8 };
+
+/** struct cpt_field - one of a message; @begin and @end of all of it, @text of its bytes, which are @value many */
+struct cpt_field {
+	uint64_t number, value;
+	size_t begin, text, end;
+	bool bytes;
+};
+
+/** cpt_message_next - the message at *@at, which is moved behind it; it is the *@ret_len bytes before. 0 or -EBADMSG. */
+int cpt_message_next(const unsigned char *b, size_t len, size_t *at, uint32_t *ret_len)
+	__attribute__((warn_unused_result));
+/** cpt_field_next - the field at *@at of a message @b, which is moved behind it. 0 or -EBADMSG. */
+int cpt_field_next(const unsigned char *b, size_t len, size_t *at, struct cpt_field *ret)
+	__attribute__((warn_unused_result));
+
 /* ---- memory.c: images that are left in the file ---- */
 
 /** struct cpt_mem_part - @size bytes of an image, from @at of the file on */
@@ -133,7 +155,7 @@ bool cpt_memory_name(const char *name);
 int cpt_memory_begin(struct cpt_memory *m, const char *name, struct cpt_mem_image **ret)
 	__attribute__((warn_unused_result));
 /** cpt_memory_add - its next part. 0 or -ENOMEM. */
-int cpt_memory_add(struct cpt_mem_image *i, const struct cpt_mem_part *part)
+int cpt_memory_add(struct cpt_memory *m, struct cpt_mem_image *i, const struct cpt_mem_part *part)
 	__attribute__((warn_unused_result));
 /** cpt_memory_find - NULL: it has none of this name. */
 const struct cpt_mem_image *cpt_memory_find(const struct cpt_memory *m, const char *name);

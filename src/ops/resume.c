@@ -161,6 +161,16 @@ static int step_given(void *arg, struct vz_error *err)
 	return r;
 }
 
+/* Its memory, too, after all. */
+static int unpack_all(struct resuming *s, struct vz_error *err)
+{
+	CPT_DESC struct cpt_desc again = { 0 };
+	int r = check_space(s, cpt_memory_bytes(s->memory), err);
+
+	cpt_memory_closep(&s->memory);
+	return r < 0 ? r : cpt_unpack(s->file, s->images, s->b.o->base, &again, err);
+}
+
 static int step_unpack(void *arg, struct vz_error *err)
 {
 	struct resuming *s = arg;
@@ -168,6 +178,8 @@ static int step_unpack(void *arg, struct vz_error *err)
 	VZ_FD int dir = -EBADF;
 	int r = cpt_open(s->file, s->images, s->b.o->base, &again, &s->memory, err);
 
+	if (r == 0 && s->memory && cpt_forks_much(s->images, cpt_memory_bytes(s->memory)))
+		r = unpack_all(s, err);
 	if (r < 0 || !s->desc.parents)
 		return r;
 	dir = vz_openat(AT_FDCWD, s->images, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);

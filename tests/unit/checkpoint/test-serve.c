@@ -400,6 +400,41 @@ static void test_packed(int level, unsigned int parents)
 	cpt_memory_closep(&m);
 }
 
+/* Process 1 has @pages pages, one in each 2 MiB, and @children. */
+static bool forks(size_t pages, size_t children)
+{
+	static char text[CPT_IMAGE_HEAD + 20000 * 16];
+	size_t at;
+
+	(void)!vz_rm_rf(AT_FDCWD, in_dir("tree"));
+	if (mkdir(in_dir("tree"), 0700) < 0)
+		abort();
+	at = CPT_IMAGE_HEAD;
+	for (size_t i = 0; i <= children; i++, at += 8)
+		memcpy(text + at, i ? "\4\0\0\0\10\2\20\1" : "\4\0\0\0\10\1\20\0", 8);
+	if (vz_write_volatile(in_dir("tree/pstree.img"), text, at, 0600) < 0)
+		abort();
+	memcpy(text + CPT_IMAGE_HEAD, "\2\0\0\0\10\1", 6);
+	at = CPT_IMAGE_HEAD + 6;
+	for (size_t i = 0; i < pages; i++, at += 11) {
+		memcpy(text + at, "\7\0\0\0\10\200\200\200\0\20\1", 11);
+		/* a varint of four bytes: i << 21 */
+		text[at + 8] = (char)(i & 127);
+	}
+	if (vz_write_volatile(in_dir("tree/pagemap-1.img"), text, at, 0600) < 0)
+		abort();
+	return cpt_forks_much(in_dir("tree"), 0);
+}
+
+static void test_forks(void)
+{
+	OK_NAME(!forks(1, 40) && forks(1, 100), "many processes");
+	OK_NAME(!forks(100, 20) && forks(100, 40), "children of a large one");
+	OK_NAME(cpt_forks_much(in_dir("none"), 0) && truncate(in_dir("tree/pstree.img"), 30) == 0 &&
+			cpt_forks_much(in_dir("tree"), 0),
+		"in doubt");
+}
+
 int main(void)
 {
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -410,6 +445,7 @@ int main(void)
 	test_packed(0, 0);
 	test_packed(1, 0);
 	test_packed(0, 2);
+	test_forks();
 	(void)!vz_rm_rf(AT_FDCWD, dir);
 	return tap_done();
 }
