@@ -393,8 +393,8 @@ uint64_t cpt_server_sent(const struct cpt_server *s);
  * Return: 0; -EBADMSG: the file is not as it was; -EPROTO: that is no CRIU; -errno. Then it is to be closed: CRIU fails.
  */
 int cpt_server_step(struct cpt_server *s) __attribute__((warn_unused_result));
-/** cpt_server_finish - CRIU is at its gate: has it all that it asked for? Return: 0; -EPROTO: it has not. */
-int cpt_server_finish(const struct cpt_server *s) __attribute__((warn_unused_result));
+/** cpt_server_finish - CRIU is at its gate: has it all that it asked for? Return: 0; -EPROTO: it has not; as cpt_server_step. */
+int cpt_server_finish(struct cpt_server *s) __attribute__((warn_unused_result));
 /** cpt_server_closep - a CRIU still at work finds its images cut off, and fails. */
 void cpt_server_closep(struct cpt_server **s);
 

@@ -10,9 +10,9 @@
 
 #include "checkpoint/priv.h"
 #include "util/fd.h"
+#include "util/proc.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -55,8 +55,7 @@ struct cpt_server {
 	struct out *next; /* there is one: its pipe comes next */
 	struct out *outs; /* whose pipes are open */
 	uint64_t sent;
-	bool ignoring;
-	struct sigaction pipe_was;
+	struct vz_nopipe alone; /* CRIU may close a pipe before it has read all of it */
 	char buf[CHUNK];
 };
 
@@ -71,8 +70,6 @@ static int watch(const struct cpt_server *s, int fd, uint32_t events, void *what
 
 static int begin(struct cpt_server *s, const char *rundir, const char *images)
 {
-	const struct sigaction ignore = { .sa_handler = SIG_IGN };
-
 	s->images = vz_openat(AT_FDCWD, images, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (s->images < 0)
 		return s->images;
@@ -80,10 +77,9 @@ static int begin(struct cpt_server *s, const char *rundir, const char *images)
 	if (s->listener < 0)
 		return s->listener;
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
-	/* CRIU may close a pipe before it has read all of it */
-	if (s->epoll < 0 || sigaction(SIGPIPE, &ignore, &s->pipe_was) < 0)
+	if (s->epoll < 0)
 		return -errno;
-	s->ignoring = true;
+	vz_nopipe_begin(&s->alone);
 	return watch(s, s->listener, EPOLLIN, NULL);
 }
 
@@ -419,8 +415,17 @@ int cpt_server_step(struct cpt_server *s)
 
 /* ---- the end ---- */
 
-int cpt_server_finish(const struct cpt_server *s)
+int cpt_server_finish(struct cpt_server *s)
 {
+	/* pipes that it has closed before their end, and we were not told of yet */
+	for (struct out *o = s->outs, *next; o; o = next) {
+		int r;
+
+		next = o->next;
+		r = o->from < 0 ? give(s, o) : 0;
+		if (r < 0)
+			return r;
+	}
 	for (const struct out *o = s->outs; o; o = o->next)
 		if (o->from < 0)
 			return -EPROTO;
@@ -444,7 +449,6 @@ void cpt_server_closep(struct cpt_server **server)
 	vz_closep(&s->epoll);
 	vz_closep(&s->images);
 	vz_closep(&s->dir_fd);
-	if (s->ignoring)
-		(void)sigaction(SIGPIPE, &s->pipe_was, NULL);
+	vz_nopipe_end(&s->alone);
 	free(s);
 }
