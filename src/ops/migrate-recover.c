@@ -66,10 +66,10 @@ static int taken(const struct op *o, const struct mig_journal *j, enum op_recove
 		return vz_fail(err, MIG_EXIT_NODE, -r, "remove the journal of VPS %u", o->ctid);
 	vz_say("VPS %u is this node's now", o->ctid);
 	if (how == OP_RECOVER_ASK)
-		vz_say("Its source%s%s removes its copy by `vzmigrate --recover %u` there (if that "
-		       "node is lost "
-		       "for good: --ours here)",
-		       j->host[0] ? ", " : "", j->host, j->peer_ctid);
+		vz_say("Its source%s%s%s removes its copy by `vzmigrate --recover %u` there (if "
+		       "that node "
+		       "is lost for good: --ours here)",
+		       j->host[0] ? ", " : "", j->host, j->host[0] ? "," : "", j->peer_ctid);
 	return 0;
 }
 

@@ -386,6 +386,7 @@ ended() {
 	done
 	# 26 MiB take 26 s and more; interrupted when a round is on its way
 	seen=$(count a 105)
+	rm -f "$work/out"
 	on a vzmigrate --mode pre-copy --limit-speed 1024 b 105 >"$work/out" 2>&1 3>&- &
 	job=$!
 	wait_for 60 grep -q 'memory, round 1' "$work/out"

@@ -296,6 +296,7 @@ over() {
 interrupted() {
 	local stage=$1 status=0 p mover
 	shift
+	rm -f "$hosts/out" # of one before
 	migrate --limit-speed 512 "$@" >"$hosts/out" 2>"$hosts/err" 3>&- &
 	mover=$!
 	wait_for 60 grep -q "$stage" "$hosts/out"

@@ -165,6 +165,7 @@ undisturbed() {
 
 # in_round CTID N: a migration that goes slowly, in the background, at its round N; output in $hosts/out
 in_round() {
+	rm -f "$hosts/out" # of one before
 	migrate --mode pre-copy --limit-speed 1024 --timeout 60 b "$1" >"$hosts/out" 2>&1 3>&- &
 	mover=$!
 	wait_for 240 grep -q "Copying memory, round $2" "$hosts/out" || { cat "$hosts/out" >&2; return 1; }

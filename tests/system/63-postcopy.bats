@@ -156,6 +156,7 @@ here() {
 
 # under_way CTID: it runs on node b, and most of its memory is still to come; in the background, output in $hosts/out
 under_way() {
+	rm -f "$hosts/out" # of one before
 	migrate --mode post-copy --limit-speed "$slow" --timeout 20 b "$1" >"$hosts/out" 2>&1 3>&- &
 	mover=$!
 	wait_for 120 grep -q 'Sending the rest' "$hosts/out" || { cat "$hosts/out" >&2; return 1; }

@@ -95,6 +95,7 @@ names=(proc sys dev dev/pts dev/shm dev/console dev/ptmx dev/null run tmp run/ho
 	arm 6931
 	for dir in /etc /root /var; do
 		mkfifo "$CROFT_ROOT/hold"
+		rm -f "$CROFT_ROOT/race"
 		vzctl exec3 6931 /root/escape/race $dir "../../../../../../../..$bait" <"$CROFT_ROOT/hold" >"$CROFT_ROOT/race" 2>&1 3>&- &
 		exec 8>"$CROFT_ROOT/hold"
 		wait_for 20 grep -q racing "$CROFT_ROOT/race"
@@ -116,6 +117,7 @@ names=(proc sys dev dev/pts dev/shm dev/console dev/ptmx dev/null run tmp run/ho
 @test "a private area that changes under its start: the files of simfs from a process of the node with the tenant's ids" {
 	vzctl --quiet set 6931 --hostname racer --nameserver 192.0.2.1 --save
 	mkfifo "$CROFT_ROOT/hold"
+	rm -f "$CROFT_ROOT/race"
 	"$build/tests/escape/race" "$p/etc" "$bait" <"$CROFT_ROOT/hold" >"$CROFT_ROOT/race" 2>&1 3>&- &
 	exec 8>"$CROFT_ROOT/hold"
 	wait_for 20 grep -q racing "$CROFT_ROOT/race"
