@@ -150,11 +150,11 @@ own_disks() {
 	done
 }
 
-# full DIR...: of node b, to the last block, for root too
+# full DIR...: of node b, to the last block, for root too; blocks of what was removed before come free a little later
 full() {
 	local d
 	for d; do
-		on b sh -c 'for bs in 128k 4k 1k; do dd if=/dev/zero bs=$bs >>"$1/fill"; sync -f "$1"; done 2>/dev/null; [ "$(stat -f -c %a "$1")" = 0 ]' x "$hosts/node/$d"
+		wait_for 20 on b sh -c 'for bs in 128k 4k 1k; do dd if=/dev/zero bs=$bs >>"$1/fill"; sync -f "$1"; done 2>/dev/null; [ "$(stat -f -c %a "$1")" = 0 ]' x "$hosts/node/$d"
 	done
 }
 
